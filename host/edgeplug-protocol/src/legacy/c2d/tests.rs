@@ -1,0 +1,54 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn the_live_capture_of_a_command_is_read() {
+    let body = br#"{"cmdType":"0x01","data":{"cpid":"avtds","guid":"a4bf","uniqueId":"justatoken","command":"routine parameter","ack":true,"ackId":"aaaf","cmdType":"0x01"}}"#;
+    let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
+    assert_eq!(command.text, "routine parameter");
+    assert_eq!(command.ack_id.as_deref(), Some("aaaf"));
+    assert_eq!(command.guid.as_deref(), Some("a4bf"));
+    assert_eq!(command.child("avtds", "justatoken"), None);
+    assert_eq!(command.child("avtds", "gateway"), Some("justatoken"));
+}
+
+#[test]
+fn an_unwanted_ack_keeps_no_id() {
+    let body = br#"{"cmdType":"0x01","data":{"command":"x","ack":false,"ackId":"aaaf"}}"#;
+    let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
+    assert_eq!(command.ack_id, None);
+}
+
+#[test]
+fn both_spellings_of_the_device_are_the_device() {
+    let addressed = |id: &str| Command { text: "x".into(), unique_id: Some(id.into()), ack_id: None, guid: None };
+    assert_eq!(addressed("GW").child("CP", "GW"), None);
+    assert_eq!(addressed("CP-GW").child("CP", "GW"), None);
+    assert_eq!(addressed("CP-C1").child("CP", "GW"), Some("C1"));
+    assert_eq!(addressed("C1").child("CP", "GW"), Some("C1"));
+}
+
+#[test]
+fn what_is_no_command_is_said() {
+    for body in [
+        "not json",
+        "[]",
+        "{}",
+        r#"{"cmdType":1}"#,
+        r#"{"cmdType":"0x01"}"#,
+        r#"{"cmdType":"0x01","data":{"command":""}}"#,
+        r#"{"cmdType":"0x01","data":{"command":5}}"#,
+    ] {
+        assert!(matches!(CloudMessage::parse(body.as_bytes()), CloudMessage::NotUnderstood(_)), "{body}");
+    }
+    assert_eq!(CloudMessage::parse(br#"{"cmdType":"0x10","data":{}}"#), CloudMessage::Other("0x10".into()));
+    assert_eq!(CloudMessage::parse(br#"{"cmdType":"resetpwd"}"#), CloudMessage::Other("resetpwd".into()));
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = CloudMessage::parse(&body);
+    }
+}

@@ -1,0 +1,83 @@
+//! Discovery: which agent URL serves a company id in an environment.
+
+use percent_encoding::utf8_percent_encode;
+use serde::Deserialize;
+
+use crate::azure::sas::RESERVED;
+
+/// The public discovery service.
+pub const DEFAULT_URL: &str = "https://discovery.iotconnect.io";
+/// Largest answer read.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// The agent's base URL, always with a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+/// Why discovery gave no base URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The service answered with another status than 200.
+    #[error("discovery answered HTTP {0}; check cloud.cpid and cloud.env")]
+    Status(u16),
+    /// The body is not what discovery answers.
+    #[error("discovery sent an answer that cannot be understood: {0}")]
+    Malformed(String),
+}
+
+/// URL to GET.
+#[must_use]
+pub fn url(discovery: &str, cpid: &str, environment: &str, language: &str) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    format!(
+        "{}/api/sdk/cpid/{}/lang/{}/ver/{}/env/{}",
+        discovery.trim_end_matches('/'),
+        encode(cpid),
+        encode(language),
+        super::WIRE_VERSION,
+        encode(environment)
+    )
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(rename = "baseUrl")]
+    base_url: Option<String>,
+}
+
+impl BaseUrl {
+    /// Reads discovery's answer.
+    pub fn parse_reply(status: u16, body: &[u8]) -> Result<Self, DiscoveryError> {
+        if status != 200 {
+            return Err(DiscoveryError::Status(status));
+        }
+        let reply: Reply = serde_json::from_slice(body).map_err(|e| DiscoveryError::Malformed(e.to_string()))?;
+        match reply.base_url {
+            Some(url) if is_http_url(&url) => Ok(Self(if url.ends_with('/') { url } else { format!("{url}/") })),
+            Some(_) => Err(DiscoveryError::Malformed("baseUrl is not an http(s) URL".into())),
+            None => Err(DiscoveryError::Malformed("baseUrl is missing".into())),
+        }
+    }
+
+    /// URL to POST a sync request to.
+    #[must_use]
+    pub fn sync_url(&self) -> String {
+        format!("{}sync", self.0)
+    }
+
+    /// The URL itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| rest.len() > 1 && !rest.starts_with('/'))
+        && text.len() <= 2048
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// A gateway with a child, every member present.
+const GATEWAY: &str = r#"{"d":{
+ "sc":{"hb":{"fq":10,"h":"","un":"","pwd":"","pub":""},"log":{"h":"","un":"","pwd":"","pub":""},"sf":5,"df":30},
+ "p":{"n":"mqtt","h":"poc-hub.azure-devices.net","p":8883,"id":"CP-GW",
+      "un":"poc-hub.azure-devices.net/CP-GW/?api-version=2018-06-30","pwd":"",
+      "pub":"devices/CP-GW/messages/events/","sub":"devices/CP-GW/messages/devicebound/#"},
+ "d":[{"tg":"gw","id":"GW","s":0},{"tg":"c","id":"C1","s":0}],
+ "att":[{"p":"","dt":null,"agt":0,"tw":"","tg":"","d":[
+           {"ln":"temp","dt":0,"dv":"1to15","tg":"gw","sq":1,"agt":63,"tw":"10s"},
+           {"ln":"color","dt":1,"dv":"red, gray,   blue","tg":"c","sq":2,"agt":0,"tw":""}]},
+        {"p":"gyro","dt":2,"agt":63,"tw":"1m","tg":"c","d":[
+           {"ln":"x","dt":0,"dv":"-3to3","tg":"c","sq":1,"agt":63,"tw":"1m"}]}],
+ "set":[{"ln":"fan","dt":0,"dv":"0to5"}],
+ "r":[{"g":"R1","es":"E1","con":"gw#temp > 20 AND gw#temp < 30","att":[{"g":["A1"]}],"cmd":"reboot"}],
+ "ota":{"force":false,"guid":"87E9","urls":["https://x/fw.bin?sig=1"],"ver":{"sw":"01.00.00","hw":"1.0"}},
+ "dtg":"891ed197-9621-44ea-819c-e7b2d40afafe","cpId":"CP","rc":0,"ee":0,"at":4,"ds":0}}"#;
+
+#[test]
+fn the_request_asks_for_everything_or_for_one_thing() {
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&request_body("CP", "GW", &SyncOption::ALL)).unwrap(),
+        json!({"uniqueId": "GW", "cpId": "CP", "option": {"attribute": true, "setting": true, "protocol": true, "device": true, "sdkConfig": true, "rule": true}})
+    );
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&request_body("CP", "GW", &[SyncOption::Attribute])).unwrap(),
+        json!({"uniqueId": "GW", "cpId": "CP", "option": {"attribute": true}})
+    );
+}
+
+#[test]
+fn every_member_of_a_full_reply_is_read() {
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, GATEWAY.as_bytes()) else { panic!("not ready") };
+    assert_eq!(
+        (sync.auth, sync.edge, sync.data_frequency_s, sync.sync_frequency_s),
+        (AuthType::Tpm, false, 30, Some(5))
+    );
+    assert_eq!(sync.hub.host, "poc-hub.azure-devices.net");
+    assert_eq!(sync.hub.port, 8883);
+    assert_eq!(sync.hub.client_id, "CP-GW");
+    assert_eq!(sync.hub.user_name, "poc-hub.azure-devices.net/CP-GW/?api-version=2018-06-30");
+    assert_eq!(sync.hub.publish_topic, "devices/CP-GW/messages/events/");
+    assert_eq!(sync.hub.subscribe_filter, "devices/CP-GW/messages/devicebound/#");
+    assert_eq!(sync.template.id, "891ed197-9621-44ea-819c-e7b2d40afafe");
+    assert_eq!(sync.template.cpid, "CP");
+    assert_eq!(sync.template.devices.len(), 2);
+    assert!(matches!(sync.template.attribute("gw", "temp"), Some(Attribute::Scalar(_))));
+    assert!(sync.template.attribute("c", "temp").is_none());
+    assert!(
+        matches!(sync.template.attribute("c", "gyro"), Some(Attribute::Object(children)) if children.contains_key("x"))
+    );
+    assert_eq!(sync.settings[0].name, "fan");
+    assert_eq!(sync.rules[0].command.as_deref(), Some("reboot"));
+    assert!(sync.pending_ota.is_some());
+}
+
+#[test]
+fn null_lists_are_empty_lists() {
+    let reply = r#"{"d":{"sc":{"df":30},"p":{"n":"mqtt","h":"h","p":8883,"id":"i","un":"u","pwd":"","pub":"p/","sub":"s"},"d":null,"att":null,"set":null,"r":null,"ota":null,"dtg":"891ed197","cpId":"CP","rc":0,"ee":0,"at":2,"ds":0}}"#;
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, reply.as_bytes()) else { panic!("not ready") };
+    assert_eq!(
+        (sync.template.devices.len(), sync.template.attribute_count(), sync.settings.len(), sync.rules.len()),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(sync.auth, AuthType::Certificate);
+}
+
+#[test]
+fn a_device_that_is_not_found_is_an_error_not_a_crash() {
+    let reply = r#"{"d":{"sc":null,"p":null,"d":null,"att":null,"set":null,"r":null,"ota":null,"dtg":"00000000-0000-0000-0000-000000000000","cpId":null,"rc":3,"ee":0,"at":0,"ds":3}}"#;
+    assert_eq!(SyncReply::parse(200, reply.as_bytes()), Err(SyncError::DeviceNotFound));
+}
+
+#[test]
+fn a_tpm_device_is_judged_by_ds_and_the_others_by_rc() {
+    let code = |at: u8, rc: u8, ds: u8| {
+        SyncReply::parse(200, format!(r#"{{"d":{{"rc":{rc},"ds":{ds},"at":{at}}}}}"#).as_bytes())
+    };
+    assert_eq!(code(4, 1, 1), Ok(SyncReply::NotRegistered));
+    assert_eq!(code(4, 0, 1), Ok(SyncReply::NotRegistered));
+    assert_eq!(code(4, 0, 4), Err(SyncError::DeviceInactive));
+    assert_eq!(code(5, 6, 0), Err(SyncError::CompanyNotFound));
+    assert_eq!(code(5, 77, 0), Err(SyncError::UnknownCode(77)));
+}
+
+#[test]
+fn refusals_and_nonsense_are_told_apart() {
+    assert_eq!(SyncReply::parse(200, br#"{"status":401,"message":"nope"}"#), Err(SyncError::Refused("nope".into())));
+    assert_eq!(SyncReply::parse(500, b""), Err(SyncError::Status(500)));
+    for bad in [
+        "not json",
+        "[]",
+        "{}",
+        r#"{"d":{"rc":0,"at":4,"ds":0}}"#,
+        r#"{"d":{"rc":0,"p":{"n":"http","h":"h","id":"i"}}}"#,
+        r#"{"d":{"rc":0,"p":{"n":"mqtt","h":"a b","id":"i"}}}"#,
+    ] {
+        assert!(matches!(SyncReply::parse(200, bad.as_bytes()), Err(SyncError::Malformed(_))), "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = SyncReply::parse(200, &body);
+    }
+}
