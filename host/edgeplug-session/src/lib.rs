@@ -1,1 +1,349 @@
+//! Every decision of the daemon as a pure state machine: no I/O, no clock, no randomness of its own.
+//!
+//! # Contract
+//! 1. Make a [`Session`] with its configuration and a seed for jitter; hand it [`Event::Restored`] first.
+//! 2. Hand it every event, with the clocks read once for each batch.
+//! 3. Drain [`Session::poll_action`] until it is empty and carry the actions out; none may wait for another.
+//! 4. Sleep until an event comes or [`Session::poll_timeout`] passes; then hand it the event or [`Event::Woke`].
+//!
+//! # What must stay true
+//! * A reading is answered as accepted only after [`Event::Committed`] named its row.
+//! * A row is removed only after every message made of it was [`Event::Delivered`].
+//! * Rows are published in the order of their ids; after a lost link from the oldest unacknowledged one on.
+//! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
+//! * What is outstanding is bounded: see the constants of each part.
+//!
+//! Deliberately absent: retrying inside an action. An action is tried once; the session decides about the next try.
 
+mod backoff;
+mod clock;
+mod commands;
+mod connect;
+mod plugins;
+mod status;
+mod uplink;
+
+pub mod action;
+pub mod config;
+pub mod event;
+
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgeplug_protocol::legacy::Sdk;
+use edgeplug_protocol::legacy::template::Template;
+
+pub use crate::action::Action;
+pub use crate::clock::Now;
+pub use crate::config::SessionConfig;
+use crate::connect::Change;
+pub use crate::event::Event;
+pub use crate::status::{LinkState, Status, Trouble};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+    )*};
+}
+
+ids! {
+    /// Ties an answer to its action.
+    Ticket;
+    /// One connection to the hub.
+    ConnectionId;
+    /// A received message that waits for its acknowledgement.
+    DeliveryId;
+    /// A telemetry row; grows with every row.
+    RowId;
+    /// An acknowledgement in the ledger.
+    AckId;
+    /// A call into a plugin.
+    CallId;
+    /// Readings that a plugin sent of its own accord.
+    OfferId;
+}
+
+/// Which key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySlot {
+    /// The temporary key of a DPS registration.
+    Challenge,
+    /// The device's key for the hub, and for DPS with a symmetric key.
+    Hub,
+}
+
+/// The daemon's brain. See the crate's documentation for its contract.
+pub struct Session {
+    config: SessionConfig,
+    clock: clock::Clock,
+    rng: fastrand::Rng,
+    last_ticket: u64,
+    actions: VecDeque<Action>,
+    world: World,
+    connect: connect::Connect,
+    uplink: uplink::Uplink,
+    commands: commands::Commands,
+    plugins: plugins::Plugins,
+    stop: Option<Stop>,
+}
+
+/// What one part found out and the others need.
+pub(crate) struct World {
+    /// What may be sent; `None` before the first sync ever.
+    template: Option<Arc<Template>>,
+    /// Where to publish; `None` while there is no link.
+    online: Option<Online>,
+    /// A planned reconnect: publish nothing new, but this is no outage.
+    pausing: bool,
+    /// Who we say we are in every body.
+    sdk: Sdk,
+}
+
+/// An open link.
+#[derive(Debug, Clone)]
+pub(crate) struct Online {
+    connection: ConnectionId,
+    publish_topic: String,
+    device_id: String,
+}
+
+/// Coming to rest.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// The link gets this long to close politely.
+    Closing { until: Duration },
+    /// [`Action::Stopped`] was said.
+    Done,
+}
+
+/// How long a polite close of the link may take.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// What a part may use while it handles one event.
+pub(crate) struct Step<'a> {
+    now: Now,
+    /// The corrected wall clock.
+    unix_ms: i64,
+    config: &'a SessionConfig,
+    world: &'a World,
+    rng: &'a mut fastrand::Rng,
+    actions: &'a mut VecDeque<Action>,
+    last_ticket: &'a mut u64,
+}
+
+impl Step<'_> {
+    fn ticket(&mut self) -> Ticket {
+        *self.last_ticket += 1;
+        Ticket(*self.last_ticket)
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn offline(&self) -> bool {
+        self.world.online.is_none() && !self.world.pausing
+    }
+}
+
+/// The parts of a session that one event may concern, borrowed apart.
+macro_rules! step {
+    ($session:ident, $now:ident) => {
+        &mut Step {
+            now: $now,
+            unix_ms: $session.clock.unix_ms($now),
+            config: &$session.config,
+            world: &$session.world,
+            rng: &mut $session.rng,
+            actions: &mut $session.actions,
+            last_ticket: &mut $session.last_ticket,
+        }
+    };
+}
+
+impl Session {
+    /// A session that waits for [`Event::Restored`]. The seed makes its jitter; take it from the system's randomness.
+    #[must_use]
+    pub fn new(config: SessionConfig, seed: u64) -> Self {
+        let sdk = Sdk::new(config.language.clone(), config.environment.clone());
+        Self {
+            clock: clock::Clock::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            last_ticket: 0,
+            actions: VecDeque::new(),
+            world: World { template: None, online: None, pausing: false, sdk },
+            connect: connect::Connect::new(),
+            uplink: uplink::Uplink::default(),
+            commands: commands::Commands::default(),
+            plugins: plugins::Plugins::default(),
+            stop: None,
+            config,
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, event: Event, now: Now) {
+        if self.stop == Some(Stop::Done) {
+            return;
+        }
+        match event {
+            Event::Woke => {}
+            Event::Restored(mut restored) => {
+                self.uplink.restore(restored.rows, std::mem::take(&mut restored.acks));
+                self.commands.restore(std::mem::take(&mut restored.commands), now);
+                let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
+                self.apply(change);
+            }
+            Event::IdentityOpened { ticket, result } => {
+                self.connect.identity_opened(ticket, result, step!(self, now));
+            }
+            Event::HttpDone { ticket, result } => {
+                if let Ok(date) = result.as_ref().map(|reply| reply.date_unix_s)
+                    && let Some(date) = date
+                {
+                    self.clock.learn(date, now);
+                }
+                let change = self.connect.http_done(ticket, result, step!(self, now));
+                self.apply(change);
+            }
+            Event::Activated { ticket, slot, result } => {
+                self.connect.activated(ticket, slot, result, step!(self, now));
+            }
+            Event::Signed { ticket, result } => self.connect.signed(ticket, result, step!(self, now)),
+            Event::LinkUp { connection } => {
+                let change = self.connect.link_up(connection, step!(self, now));
+                self.apply(change);
+            }
+            Event::LinkDown { connection, reason } => {
+                let change = self.connect.link_down(connection, reason, step!(self, now));
+                self.apply(change);
+            }
+            Event::Delivered { connection, tickets } => {
+                self.uplink.delivered(connection, &tickets, step!(self, now));
+            }
+            Event::Received { connection, delivery, topic, payload } => {
+                self.commands.received(connection, delivery, &topic, payload, step!(self, now));
+            }
+            Event::Committed { rows } => self.uplink.committed(&rows, step!(self, now)),
+            Event::NotStored { tickets, reason } => self.uplink.not_stored(&tickets, &reason, step!(self, now)),
+            Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, step!(self, now)),
+            Event::Recorded { ticket, result } => self.commands.recorded(ticket, result, step!(self, now)),
+            Event::Finished { ticket, result } => {
+                if let Some((ack, body, offline)) = self.commands.finished(ticket, result, step!(self, now)) {
+                    self.uplink.queue_ack(ack, body, offline);
+                }
+            }
+            Event::PluginsScanned => self.commands.plugins_scanned(),
+            Event::PluginUp(up) => {
+                self.commands.plugin_up(&up);
+                self.plugins.up(up, now);
+            }
+            Event::PluginDown { plugin } => {
+                self.commands.plugin_down(&plugin);
+                self.plugins.down(&plugin);
+            }
+            Event::Sampled { plugin, call, result } => {
+                if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
+                    self.uplink.accept_sampled(plugin, samples, step!(self, now));
+                }
+            }
+            Event::Offered { plugin, offer, samples } => {
+                self.uplink.accept_offered(plugin, offer, samples, step!(self, now));
+            }
+            Event::Replied { plugin, call, result } => {
+                self.commands.replied(&plugin, call, result, step!(self, now));
+            }
+            Event::Stop => self.begin_stop(now),
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to wake the session if nothing happens before: monotonic time as in [`Now`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if let Some(stop) = &self.stop {
+            return match stop {
+                Stop::Closing { until } => Some(*until),
+                Stop::Done => None,
+            };
+        }
+        [self.connect.timeout(), self.plugins.timeout(), self.commands.timeout(), self.uplink.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What an operator wants to know.
+    #[must_use]
+    pub fn status(&self, now: Now) -> Status {
+        Status {
+            link: self.connect.link_state(self.stop.is_some()),
+            trouble: self.connect.trouble().cloned(),
+            retry_in_s: self.connect.retry_in(now).map(|wait| wait.as_secs_f64()),
+            hub: self.connect.hub_name(),
+            template_attributes: self.world.template.as_ref().map(|template| template.attribute_count()),
+            uplink: self.uplink.counts(),
+            commands: self.commands.counts(),
+            plugins: self.plugins.schedules(now),
+        }
+    }
+
+    /// Does what is due after any event.
+    fn advance(&mut self, now: Now) {
+        if let Some(Stop::Closing { until }) = self.stop {
+            if self.connect.is_closed() || now.monotonic >= until {
+                self.stop = Some(Stop::Done);
+                self.actions.push_back(Action::Stopped);
+            }
+            return;
+        }
+        let idle = self.uplink.nothing_in_flight();
+        let change = self.connect.advance(idle, step!(self, now));
+        self.apply(change);
+        self.plugins.advance(step!(self, now));
+        self.commands.advance(step!(self, now));
+        self.uplink.advance(step!(self, now));
+    }
+
+    /// Spreads what the connect part found out.
+    fn apply(&mut self, change: Option<Change>) {
+        match change {
+            None => {}
+            Some(Change::Template(template)) => self.world.template = Some(Arc::new(template)),
+            Some(Change::Pausing) => self.world.pausing = true,
+            Some(Change::Online(online)) => {
+                self.world.online = Some(online);
+                self.world.pausing = false;
+                self.actions.push_back(Action::TellConnected(true));
+            }
+            Some(Change::Offline { planned }) => {
+                self.world.online = None;
+                self.world.pausing = planned;
+                self.uplink.link_lost();
+                if !planned {
+                    self.actions.push_back(Action::TellConnected(false));
+                }
+            }
+        }
+    }
+
+    fn begin_stop(&mut self, now: Now) {
+        if self.stop.is_none() {
+            self.stop = Some(Stop::Closing { until: now.monotonic + CLOSE_TIME_MAX });
+            self.connect.close(&mut self.actions);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// Longest command text handed to a plugin.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
-/// Longest ack id, guid or unique id taken.
+/// Longest ack id or unique id taken.
 const ID_BYTES_MAX: usize = 256;
 
 /// A message from the cloud, told apart by `cmdType`.
@@ -25,10 +25,10 @@ pub struct Command {
     pub text: String,
     /// Whom it is for: the device's or a child's unique id; the cloud may prefix it with `cpId-`.
     pub unique_id: Option<String>,
-    /// Under which id to acknowledge; `None` when no acknowledgement is wanted.
+    /// The id of this very message; it comes along even when nobody wants an acknowledgement.
     pub ack_id: Option<String>,
-    /// Command guid, absent in old traffic.
-    pub guid: Option<String>,
+    /// Whether the cloud waits for an acknowledgement under [`Self::ack_id`].
+    pub ack_wanted: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +49,6 @@ struct CommandData {
     /// Present on every message; only `true` wants an answer, although an ack id always comes along.
     #[serde(default)]
     ack: Option<bool>,
-    guid: Option<String>,
 }
 
 impl CloudMessage {
@@ -72,7 +71,7 @@ impl CloudMessage {
 
     fn command(data: CommandData) -> Self {
         let too_long = |id: &Option<String>| id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX);
-        if too_long(&data.ack_id) || too_long(&data.unique_id) || too_long(&data.guid) {
+        if too_long(&data.ack_id) || too_long(&data.unique_id) {
             return Self::NotUnderstood(format!("an id longer than {ID_BYTES_MAX} bytes"));
         }
         match data.command {
@@ -82,8 +81,8 @@ impl CloudMessage {
             Some(text) if !text.is_empty() => Self::Command(Command {
                 text,
                 unique_id: data.unique_id.filter(|id| !id.is_empty()),
-                ack_id: data.ack_id.filter(|id| data.ack == Some(true) && !id.is_empty()),
-                guid: data.guid,
+                ack_id: data.ack_id.filter(|id| !id.is_empty()),
+                ack_wanted: data.ack == Some(true),
             }),
             _ => Self::NotUnderstood("a command without text".into()),
         }

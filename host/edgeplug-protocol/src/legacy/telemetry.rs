@@ -21,6 +21,8 @@ pub struct Encoded {
     pub report: Option<String>,
     /// Body of the fault message, if any value was not.
     pub fault: Option<String>,
+    /// For each sample of the batch, whether any of its values went into a body.
+    pub taken: Vec<bool>,
     /// What went into neither, and why.
     pub dropped: Vec<Dropped>,
 }
@@ -60,6 +62,7 @@ pub fn encode(template: &Template, sdk: &Sdk, samples: &[Sample], sent_at: &Time
         let Some(device) = template.device(sample.device.as_deref()) else {
             let reason = DropReason::UnknownDevice(sample.device.clone().unwrap_or_default());
             encoded.dropped.push(Dropped { sample: index, reason });
+            encoded.taken.push(false);
             continue;
         };
         let mut split = Split::default();
@@ -71,6 +74,7 @@ pub fn encode(template: &Template, sdk: &Sdk, samples: &[Sample], sent_at: &Time
         if sample.values.is_empty() {
             encoded.dropped.push(Dropped { sample: index, reason: DropReason::Empty });
         }
+        encoded.taken.push(!split.valid.is_empty() || !split.faulty.is_empty());
         let time = sample.time.as_ref().unwrap_or(sent_at).as_str();
         if !split.valid.is_empty() {
             report.push(Entry { id: &device.id, dt: time, d: [Fields(split.valid)], tg: &device.tag });

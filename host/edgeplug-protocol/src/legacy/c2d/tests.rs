@@ -8,21 +8,22 @@ fn the_live_capture_of_a_command_is_read() {
     let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
     assert_eq!(command.text, "routine parameter");
     assert_eq!(command.ack_id.as_deref(), Some("aaaf"));
-    assert_eq!(command.guid.as_deref(), Some("a4bf"));
+    assert!(command.ack_wanted);
     assert_eq!(command.child("avtds", "justatoken"), None);
     assert_eq!(command.child("avtds", "gateway"), Some("justatoken"));
 }
 
 #[test]
-fn an_unwanted_ack_keeps_no_id() {
+fn an_ack_that_nobody_wants_still_has_its_id() {
     let body = br#"{"cmdType":"0x01","data":{"command":"x","ack":false,"ackId":"aaaf"}}"#;
     let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
-    assert_eq!(command.ack_id, None);
+    assert_eq!((command.ack_id.as_deref(), command.ack_wanted), (Some("aaaf"), false));
 }
 
 #[test]
 fn both_spellings_of_the_device_are_the_device() {
-    let addressed = |id: &str| Command { text: "x".into(), unique_id: Some(id.into()), ack_id: None, guid: None };
+    let addressed =
+        |id: &str| Command { text: "x".into(), unique_id: Some(id.into()), ack_id: None, ack_wanted: false };
     assert_eq!(addressed("GW").child("CP", "GW"), None);
     assert_eq!(addressed("CP-GW").child("CP", "GW"), None);
     assert_eq!(addressed("CP-C1").child("CP", "GW"), Some("C1"));

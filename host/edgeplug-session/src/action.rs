@@ -1,0 +1,236 @@
+//! What shall be done: the session's only output.
+
+use bytes::Bytes;
+use edgeplug_protocol::azure::challenge::ChallengeBlob;
+use edgeplug_protocol::azure::sas::SasToken;
+
+use crate::{AckId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+
+/// One thing to do. Those with a [`Ticket`] are answered by an event with the same ticket.
+#[derive(Debug)]
+pub enum Action {
+    /// Find out who we are; may be asked again after a failure.
+    OpenIdentity {
+        /// For the answer.
+        ticket: Ticket,
+    },
+    /// Make an HTTPS request.
+    Http {
+        /// For the answer.
+        ticket: Ticket,
+        /// What to ask.
+        request: HttpRequest,
+    },
+    /// Open a wrapped key.
+    Activate {
+        /// For the answer.
+        ticket: Ticket,
+        /// What it is for.
+        slot: KeySlot,
+        /// The wrapped key.
+        blob: ChallengeBlob,
+    },
+    /// Sign with HMAC-SHA256.
+    Sign {
+        /// For the answer.
+        ticket: Ticket,
+        /// By which key.
+        slot: KeySlot,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Forget the challenge key.
+    DiscardChallenge,
+    /// Open a connection to the hub; the one before it is over.
+    Connect {
+        /// Its name.
+        connection: ConnectionId,
+        /// Where and as whom.
+        to: ConnectTo,
+    },
+    /// End a connection politely.
+    Disconnect {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Publish at QoS 1.
+    Publish {
+        /// On which connection.
+        connection: ConnectionId,
+        /// For [`crate::Event::Delivered`].
+        ticket: Ticket,
+        /// Topic.
+        topic: String,
+        /// Body.
+        body: Bytes,
+    },
+    /// Acknowledge a received message to the hub, which then forgets it.
+    Acknowledge {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which.
+        delivery: DeliveryId,
+    },
+    /// Put a telemetry row into the store.
+    Store {
+        /// For the answer.
+        ticket: Ticket,
+        /// What.
+        row: NewRow,
+    },
+    /// Delivered rows may go.
+    Remove {
+        /// Which.
+        rows: Vec<RowId>,
+    },
+    /// Read rows back.
+    Load {
+        /// For the answer.
+        ticket: Ticket,
+        /// Rows behind this one.
+        after: RowId,
+        /// At most so many.
+        rows_max: usize,
+        /// And so many bytes.
+        bytes_max: usize,
+    },
+    /// Write a command into the ledger before it is acknowledged.
+    Record {
+        /// For the answer.
+        ticket: Ticket,
+        /// What makes it the same command.
+        key: String,
+        /// Its body.
+        body: Bytes,
+    },
+    /// Write a command's one outcome, and its acknowledgement if the cloud wants one.
+    Finish {
+        /// For the answer.
+        ticket: Ticket,
+        /// Which command.
+        key: String,
+        /// Body of the acknowledgement.
+        ack: Option<Bytes>,
+        /// Whether the link is down now.
+        offline: bool,
+    },
+    /// Delivered acknowledgements may go.
+    RemoveAcks {
+        /// Which.
+        acks: Vec<AckId>,
+    },
+    /// Keep a small fact.
+    Keep {
+        /// Which.
+        fact: Fact,
+        /// Its value.
+        value: Bytes,
+    },
+    /// Ask a plugin for readings.
+    Sample {
+        /// Whom.
+        plugin: String,
+        /// For the answer.
+        call: CallId,
+    },
+    /// Hand a command to a plugin.
+    Call {
+        /// Whom.
+        plugin: String,
+        /// For the answer.
+        call: CallId,
+        /// Name and parameters as typed at the portal.
+        text: String,
+        /// The child it is for, `None` for the device itself.
+        child: Option<String>,
+    },
+    /// Answer a plugin that sent readings.
+    AnswerOffer {
+        /// Of the event.
+        offer: OfferId,
+        /// One for each sample, in order.
+        outcomes: Vec<Outcome>,
+    },
+    /// Tell plugins whether the cloud can be reached.
+    TellConnected(bool),
+    /// The session came to rest after [`crate::Event::Stop`].
+    Stopped,
+}
+
+/// An HTTPS request.
+#[derive(Debug)]
+pub struct HttpRequest {
+    /// `GET`, `POST` or `PUT`.
+    pub method: Method,
+    /// Where.
+    pub url: String,
+    /// `Authorization` header.
+    pub authorization: Option<SasToken>,
+    /// JSON body.
+    pub body: Option<String>,
+    /// Largest reply to read.
+    pub reply_bytes_max: usize,
+}
+
+/// HTTP methods the protocols need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+}
+
+/// Where and as whom to connect.
+#[derive(Debug)]
+pub struct ConnectTo {
+    /// Host name.
+    pub host: String,
+    /// TLS port.
+    pub port: u16,
+    /// MQTT client id.
+    pub client_id: String,
+    /// MQTT user name.
+    pub user_name: String,
+    /// Freshly signed.
+    pub password: SasToken,
+    /// Topic filters.
+    pub subscriptions: Vec<String>,
+    /// Most publishes the session leaves unacknowledged.
+    pub window: u16,
+}
+
+/// A telemetry row to store.
+#[derive(Debug)]
+pub struct NewRow {
+    /// What the body is; comes back in [`crate::event::LoadedRow`].
+    pub kind: u8,
+    /// Whether the link is down.
+    pub offline: bool,
+    /// Now, Unix milliseconds.
+    pub created_unix_ms: i64,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Facts kept across restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// The last good sync reply, as received.
+    Sync,
+    /// The last DPS assignment.
+    Assignment,
+}
+
+/// What became of one sample a plugin sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// On disk; it will be delivered.
+    Accepted,
+    /// On disk, but the template has no place for some of its values.
+    AcceptedInPart(String),
+    /// Not taken, and why.
+    Rejected(String),
+}

@@ -1,0 +1,309 @@
+//! Commands from the cloud: into the ledger, acknowledged to the hub, handed to a plugin, answered once.
+//!
+//! Invariants: a command is in the ledger before the hub may forget it; the ledger decides whether it is new; its one
+//! outcome and the acknowledgement that says so are written together. A plugin that is missing, traps or hangs makes a
+//! failure acknowledgement with the reason.
+//!
+//! Commands that arrive while plugins are still loading wait for the end of the load or [`HOLD_MAX`]. One command at a
+//! time runs in a plugin; the others wait in order.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use edgeplug_protocol::azure::hub::Inbound;
+use edgeplug_protocol::legacy::MessageType;
+use edgeplug_protocol::legacy::ack::{self, Ack};
+use edgeplug_protocol::legacy::c2d::{CloudMessage, Command};
+use edgeplug_protocol::legacy::telemetry::own_id;
+use edgeplug_protocol::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::event::{CallFailure, PluginUp, Recorded, Reply};
+use crate::status::CommandCounts;
+use crate::{AckId, Action, CallId, ConnectionId, DeliveryId, Now, Step, Ticket};
+
+/// How long commands wait for plugins that are still loading.
+const HOLD_MAX: Duration = Duration::from_secs(60);
+/// How long a plugin may take; its own deadlines are shorter, this one guards against a lost answer.
+const CALL_TIME_MAX: Duration = Duration::from_secs(120);
+/// Commands taken over and not finished; beyond that new ones stay with the hub, unacknowledged.
+const OPEN_MAX: usize = 1_000;
+/// Longest message sent back to the cloud.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+/// Wait before an outcome that could not be written is written again.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(crate) struct Commands {
+    /// Received, on their way into the ledger.
+    recording: HashMap<Ticket, Recording>,
+    /// In the ledger, waiting for a plugin.
+    waiting: VecDeque<Open>,
+    /// In a plugin, by plugin name.
+    running: HashMap<String, Running>,
+    /// Outcomes on their way into the ledger.
+    finishing: HashMap<Ticket, Outcome>,
+    /// Outcomes the ledger could not take yet.
+    unwritten: VecDeque<(Duration, Outcome)>,
+    /// Plugins that handle commands.
+    handlers: BTreeSet<String>,
+    plugins_scanned: bool,
+    hold_until: Option<Duration>,
+    counts: CommandCounts,
+}
+
+struct Recording {
+    connection: ConnectionId,
+    delivery: DeliveryId,
+    open: Open,
+}
+
+/// A command that needs its outcome.
+struct Open {
+    key: String,
+    command: Command,
+}
+
+struct Running {
+    call: CallId,
+    deadline: Duration,
+    open: Open,
+}
+
+/// What the ledger shall hold about the end of a command.
+struct Outcome {
+    key: String,
+    ack: Option<Bytes>,
+    offline: bool,
+}
+
+impl Commands {
+    /// Takes up what the last run left unfinished.
+    pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, now: Now) {
+        self.hold_until = Some(now.monotonic + HOLD_MAX);
+        for (key, body) in commands {
+            match CloudMessage::parse(&body) {
+                CloudMessage::Command(command) => self.waiting.push_back(Open { key, command }),
+                _ => tracing::error!(key, "a command in the ledger cannot be read"),
+            }
+        }
+    }
+
+    pub(crate) fn received(
+        &mut self,
+        connection: ConnectionId,
+        delivery: DeliveryId,
+        topic: &str,
+        payload: Bytes,
+        step: &mut Step<'_>,
+    ) {
+        let device_id = step.world.online.as_ref().map_or("", |online| online.device_id.as_str());
+        match Inbound::parse(topic, device_id) {
+            Inbound::CloudToDevice(_) => {}
+            Inbound::TwinAnswer { .. } | Inbound::DesiredChanged { .. } => {
+                tracing::debug!(topic, "twin messages have no handler");
+                return step.act(Action::Acknowledge { connection, delivery });
+            }
+            Inbound::Unknown => {
+                tracing::warn!(topic, "a message on a topic nobody subscribed to");
+                return step.act(Action::Acknowledge { connection, delivery });
+            }
+        }
+        let command = match CloudMessage::parse(&payload) {
+            CloudMessage::Command(command) => command,
+            CloudMessage::Other(kind) => {
+                tracing::info!(kind, "a message of a kind that has no handler");
+                return step.act(Action::Acknowledge { connection, delivery });
+            }
+            CloudMessage::NotUnderstood(reason) => {
+                // Left unacknowledged it would come again for ever.
+                tracing::warn!(reason, "a message from the cloud cannot be understood and is dropped");
+                return step.act(Action::Acknowledge { connection, delivery });
+            }
+        };
+        if self.open() >= OPEN_MAX {
+            tracing::warn!(open = self.open(), "too many unfinished commands; the next ones stay with the hub");
+            return;
+        }
+        let key = command.ack_id.clone().unwrap_or_else(|| hash_key(topic, &payload));
+        let ticket = step.ticket();
+        step.act(Action::Record { ticket, key: key.clone(), body: payload });
+        self.recording.insert(ticket, Recording { connection, delivery, open: Open { key, command } });
+    }
+
+    pub(crate) fn recorded(&mut self, ticket: Ticket, result: Result<Recorded, String>, step: &mut Step<'_>) {
+        let Some(Recording { connection, delivery, open }) = self.recording.remove(&ticket) else { return };
+        match result {
+            Ok(Recorded::New) => {
+                self.counts.accepted += 1;
+                step.act(Action::Acknowledge { connection, delivery });
+                self.waiting.push_back(open);
+            }
+            Ok(Recorded::Seen) => {
+                tracing::debug!(key = open.key, "a command came again");
+                step.act(Action::Acknowledge { connection, delivery });
+            }
+            Err(reason) => {
+                // Not acknowledged: the hub keeps it and sends it again on the next connection.
+                tracing::warn!(reason, "a command cannot be written down and stays with the hub");
+            }
+        }
+    }
+
+    /// The acknowledgement to send, if there is one.
+    pub(crate) fn finished(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Option<AckId>, String>,
+        step: &mut Step<'_>,
+    ) -> Option<(AckId, Bytes, bool)> {
+        let outcome = self.finishing.remove(&ticket)?;
+        match result {
+            Ok(ack) => ack.zip(outcome.ack).map(|(ack, body)| (ack, body, outcome.offline)),
+            Err(reason) => {
+                tracing::warn!(reason, "a command's outcome cannot be written down; trying again");
+                self.unwritten.push_back((step.now.monotonic + LEDGER_RETRY, outcome));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn plugins_scanned(&mut self) {
+        self.plugins_scanned = true;
+    }
+
+    pub(crate) fn plugin_up(&mut self, up: &PluginUp) {
+        if up.commands {
+            self.handlers.insert(up.plugin.clone());
+        } else {
+            self.handlers.remove(&up.plugin);
+        }
+    }
+
+    pub(crate) fn plugin_down(&mut self, plugin: &str) {
+        self.handlers.remove(plugin);
+    }
+
+    pub(crate) fn replied(
+        &mut self,
+        plugin: &str,
+        call: CallId,
+        result: Result<Reply, CallFailure>,
+        step: &mut Step<'_>,
+    ) {
+        if self.running.get(plugin).is_none_or(|running| running.call != call) {
+            return;
+        }
+        let Some(running) = self.running.remove(plugin) else { return };
+        let reply = result.unwrap_or_else(|failure| Reply::Failed(format!("plugin {plugin}: {failure}")));
+        self.finish(running.open, reply, step);
+    }
+
+    pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
+        while let Some((at, _)) = self.unwritten.front()
+            && now >= *at
+            && let Some((_, outcome)) = self.unwritten.pop_front()
+        {
+            self.write(outcome, step);
+        }
+        let overdue: Vec<_> = self
+            .running
+            .iter()
+            .filter(|(_, running)| now >= running.deadline)
+            .map(|(plugin, _)| plugin.clone())
+            .collect();
+        for plugin in overdue {
+            if let Some(running) = self.running.remove(&plugin) {
+                self.finish(running.open, Reply::Failed(format!("plugin {plugin} did not answer in time")), step);
+            }
+        }
+        if self.may_start(now) && step.world.template.is_some() {
+            self.start(step);
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let deadlines = self.running.values().map(|running| running.deadline);
+        let retries = self.unwritten.front().map(|(at, _)| *at);
+        let hold = self.hold_until.filter(|_| !self.plugins_scanned && !self.waiting.is_empty());
+        deadlines.chain(retries).chain(hold).min()
+    }
+
+    pub(crate) fn counts(&self) -> CommandCounts {
+        CommandCounts { open: self.open() as u64, ..self.counts }
+    }
+
+    fn open(&self) -> usize {
+        self.recording.len() + self.waiting.len() + self.running.len() + self.unwritten.len()
+    }
+
+    fn may_start(&self, now: Duration) -> bool {
+        self.plugins_scanned || self.hold_until.is_none_or(|until| now >= until)
+    }
+
+    /// Starts every waiting command whose plugin is free.
+    fn start(&mut self, step: &mut Step<'_>) {
+        for open in std::mem::take(&mut self.waiting) {
+            let Some(plugin) = self.handlers.first().cloned() else {
+                self.finish(open, Reply::Failed("no plugin on this device handles commands".into()), step);
+                continue;
+            };
+            if self.running.contains_key(&plugin) {
+                self.waiting.push_back(open);
+                continue;
+            }
+            let call = CallId(step.ticket().0);
+            let child = open.command.child(&step.config.cpid, &step.config.unique_id).map(str::to_owned);
+            step.act(Action::Call { plugin: plugin.clone(), call, text: open.command.text.clone(), child });
+            self.running.insert(plugin, Running { call, deadline: step.now.monotonic + CALL_TIME_MAX, open });
+        }
+    }
+
+    fn finish(&mut self, open: Open, reply: Reply, step: &mut Step<'_>) {
+        let (st, message) = match reply {
+            Reply::Done(message) => {
+                self.counts.done += 1;
+                (ack::STATUS_EXECUTED, message)
+            }
+            Reply::Failed(message) => {
+                self.counts.failed += 1;
+                (ack::STATUS_FAILED, message)
+            }
+        };
+        let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let ack = open.command.ack_id.as_deref().filter(|_| open.command.ack_wanted).and_then(|ack_id| {
+            let template = step.world.template.as_ref()?;
+            let body = ack::encode(
+                MessageType::CommandAck,
+                &template.cpid,
+                own_id(template),
+                &Ack { ack_id, st, msg: &msg, child_id: "" },
+                &step.world.sdk,
+                &Timestamp::from_unix_ms(step.unix_ms),
+            );
+            Some(Bytes::from(body))
+        });
+        let outcome = Outcome { key: open.key, ack, offline: step.offline() };
+        self.write(outcome, step);
+    }
+
+    fn write(&mut self, outcome: Outcome, step: &mut Step<'_>) {
+        let ticket = step.ticket();
+        let (key, ack, offline) = (outcome.key.clone(), outcome.ack.clone(), outcome.offline);
+        step.act(Action::Finish { ticket, key, ack, offline });
+        self.finishing.insert(ticket, outcome);
+    }
+}
+
+/// The key of a command that the cloud gave no id: its topic (whose properties tell messages apart) and body.
+fn hash_key(topic: &str, payload: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let digest = Sha256::new().chain_update(topic).chain_update([0]).chain_update(payload).finalize();
+    digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,307 @@
+//! What happened: the session's only input.
+
+use bytes::Bytes;
+use edgeplug_protocol::sample::Sample;
+
+use crate::{AckId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+
+/// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
+/// is no longer awaited is ignored.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing but time passed.
+    Woke,
+    /// The store was opened; always the first event.
+    Restored(Restored),
+    /// Answer to [`crate::Action::OpenIdentity`].
+    IdentityOpened {
+        /// Of the action.
+        ticket: Ticket,
+        /// Who we are, or why that is not known.
+        result: Result<Registration, Failure>,
+    },
+    /// Answer to [`crate::Action::Http`].
+    HttpDone {
+        /// Of the action.
+        ticket: Ticket,
+        /// Reply of any status, or why there is none.
+        result: Result<HttpReply, Failure>,
+    },
+    /// Answer to [`crate::Action::Activate`].
+    Activated {
+        /// Of the action.
+        ticket: Ticket,
+        /// Which key.
+        slot: KeySlot,
+        /// Done, or why not.
+        result: Result<(), Failure>,
+    },
+    /// Answer to [`crate::Action::Sign`].
+    Signed {
+        /// Of the action.
+        ticket: Ticket,
+        /// HMAC-SHA256, or why not.
+        result: Result<Vec<u8>, Failure>,
+    },
+    /// CONNACK and all SUBACKs came.
+    LinkUp {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
+    /// The connection ended or never came up; nothing is known about what was outstanding on it.
+    LinkDown {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: LinkDownReason,
+    },
+    /// The hub took over these publishes (PUBACK).
+    Delivered {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Tickets of the publishes.
+        tickets: Vec<Ticket>,
+    },
+    /// A message from the hub, not yet acknowledged to it.
+    Received {
+        /// On which connection.
+        connection: ConnectionId,
+        /// For [`crate::Action::Acknowledge`].
+        delivery: DeliveryId,
+        /// Its topic.
+        topic: String,
+        /// Its body.
+        payload: Bytes,
+    },
+    /// Rows are on disk, in the order given.
+    Committed {
+        /// Ticket of the store action and the row it became.
+        rows: Vec<(Ticket, RowId)>,
+    },
+    /// Rows could not be stored and will not be.
+    NotStored {
+        /// Tickets of the store actions.
+        tickets: Vec<Ticket>,
+        /// Why, in words for an operator.
+        reason: String,
+    },
+    /// Answer to [`crate::Action::Load`].
+    Loaded {
+        /// Of the action.
+        ticket: Ticket,
+        /// Rows in order; an error leaves the store as it was.
+        result: Result<LoadedRows, String>,
+    },
+    /// Answer to [`crate::Action::Record`]: the command is on disk.
+    Recorded {
+        /// Of the action.
+        ticket: Ticket,
+        /// New or known, or why it could not be written.
+        result: Result<Recorded, String>,
+    },
+    /// Answer to [`crate::Action::Finish`]: the outcome is on disk.
+    Finished {
+        /// Of the action.
+        ticket: Ticket,
+        /// The stored acknowledgement if there is one to send, or why it could not be written.
+        result: Result<Option<AckId>, String>,
+    },
+    /// Every plugin present at start has been tried once.
+    PluginsScanned,
+    /// A plugin runs.
+    PluginUp(PluginUp),
+    /// A plugin stopped.
+    PluginDown {
+        /// Its name.
+        plugin: String,
+    },
+    /// Answer to [`crate::Action::Sample`].
+    Sampled {
+        /// Who.
+        plugin: String,
+        /// Of the action.
+        call: CallId,
+        /// Readings, or why none.
+        result: Result<Vec<Sample>, CallFailure>,
+    },
+    /// A plugin sends readings of its own accord and waits for [`crate::Action::AnswerOffer`].
+    Offered {
+        /// Who.
+        plugin: String,
+        /// For the answer.
+        offer: OfferId,
+        /// The readings.
+        samples: Vec<Sample>,
+    },
+    /// Answer to [`crate::Action::Call`].
+    Replied {
+        /// Who.
+        plugin: String,
+        /// Of the action.
+        call: CallId,
+        /// What the plugin made of the command.
+        result: Result<Reply, CallFailure>,
+    },
+    /// Come to rest: finish what is under way, close the link, answer with [`crate::Action::Stopped`].
+    Stop,
+}
+
+/// What the store held at start.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Telemetry rows that wait.
+    pub rows: u64,
+    /// Acknowledgements that wait, oldest first.
+    pub acks: Vec<RestoredAck>,
+    /// Commands accepted from the cloud but not finished, oldest first: key and body.
+    pub commands: Vec<(String, Bytes)>,
+    /// The last good sync reply.
+    pub sync: Option<Bytes>,
+    /// The last DPS assignment, as the session wrote it.
+    pub assignment: Option<Bytes>,
+}
+
+/// An acknowledgement that waits.
+#[derive(Debug)]
+pub struct RestoredAck {
+    /// Its place in the ledger.
+    pub id: AckId,
+    /// Its body.
+    pub body: Bytes,
+    /// Whether it was made while the link was down.
+    pub offline: bool,
+}
+
+/// Who this device is.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// How it proves itself.
+    pub attestation: Attestation,
+    /// Whether a key for the hub is there, so that DPS need not be asked.
+    pub hub_key: bool,
+}
+
+/// How a device proves itself to DPS.
+#[derive(Debug, Clone)]
+pub enum Attestation {
+    /// By two public areas (`TPM2B_PUBLIC`) and what only that TPM can open.
+    Tpm {
+        /// Endorsement key.
+        endorsement_key: Vec<u8>,
+        /// Storage root key.
+        storage_root_key: Vec<u8>,
+    },
+    /// By a key it was given.
+    SymmetricKey,
+}
+
+/// Why a step outside failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub kind: FailureKind,
+    /// In words for an operator, cause chain included.
+    pub text: String,
+}
+
+/// Trouble by what someone has to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// No TPM, or no way to it.
+    TpmMissing,
+    /// The TPM does not answer in time or is used by someone else.
+    TpmBusy,
+    /// The TPM or key file refuses us: rights, password, wrong object at a handle.
+    KeyRefused,
+    /// Nobody answers.
+    Network,
+    /// Somebody answers whose certificate we do not trust.
+    Certificate,
+    /// DPS or the portal does not know or want this device.
+    Enrolment,
+    /// An answer that makes no sense.
+    Protocol,
+}
+
+/// A reply of any HTTP status.
+#[derive(Debug, Clone)]
+pub struct HttpReply {
+    /// Status code.
+    pub status: u16,
+    /// `Retry-After` in seconds.
+    pub retry_after_s: Option<u64>,
+    /// `Date` in Unix seconds.
+    pub date_unix_s: Option<i64>,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// Why a link ended.
+#[derive(Debug, Clone)]
+pub enum LinkDownReason {
+    /// We asked for it.
+    Asked,
+    /// The hub does not accept this device or token (CONNACK 4 or 5).
+    NotAuthorised,
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// Rows read back from the store.
+#[derive(Debug)]
+pub struct LoadedRows {
+    /// In id order.
+    pub rows: Vec<LoadedRow>,
+    /// Whether more lie behind them.
+    pub more: bool,
+}
+
+/// One row read back.
+#[derive(Debug)]
+pub struct LoadedRow {
+    /// Its place.
+    pub id: RowId,
+    /// What the body is, as given to the store.
+    pub kind: u8,
+    /// Whether the link was down when it was committed.
+    pub offline: bool,
+    /// When it was accepted, Unix milliseconds.
+    pub created_unix_ms: i64,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// What the ledger knew of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// First sight.
+    New,
+    /// Delivered again.
+    Seen,
+}
+
+/// A plugin that can be called.
+#[derive(Debug, Clone)]
+pub struct PluginUp {
+    /// Its name.
+    pub plugin: String,
+    /// How often to sample it; `None` if it has nothing to sample.
+    pub interval: Option<std::time::Duration>,
+    /// Whether it handles commands.
+    pub commands: bool,
+}
+
+/// What a plugin made of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Done, with a message for the cloud.
+    Done(String),
+    /// Refused or failed, with a message for the cloud.
+    Failed(String),
+}
+
+/// Why a call gave nothing, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CallFailure(pub String);

@@ -1,0 +1,112 @@
+//! When each plugin is sampled. The host owns the schedule: a plugin that is slow misses ticks, it never delays others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use edgeplug_protocol::sample::Sample;
+
+use crate::event::{CallFailure, PluginUp};
+use crate::status::Schedule;
+use crate::{Action, CallId, Now, Step};
+
+/// Least time between two samples of one plugin; a manifest that asks for less gets this.
+pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// All plugins with something to sample.
+#[derive(Default)]
+pub(crate) struct Plugins {
+    timers: BTreeMap<String, Timer>,
+}
+
+struct Timer {
+    interval: Duration,
+    due: Duration,
+    /// The call under way.
+    running: Option<CallId>,
+    skipped: u64,
+    failed: u64,
+}
+
+impl Plugins {
+    pub(crate) fn up(&mut self, up: PluginUp, now: Now) {
+        let Some(interval) = up.interval.map(|interval| interval.max(INTERVAL_MIN)) else {
+            self.timers.remove(&up.plugin);
+            return;
+        };
+        // A swapped plugin keeps its rhythm; a new one is sampled at once.
+        let due = match self.timers.get(&up.plugin) {
+            Some(timer) if timer.interval == interval => timer.due,
+            _ => now.monotonic,
+        };
+        self.timers.insert(up.plugin, Timer { interval, due, running: None, skipped: 0, failed: 0 });
+    }
+
+    pub(crate) fn down(&mut self, plugin: &str) {
+        self.timers.remove(plugin);
+    }
+
+    /// The readings, unless the call is one we no longer wait for.
+    pub(crate) fn sampled(
+        &mut self,
+        plugin: &str,
+        call: CallId,
+        result: Result<Vec<Sample>, CallFailure>,
+    ) -> Option<Vec<Sample>> {
+        if let Some(timer) = self.timers.get_mut(plugin)
+            && timer.running == Some(call)
+        {
+            timer.running = None;
+            timer.failed += u64::from(result.is_err());
+        }
+        match result {
+            // Readings of a call from before a swap are readings all the same.
+            Ok(samples) => (!samples.is_empty()).then_some(samples),
+            Err(failure) => {
+                tracing::warn!(plugin, %failure, "sampling failed");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
+        for (plugin, timer) in &mut self.timers {
+            if now < timer.due {
+                continue;
+            }
+            timer.due = next_due(timer.due, timer.interval, now);
+            if timer.running.is_some() {
+                timer.skipped += 1;
+                continue;
+            }
+            let call = CallId(step.ticket().0);
+            timer.running = Some(call);
+            step.act(Action::Sample { plugin: plugin.clone(), call });
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timers.values().map(|timer| timer.due).min()
+    }
+
+    pub(crate) fn schedules(&self, now: Now) -> Vec<Schedule> {
+        let schedule = |(plugin, timer): (&String, &Timer)| Schedule {
+            plugin: plugin.clone(),
+            interval_s: timer.interval.as_secs_f64(),
+            next_in_s: timer.due.saturating_sub(now.monotonic).as_secs_f64(),
+            skipped: timer.skipped,
+            failed: timer.failed,
+        };
+        self.timers.iter().map(schedule).collect()
+    }
+}
+
+/// The next tick on the plugin's own grid that lies in the future.
+fn next_due(due: Duration, interval: Duration, now: Duration) -> Duration {
+    let next = due + interval;
+    if next > now {
+        return next;
+    }
+    let missed = now.saturating_sub(due).as_nanos() / interval.as_nanos().max(1) + 1;
+    due + interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}

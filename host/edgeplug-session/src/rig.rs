@@ -1,0 +1,425 @@
+//! The other party in tests: store, cloud, identity and plugins in memory, and a clock moved by hand.
+//!
+//! The rig carries out every action the way the real adapters do, with latencies, and can lose the link, the network
+//! or the whole process. What the cloud got is kept apart from the session's own counters.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use edgeplug_protocol::azure::registration::RegistrationId;
+use edgeplug_protocol::sample::Sample;
+use serde_json::{Value, json};
+
+use crate::action::{Fact, HttpRequest, NewRow, Outcome};
+use crate::event::*;
+use crate::*;
+
+/// What survives a crash.
+#[derive(Default)]
+pub(crate) struct Disk {
+    pub(crate) rows: BTreeMap<u64, NewRow>,
+    last_row: u64,
+    pub(crate) acks: BTreeMap<u64, (Bytes, bool)>,
+    last_ack: u64,
+    pub(crate) commands: BTreeMap<String, (Bytes, bool)>,
+    facts: HashMap<Fact, Bytes>,
+}
+
+pub(crate) struct Rig {
+    pub(crate) session: Session,
+    pub(crate) disk: Disk,
+    pub(crate) cloud: Cloud,
+    monotonic: Duration,
+    wall_unix_ms: i64,
+    /// Events that are on their way, by the time they arrive.
+    coming: BTreeMap<(Duration, u64), Event>,
+    order: u64,
+    connection: Option<ConnectionId>,
+    pub(crate) network_up: bool,
+    /// Discovery, sync and DPS.
+    pub(crate) portal_up: bool,
+    pub(crate) hub_key: bool,
+    pub(crate) outcomes: Vec<(OfferId, Vec<Outcome>)>,
+    pub(crate) calls: Vec<String>,
+    /// How plugins answer a command; `None` leaves it open.
+    pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
+    pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
+    samples_taken: u64,
+    /// Messages acknowledged to the hub.
+    pub(crate) acknowledged: usize,
+    pub(crate) stopped: bool,
+    /// Whether the store answers.
+    pub(crate) disk_fails: bool,
+    pub(crate) puback_delay: Duration,
+}
+
+/// The far side.
+#[derive(Default)]
+pub(crate) struct Cloud {
+    pub(crate) received: Vec<Value>,
+    pub(crate) dps_calls: u32,
+    pub(crate) syncs: u32,
+    pub(crate) connects: u32,
+    /// `rc`/`ds` answered next, before the good answer.
+    pub(crate) sync_codes: VecDeque<i64>,
+    pub(crate) registered: bool,
+    /// Commands the hub holds until they are acknowledged.
+    queue: BTreeMap<u64, Bytes>,
+    last_delivery: u64,
+    pub(crate) refuse: bool,
+    pub(crate) polls_left: u32,
+}
+
+pub(crate) const LATENCY: Duration = Duration::from_millis(20);
+/// 2026-11-23T00:00:00Z.
+const START_UNIX_MS: i64 = 1_795_392_000_000;
+
+pub(crate) fn config() -> SessionConfig {
+    SessionConfig {
+        cpid: "CP".into(),
+        environment: "poc".into(),
+        unique_id: "GW".into(),
+        language: "M_PYTHON".into(),
+        discovery_url: "https://discovery".into(),
+        dps_url: "https://dps".into(),
+        scope_id: Some("0ne00TEST".into()),
+        registration_id: RegistrationId::iotconnect("CP", "GW").unwrap(),
+        token_life: Duration::from_secs(3600),
+        window: 100,
+    }
+}
+
+pub(crate) fn reading(name: &str, value: impl Into<Value>) -> Sample {
+    Sample { device: None, time: None, values: vec![(name.to_owned(), value.into())] }
+}
+
+impl Rig {
+    /// A device that has been registered before.
+    pub(crate) fn new() -> Self {
+        let mut rig = Self::unregistered();
+        rig.hub_key = true;
+        rig.cloud.registered = true;
+        rig
+    }
+
+    pub(crate) fn unregistered() -> Self {
+        Self {
+            session: Session::new(config(), 7),
+            disk: Disk::default(),
+            cloud: Cloud { polls_left: 2, ..Cloud::default() },
+            monotonic: Duration::ZERO,
+            wall_unix_ms: START_UNIX_MS,
+            coming: BTreeMap::new(),
+            order: 0,
+            connection: None,
+            network_up: true,
+            portal_up: true,
+            hub_key: false,
+            outcomes: Vec::new(),
+            calls: Vec::new(),
+            answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
+            sample: |_, n| Ok(vec![reading("n", n)]),
+            samples_taken: 0,
+            acknowledged: 0,
+            stopped: false,
+            disk_fails: false,
+            puback_delay: LATENCY,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { monotonic: self.monotonic, wall_unix_ms: self.wall_unix_ms, wall_trusted: true }
+    }
+
+    /// Opens the store and starts the session, as the daemon does.
+    pub(crate) fn boot(&mut self) {
+        let restored = Restored {
+            rows: self.disk.rows.len() as u64,
+            acks: self
+                .disk
+                .acks
+                .iter()
+                .map(|(id, (body, offline))| RestoredAck { id: AckId(*id), body: body.clone(), offline: *offline })
+                .collect(),
+            commands: self
+                .disk
+                .commands
+                .iter()
+                .filter(|(_, (_, finished))| !finished)
+                .map(|(key, (body, _))| (key.clone(), body.clone()))
+                .collect(),
+            sync: self.disk.facts.get(&Fact::Sync).cloned(),
+            assignment: self.disk.facts.get(&Fact::Assignment).cloned(),
+        };
+        self.handle(Event::Restored(restored));
+    }
+
+    /// `kill -9` and a start: what was on its way is gone, the disk stays.
+    pub(crate) fn crash(&mut self) {
+        self.coming.clear();
+        self.connection = None;
+        self.session = Session::new(config(), 8);
+        self.boot();
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) {
+        self.session.handle(event, self.now());
+        while let Some(action) = self.session.poll_action() {
+            self.carry_out(action);
+        }
+    }
+
+    pub(crate) fn plugin_up(&mut self, plugin: &str, interval: Option<Duration>, commands: bool) {
+        self.handle(Event::PluginUp(PluginUp { plugin: plugin.into(), interval, commands }));
+    }
+
+    pub(crate) fn offer(&mut self, offer: u64, samples: Vec<Sample>) {
+        self.handle(Event::Offered { plugin: "p".into(), offer: OfferId(offer), samples });
+    }
+
+    /// A message from the portal.
+    pub(crate) fn send_c2d(&mut self, body: impl Into<Bytes>) {
+        self.cloud.last_delivery += 1;
+        let delivery = self.cloud.last_delivery;
+        self.cloud.queue.insert(delivery, body.into());
+        self.deliver(delivery);
+    }
+
+    pub(crate) fn send_command(&mut self, text: &str, ack_id: &str) {
+        let body = json!({"cmdType": "0x01", "data": {"cpid": "CP", "uniqueId": "GW", "command": text, "ack": true, "ackId": ack_id}});
+        self.send_c2d(body.to_string());
+    }
+
+    /// Ends the connection without a word.
+    pub(crate) fn cut(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.coming.retain(|_, event| !matches!(event, Event::Delivered { .. } | Event::Received { .. }));
+            let failure = Failure { kind: FailureKind::Network, text: "connection reset".into() };
+            self.handle(Event::LinkDown { connection, reason: LinkDownReason::Failed(failure) });
+        }
+    }
+
+    pub(crate) fn network(&mut self, up: bool) {
+        self.network_up = up;
+        if !up {
+            self.cut();
+        }
+    }
+
+    /// Lets time pass, event by event and timeout by timeout.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.monotonic + time;
+        loop {
+            let arrival = self.coming.keys().next().map(|(at, _)| *at);
+            let next = [arrival, self.session.poll_timeout()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.advance_to(next);
+            match self.coming.first_entry().filter(|entry| entry.key().0 <= next) {
+                Some(entry) => {
+                    let event = entry.remove();
+                    self.handle(event);
+                }
+                None => self.handle(Event::Woke),
+            }
+        }
+        self.advance_to(end);
+    }
+
+    /// The values of one attribute in the order the cloud got them, reports only.
+    pub(crate) fn delivered(&self, name: &str) -> Vec<i64> {
+        self.cloud
+            .received
+            .iter()
+            .filter(|body| body["mt"] == 0)
+            .flat_map(|body| body["d"].as_array().unwrap().iter())
+            .filter_map(|entry| entry["d"][0][name].as_i64())
+            .collect()
+    }
+
+    /// Acknowledgements the cloud got: ack id and status.
+    pub(crate) fn acks(&self) -> Vec<(String, i64)> {
+        let acks = self.cloud.received.iter().filter(|body| body["mt"] == 5);
+        acks.map(|body| (body["d"]["ackId"].as_str().unwrap().to_owned(), body["d"]["st"].as_i64().unwrap())).collect()
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.session.status(self.now()).link == LinkState::Online
+    }
+
+    fn advance_to(&mut self, to: Duration) {
+        if to > self.monotonic {
+            self.wall_unix_ms += i64::try_from((to - self.monotonic).as_millis()).unwrap();
+            self.monotonic = to;
+        }
+    }
+
+    fn later(&mut self, wait: Duration, event: Event) {
+        self.order += 1;
+        self.coming.insert((self.monotonic + wait, self.order), event);
+    }
+
+    fn deliver(&mut self, delivery: u64) {
+        let Some(connection) = self.connection else { return };
+        let topic = "devices/CP-GW/messages/devicebound/%24.to=x".to_owned();
+        let payload = self.cloud.queue[&delivery].clone();
+        self.later(LATENCY, Event::Received { connection, delivery: DeliveryId(delivery), topic, payload });
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::OpenIdentity { ticket } => {
+                let attestation = Attestation::Tpm { endorsement_key: vec![1], storage_root_key: vec![2] };
+                let result = Ok(Registration { attestation, hub_key: self.hub_key });
+                self.later(LATENCY, Event::IdentityOpened { ticket, result });
+            }
+            Action::Http { ticket, request } => {
+                let result = self.http(&request);
+                self.later(LATENCY, Event::HttpDone { ticket, result });
+            }
+            Action::Activate { ticket, slot, .. } => {
+                self.hub_key |= slot == KeySlot::Hub;
+                self.later(LATENCY, Event::Activated { ticket, slot, result: Ok(()) });
+            }
+            Action::Sign { ticket, .. } => self.later(LATENCY, Event::Signed { ticket, result: Ok(vec![0; 32]) }),
+            Action::Connect { connection, .. } if self.network_up && !self.cloud.refuse => {
+                self.cloud.connects += 1;
+                self.connection = Some(connection);
+                self.later(LATENCY, Event::LinkUp { connection });
+                for delivery in self.cloud.queue.keys().copied().collect::<BTreeSet<_>>() {
+                    self.deliver(delivery);
+                }
+            }
+            Action::Connect { connection, .. } => {
+                let reason = if self.network_up {
+                    LinkDownReason::NotAuthorised
+                } else {
+                    LinkDownReason::Failed(Failure { kind: FailureKind::Network, text: "no route to host".into() })
+                };
+                self.later(LATENCY, Event::LinkDown { connection, reason });
+            }
+            Action::Disconnect { connection } => {
+                self.connection = None;
+                self.later(LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Asked });
+            }
+            Action::Publish { connection, ticket, body, .. } if self.connection == Some(connection) => {
+                self.cloud.received.push(serde_json::from_slice(&body).unwrap());
+                self.later(self.puback_delay, Event::Delivered { connection, tickets: vec![ticket] });
+            }
+            Action::Acknowledge { connection, delivery } if self.connection == Some(connection) => {
+                self.cloud.queue.remove(&delivery.0);
+                self.acknowledged += 1;
+            }
+            Action::Publish { .. } | Action::Acknowledge { .. } => {}
+            Action::Store { ticket, .. } if self.disk_fails => {
+                self.later(LATENCY, Event::NotStored { tickets: vec![ticket], reason: "disk full".into() });
+            }
+            Action::Store { ticket, row } => {
+                self.disk.last_row += 1;
+                let id = self.disk.last_row;
+                self.disk.rows.insert(id, row);
+                self.later(Duration::from_millis(5), Event::Committed { rows: vec![(ticket, RowId(id))] });
+            }
+            Action::Remove { rows } => {
+                for row in rows {
+                    assert!(self.disk.rows.remove(&row.0).is_some(), "a row was removed twice");
+                }
+            }
+            Action::Load { ticket, after, rows_max, .. } => {
+                let behind = self.disk.rows.range(after.0 + 1..);
+                let rows: Vec<_> = behind
+                    .clone()
+                    .take(rows_max)
+                    .map(|(id, row)| LoadedRow {
+                        id: RowId(*id),
+                        kind: row.kind,
+                        offline: row.offline,
+                        created_unix_ms: row.created_unix_ms,
+                        body: row.body.clone(),
+                    })
+                    .collect();
+                let more = behind.count() > rows.len();
+                self.later(Duration::from_millis(5), Event::Loaded { ticket, result: Ok(LoadedRows { rows, more }) });
+            }
+            Action::Record { ticket, key, body } => {
+                let seen = self.disk.commands.contains_key(&key);
+                self.disk.commands.entry(key).or_insert((body, false));
+                let recorded = if seen { Recorded::Seen } else { Recorded::New };
+                self.later(Duration::from_millis(5), Event::Recorded { ticket, result: Ok(recorded) });
+            }
+            Action::Finish { ticket, key, ack, offline } => {
+                let command = self.disk.commands.get_mut(&key).expect("finished commands were recorded");
+                assert!(!std::mem::replace(&mut command.1, true), "a command was finished twice");
+                let id = ack.map(|body| {
+                    self.disk.last_ack += 1;
+                    self.disk.acks.insert(self.disk.last_ack, (body, offline));
+                    AckId(self.disk.last_ack)
+                });
+                self.later(Duration::from_millis(5), Event::Finished { ticket, result: Ok(id) });
+            }
+            Action::RemoveAcks { acks } => acks.iter().for_each(|ack| drop(self.disk.acks.remove(&ack.0))),
+            Action::Keep { fact, value } => drop(self.disk.facts.insert(fact, value)),
+            Action::Sample { plugin, call } => {
+                self.samples_taken += 1;
+                let result = (self.sample)(&plugin, self.samples_taken);
+                self.later(LATENCY, Event::Sampled { plugin, call, result });
+            }
+            Action::Call { plugin, call, text, .. } => {
+                self.calls.push(text.clone());
+                if let Some(result) = (self.answer)(&text) {
+                    self.later(LATENCY, Event::Replied { plugin, call, result });
+                }
+            }
+            Action::AnswerOffer { offer, outcomes } => self.outcomes.push((offer, outcomes)),
+            Action::DiscardChallenge | Action::TellConnected(_) => {}
+            Action::Stopped => self.stopped = true,
+        }
+    }
+
+    fn http(&mut self, request: &HttpRequest) -> Result<HttpReply, Failure> {
+        if !self.network_up || !self.portal_up {
+            return Err(Failure { kind: FailureKind::Network, text: format!("cannot reach {}", request.url) });
+        }
+        let (status, body) = if request.url.starts_with("https://discovery/") {
+            (200, json!({"baseUrl": "https://agent/api/2.0/agent/"}).to_string())
+        } else if request.url.starts_with("https://agent/") {
+            self.cloud.syncs += 1;
+            (200, self.sync_body())
+        } else {
+            self.dps(request)
+        };
+        Ok(HttpReply { status, retry_after_s: None, date_unix_s: Some(self.wall_unix_ms / 1000), body: body.into() })
+    }
+
+    fn sync_body(&mut self) -> String {
+        let scripted = self.cloud.sync_codes.pop_front();
+        let code = scripted.unwrap_or(if self.cloud.registered { 0 } else { 1 });
+        json!({"d": {
+            "sc": {"df": 0}, "rc": code, "ds": code, "at": 4, "ee": 0, "dtg": "D", "cpId": "CP",
+            "p": {"n": "mqtt", "h": "hub", "p": 8883, "id": "CP-GW", "un": "hub/CP-GW/?api-version=2018-06-30", "pwd": "",
+                  "pub": "devices/CP-GW/messages/events/", "sub": "devices/CP-GW/messages/devicebound/#"},
+            "d": [{"tg": "", "id": "GW"}],
+            "att": [{"p": "", "dt": null, "tg": "", "d": [{"ln": "n", "dt": 0, "dv": "", "tg": ""}, {"ln": "small", "dt": 0, "dv": "0to9", "tg": ""}]}],
+            "set": null, "r": null, "ota": null}})
+        .to_string()
+    }
+
+    fn dps(&mut self, request: &HttpRequest) -> (u16, String) {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        self.cloud.dps_calls += 1;
+        let part = |len: u8| [&[0, len][..], &vec![7; usize::from(len)]].concat();
+        let key = STANDARD.encode([part(52), part(200), part(142), part(200), part(48)].concat());
+        match (&request.authorization, request.url.contains("/operations/")) {
+            (None, _) => (401, json!({"authenticationKey": key, "keyName": "registration"}).to_string()),
+            (Some(_), true) if self.cloud.polls_left == 0 => {
+                self.cloud.registered = true;
+                let state = json!({"assignedHub": "hub", "deviceId": "CP-GW", "tpm": {"authenticationKey": key}});
+                (200, json!({"operationId": "o", "status": "assigned", "registrationState": state}).to_string())
+            }
+            (Some(_), polling) => {
+                self.cloud.polls_left -= u32::from(polling);
+                (202, json!({"operationId": "o", "status": "assigning"}).to_string())
+            }
+        }
+    }
+}

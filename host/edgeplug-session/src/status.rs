@@ -1,0 +1,106 @@
+//! What `edgeplug status` shows of the session.
+
+use serde::Serialize;
+
+use crate::event::FailureKind;
+
+/// The session as an operator sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Where the way to the cloud stands.
+    pub link: LinkState,
+    /// What is wrong, if anything.
+    pub trouble: Option<Trouble>,
+    /// Seconds to the next try.
+    pub retry_in_s: Option<f64>,
+    /// Hub host and device id.
+    pub hub: Option<String>,
+    /// Attributes in the device template; `None` before the first sync.
+    pub template_attributes: Option<usize>,
+    /// Readings on their way.
+    pub uplink: UplinkCounts,
+    /// Commands.
+    pub commands: CommandCounts,
+    /// Sampling of each plugin.
+    pub plugins: Vec<Schedule>,
+}
+
+/// Steps on the way to the cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// Not begun.
+    Starting,
+    /// Reading the TPM or the key file.
+    OpeningIdentity,
+    /// Asking which agent to talk to.
+    Discovering,
+    /// Asking for the device's settings.
+    Syncing,
+    /// Registering with DPS.
+    Provisioning,
+    /// Signing a token.
+    Authorising,
+    /// Opening the connection to the hub.
+    Connecting,
+    /// Connected.
+    Online,
+    /// A planned reconnect with a new token.
+    Renewing,
+    /// Waiting before the next try.
+    Waiting,
+    /// Coming to rest.
+    Stopping,
+}
+
+/// Something that keeps the device from the cloud and may heal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// By what has to be done.
+    pub kind: FailureKind,
+    /// In words, with the remedy.
+    pub text: String,
+}
+
+/// Counts of readings since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct UplinkCounts {
+    /// Samples committed to the store.
+    pub accepted: u64,
+    /// Samples not taken.
+    pub rejected: u64,
+    /// Rows the hub took over.
+    pub delivered: u64,
+    /// Rows that wait in the store, in flight ones included.
+    pub waiting: u64,
+    /// Publishes without PUBACK.
+    pub in_flight: u64,
+}
+
+/// Counts of commands since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CommandCounts {
+    /// Taken over from the hub.
+    pub accepted: u64,
+    /// Finished well.
+    pub done: u64,
+    /// Finished badly.
+    pub failed: u64,
+    /// Waiting or running.
+    pub open: u64,
+}
+
+/// When a plugin is sampled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Schedule {
+    /// Its name.
+    pub plugin: String,
+    /// Seconds between samples.
+    pub interval_s: f64,
+    /// Seconds to the next.
+    pub next_in_s: f64,
+    /// Times the next sample was due while the one before still ran.
+    pub skipped: u64,
+    /// Calls that gave nothing.
+    pub failed: u64,
+}
