@@ -28,7 +28,7 @@ const HOLD_MAX: Duration = Duration::from_secs(60);
 /// How long a plugin may take; its own deadlines are shorter, this one guards against a lost answer.
 const CALL_TIME_MAX: Duration = Duration::from_secs(120);
 /// Commands taken over and not finished; beyond that new ones stay with the hub, unacknowledged.
-const OPEN_MAX: usize = 1_000;
+const OPEN_MAX: usize = 200;
 /// Longest message sent back to the cloud.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Wait before an outcome that could not be written is written again.

@@ -2,7 +2,30 @@
 
 use std::time::Duration;
 
-use edgeplug_protocol::azure::registration::RegistrationId;
+use edgeplug_protocol::azure::registration::{self, RegistrationId};
+
+/// Under which name a device is enrolled in DPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistrationName {
+    /// This one; IoTConnect's rule makes it `cpId-uniqueId`.
+    Is(RegistrationId),
+    /// Azure's C client: base32 of the endorsement key's hash.
+    Base32OfEndorsementKey,
+    /// IoT Edge's documentation: hex of the endorsement key's hash.
+    HexOfEndorsementKey,
+}
+
+impl RegistrationName {
+    /// The id for this device; `None` where it needs an endorsement key and there is none.
+    #[must_use]
+    pub fn resolve(&self, endorsement_key: Option<&[u8]>) -> Option<RegistrationId> {
+        match self {
+            Self::Is(id) => Some(id.clone()),
+            Self::Base32OfEndorsementKey => RegistrationId::new(registration::base32_of(endorsement_key?)).ok(),
+            Self::HexOfEndorsementKey => RegistrationId::new(registration::hex_of(endorsement_key?)).ok(),
+        }
+    }
+}
 
 /// Settings of a session. The shell has checked them.
 #[derive(Debug, Clone)]
@@ -22,7 +45,7 @@ pub struct SessionConfig {
     /// DPS scope; without it a device that is not registered stays so.
     pub scope_id: Option<String>,
     /// Name of the DPS enrolment.
-    pub registration_id: RegistrationId,
+    pub registration: RegistrationName,
     /// How long a token for the hub is valid.
     pub token_life: Duration,
     /// Publishes left unacknowledged at most.

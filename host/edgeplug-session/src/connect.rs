@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{ConnectTo, Fact, HttpRequest, Method};
 use crate::backoff::Backoff;
-use crate::event::{Failure, FailureKind, HttpReply, LinkDownReason, Registration};
+use crate::event::{Attestation, Failure, FailureKind, HttpReply, LinkDownReason, Registration};
 use crate::status::{LinkState, Trouble};
 use crate::{Action, ConnectionId, KeySlot, Now, Online, Step, Ticket};
 use provision::{Provision, Provisioned};
@@ -492,12 +492,16 @@ impl Connect {
             let text = format!("{why}, although it registered with DPS a moment ago; the portal may need some time");
             return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
         }
-        tracing::info!(why, "registering with DPS");
-        let enrolment = dps::Enrolment {
-            endpoint: step.config.dps_url.clone(),
-            id_scope: scope_id,
-            registration_id: step.config.registration_id.clone(),
+        let endorsement_key = match &registration.attestation {
+            Attestation::Tpm { endorsement_key, .. } => Some(endorsement_key.as_slice()),
+            Attestation::SymmetricKey => None,
         };
+        let Some(registration_id) = step.config.registration.resolve(endorsement_key) else {
+            let text = "cloud.registration_id asks for a hash of the endorsement key, and there is no TPM".to_owned();
+            return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
+        };
+        tracing::info!(why, "registering with DPS");
+        let enrolment = dps::Enrolment { endpoint: step.config.dps_url.clone(), id_scope: scope_id, registration_id };
         self.state = State::Provisioning(Box::new(Provision::start(enrolment, registration.attestation, step)));
     }
 

@@ -205,7 +205,7 @@ pub struct Failure {
 }
 
 /// Trouble by what someone has to do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// No TPM, or no way to it.

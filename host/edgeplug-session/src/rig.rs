@@ -12,6 +12,7 @@ use edgeplug_protocol::sample::Sample;
 use serde_json::{Value, json};
 
 use crate::action::{Fact, HttpRequest, NewRow, Outcome};
+use crate::config::RegistrationName;
 use crate::event::*;
 use crate::*;
 
@@ -84,7 +85,7 @@ pub(crate) fn config() -> SessionConfig {
         discovery_url: "https://discovery".into(),
         dps_url: "https://dps".into(),
         scope_id: Some("0ne00TEST".into()),
-        registration_id: RegistrationId::iotconnect("CP", "GW").unwrap(),
+        registration: RegistrationName::Is(RegistrationId::iotconnect("CP", "GW").unwrap()),
         token_life: Duration::from_secs(3600),
         window: 100,
     }

@@ -1,0 +1,55 @@
+# The only entry: developers, CI and the README use these targets and nothing else.
+# CARGO_TARGET_DIR is respected; logs of `test` and `check` lie below it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BUILD_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+# Where rustup puts cargo, and where Debian puts mosquitto; neither is on every user's PATH.
+export PATH := $(PATH):$(CARGO_HOME_DIR)/bin:/usr/sbin:/sbin
+
+.PHONY: help setup build build-compiler build-host guests demo test check bench clean test-fresh
+
+help: ## Print this list
+	@printf 'make TARGET, where TARGET is one of\n\n'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r target text; do \
+		printf '  %-15s %s\n' "$$target" "$$text"; done
+
+setup: ## Install what is missing: Debian packages and the guests' Rust target; does nothing when all is there
+	@scripts/setup.sh
+
+build: build-compiler build-host guests ## Build the compiler, the daemon with all other programs, and the Rust guests
+
+# Two calls on purpose: Cargo unifies features within a call, and one for both would link Cranelift into the daemon.
+build-compiler: ## ... only the compiler program
+	@cargo build -p edgeplug-compiler
+
+build-host: ## ... only the daemon, the cloud simulator and the demo
+	@cargo build --workspace --exclude edgeplug-compiler --bins
+
+guests: ## ... only the Rust guests, as wasm32-wasip2 components
+	@EDGEPLUG_GUEST_TOOLCHAIN="$${EDGEPLUG_GUEST_TOOLCHAIN:-$$(cat '$(BUILD_DIR)/guest-toolchain' 2>/dev/null || true)}" scripts/guests.sh
+
+# The program that `build` made: `cargo run -p` would choose other features and build half the workspace again.
+demo: setup build ## A software TPM, a simulated cloud and the daemon with a real plugin, until Ctrl-C or for DEMO_S seconds
+	@exec '$(BUILD_DIR)/debug/edgeplug-demo'
+
+test: ## Set up, build and run every test; prints how long each phase took and how many tests ran
+	@scripts/test.sh
+
+check: setup ## Formatting, clippy, rustdoc, and cargo-deny (which is installed when missing); no test is run
+	@scripts/check.sh
+
+bench: setup guests ## Release builds, then the figures of the README, measured on this machine
+	@cargo build --release -p edgeplug-compiler
+	@cargo build --release -p edgeplug
+	@cargo run --release -p edgeplug-bench
+
+clean: ## Remove everything that was built here
+	@cargo clean
+	@rm -rf guests/*/target examples/*/target tests/fixtures/target
+
+test-fresh: ## Prove the README on a bare Debian 12 in FRESH_DIR (default below /var/tmp); needs root and debootstrap
+	@scripts/test-fresh.sh

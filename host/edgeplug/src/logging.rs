@@ -1,0 +1,21 @@
+//! Where log lines go: stderr, as text for people or JSON for machines.
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Starts logging. `EDGEPLUG_LOG` (for instance `debug` or `edgeplug_link=trace,info`) wins over the default.
+pub(crate) fn start(format: LogFormat, default_filter: &str) {
+    let filter = EnvFilter::try_from_env("EDGEPLUG_LOG").unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start, which no command makes, keeps the first.
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
