@@ -8,9 +8,10 @@ use anyhow::{Context as _, ensure};
 
 /// One of our programs (`edgeplug`, `edgeplug-compiler`, `edgeplug-cloud`), built with the same profile as this test.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe().context("cannot tell where this test lies")?;
-    // target/<profile>/deps/<test>
-    let profile = test.parent().and_then(Path::parent).context("this test lies in no target directory")?;
+    let ourselves = std::env::current_exe().context("cannot tell where this program lies")?;
+    let beside = ourselves.parent().context("this program lies in no target directory")?;
+    // A program lies in target/<profile>, a test in target/<profile>/deps.
+    let profile = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };
     let program = profile.join(name);
     ensure!(program.is_file(), "{} is not built: run `make build`", program.display());
     Ok(program)

@@ -1,0 +1,168 @@
+//! The handle: opening, asking, closing.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{Builder, JoinHandle},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    directory::Layout,
+    emitter::Emitter,
+    error::OpenError,
+    event::{OutboxEvent, Restored},
+    ledger::Ledger,
+    owner::Owner,
+    request::{Lane, Request},
+    telemetry::Telemetry,
+};
+
+/// Requests that may be queued. A caller that has at most this many unanswered requests never meets [`Refused::Full`] for
+/// their number. Enough for a sync of 20 ms at 10,000 requests a second.
+pub const REQUESTS_OUTSTANDING_MAX: usize = 256;
+/// Memory that queued requests may occupy, in bytes, with 64 bytes counted per row; also the largest single request.
+pub const REQUEST_BYTES_OUTSTANDING_MAX: usize = 32 * 1024 * 1024;
+/// Events that may wait to be read: two for each request (rows taken and rows refused) and the changes of health. A
+/// caller that keeps to [`REQUESTS_OUTSTANDING_MAX`] never makes the owner thread wait for room.
+pub const EVENTS_QUEUED_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX + 8;
+
+/// Where the outbox lies. Start from [`OutboxOptions::new`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OutboxOptions {
+    /// Made with mode 0700 if it is missing. One process at a time.
+    pub directory: PathBuf,
+    /// Lets tests meet a full disk: the telemetry file does not grow beyond this many 4 KiB pages.
+    #[doc(hidden)]
+    pub telemetry_pages_max_for_tests: Option<u32>,
+}
+
+impl OutboxOptions {
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), telemetry_pages_max_for_tests: None }
+    }
+}
+
+/// The request was not queued and is given back.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The owner thread is behind; ask again after the next event.
+    #[error("the outbox queue is full; ask again after its next event")]
+    Full(Request),
+    /// It is larger than [`REQUEST_BYTES_OUTSTANDING_MAX`]; ask for less at a time.
+    #[error("the request is larger than {REQUEST_BYTES_OUTSTANDING_MAX} bytes; ask for less at a time")]
+    TooLarge(Request),
+    /// The owner thread has ended. Nothing but a restart of the process brings it back.
+    #[error("the outbox thread has ended; restart the daemon")]
+    Ended(Request),
+}
+
+/// The handle to the owner thread. Dropping it closes the outbox like [`Outbox::close`].
+#[derive(Debug)]
+pub struct Outbox {
+    /// `None` once closing has begun.
+    requests: Option<SyncSender<Request>>,
+    bytes_queued: Arc<AtomicUsize>,
+    closing: Arc<AtomicBool>,
+    /// `None` once joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Outbox {
+    /// Takes the directory, opens or creates both files, and starts the owner thread.
+    ///
+    /// Blocks while it reads (see the integrity check below): call it before the main loop starts or on a thread for
+    /// blocking work. Files up to 64 MiB are checked in full; damage is no error but is reported in
+    /// [`Restored::damaged`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]; [`OpenError::may_heal`] tells whether it is worth trying again.
+    pub fn open(options: OutboxOptions) -> Result<(Self, Restored, mpsc::Receiver<OutboxEvent>), OpenError> {
+        let layout = Layout { directory: options.directory };
+        layout.create()?;
+        let lock = layout.lock_exclusively()?;
+        let mut first_events = Vec::new();
+        let (ledger, ledger_damaged) = Ledger::open(&layout, &mut first_events)?;
+        let (telemetry, telemetry_damaged) =
+            Telemetry::open(&layout, options.telemetry_pages_max_for_tests, &mut first_events)?;
+        let mut restored = Restored {
+            live: telemetry.lane_state(Lane::Live)?,
+            alarm: telemetry.lane_state(Lane::Alarm)?,
+            last_row: telemetry.last_row(),
+            damaged: ledger_damaged.into_iter().chain(telemetry_damaged).collect(),
+            ..Restored::default()
+        };
+        ledger.restore(&mut restored)?;
+
+        let (requests, queue) = sync_channel(REQUESTS_OUTSTANDING_MAX);
+        let (sender, events) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let bytes_queued = Arc::new(AtomicUsize::new(0));
+        let closing = Arc::new(AtomicBool::new(false));
+        let emitter = Emitter::new(sender, Arc::clone(&closing));
+        let owner = Owner {
+            requests: queue,
+            bytes_queued: Arc::clone(&bytes_queued),
+            emitter,
+            telemetry,
+            ledger,
+            lock,
+            rest: None,
+        };
+        let thread =
+            Builder::new().name("outbox".into()).spawn(move || owner.run(first_events)).map_err(OpenError::Thread)?;
+        Ok((Self { requests: Some(requests), bytes_queued, closing, thread: Some(thread) }, restored, events))
+    }
+
+    /// Queues a request. Never blocks.
+    ///
+    /// # Errors
+    /// See [`Refused`]; the request comes back in it.
+    pub fn request(&self, request: Request) -> Result<(), Refused> {
+        let Some(requests) = &self.requests else { return Err(Refused::Ended(request)) };
+        let bytes = request.bytes();
+        if bytes > REQUEST_BYTES_OUTSTANDING_MAX {
+            return Err(Refused::TooLarge(request));
+        }
+        if self.bytes_queued.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes) > REQUEST_BYTES_OUTSTANDING_MAX {
+            self.bytes_queued.fetch_sub(bytes, Ordering::AcqRel);
+            return Err(Refused::Full(request));
+        }
+        requests.try_send(request).map_err(|refused| {
+            self.bytes_queued.fetch_sub(bytes, Ordering::AcqRel);
+            match refused {
+                TrySendError::Full(request) => Refused::Full(request),
+                TrySendError::Disconnected(request) => Refused::Ended(request),
+            }
+        })
+    }
+
+    /// Finishes what is queued, empties the write-ahead logs into their files, frees the directory and joins the thread.
+    ///
+    /// Blocks for a few syncs. Events that fit the channel can still be read afterwards, others are dropped: whatever
+    /// they said is found again at the next [`Outbox::open`].
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.requests = None;
+        self.closing.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            tracing::error!("the outbox thread panicked; what it reported committed is on disk");
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

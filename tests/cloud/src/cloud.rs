@@ -1,0 +1,426 @@
+//! The whole simulator, composed: every service on its port, and the handles a test drives it with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::changes::Changes;
+use crate::control;
+use crate::device::{Device, Identity};
+use crate::dps::Dps;
+use crate::hub::{Hub, HubOptions, SubscriptionRefusal};
+use crate::iotconnect::IotConnect;
+use crate::judge::{self, Complaint};
+use crate::listen::{self, Port};
+use crate::portal::{HOST, Portal};
+use crate::recorder::Recorder;
+use crate::state;
+use crate::tls::{self, Authority};
+
+/// How to start a simulator. The defaults suit a test: cpid `CP`, env `poc`, scope `0ne00TEST`, free ports, a directory that
+/// goes away with the simulator, tokens enforced to the second.
+#[derive(Clone, Debug)]
+pub struct CloudOptions {
+    cpid: String,
+    env: String,
+    scope_id: String,
+    devices: Vec<Device>,
+    directory: Option<PathBuf>,
+    record_file: Option<PathBuf>,
+    ports: Ports,
+    hub: HubOptions,
+    trust_first: bool,
+}
+
+/// Ports on 127.0.0.1; 0 takes a free one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// Discovery and sync (HTTPS).
+    pub iotconnect: u16,
+    /// DPS (HTTPS).
+    pub dps: u16,
+    /// The hub (MQTT over TLS).
+    pub hub: u16,
+    /// The control API (HTTP).
+    pub control: u16,
+}
+
+impl Default for CloudOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CloudOptions {
+    /// The defaults, without a device.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            cpid: "CP".to_owned(),
+            env: "poc".to_owned(),
+            scope_id: "0ne00TEST".to_owned(),
+            devices: Vec::new(),
+            directory: None,
+            record_file: None,
+            ports: Ports::default(),
+            hub: HubOptions::default(),
+            trust_first: false,
+        }
+    }
+
+    /// Adds a device to the portal.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.devices.push(device);
+        self
+    }
+
+    /// Sets the company id.
+    #[must_use]
+    pub fn cpid(mut self, cpid: &str) -> Self {
+        self.cpid = cpid.to_owned();
+        self
+    }
+
+    /// Sets the environment.
+    #[must_use]
+    pub fn env(mut self, env: &str) -> Self {
+        self.env = env.to_owned();
+        self
+    }
+
+    /// Sets DPS's id scope.
+    #[must_use]
+    pub fn scope_id(mut self, scope_id: &str) -> Self {
+        self.scope_id = scope_id.to_owned();
+        self
+    }
+
+    /// Keeps certificates here, so that a later start is trusted by the same CA file, and enrolled EKs, hub keys and twins, so
+    /// that it still knows its devices.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Appends every record to this file, one JSON object a line.
+    #[must_use]
+    pub fn record_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.record_file = Some(file.into());
+        self
+    }
+
+    /// Sets the ports.
+    #[must_use]
+    pub fn ports(mut self, ports: Ports) -> Self {
+        self.ports = ports;
+        self
+    }
+
+    /// Enrols whatever EK comes first for a TPM device that has none.
+    #[must_use]
+    pub fn trust_first_endorsement_key(mut self) -> Self {
+        self.trust_first = true;
+        self
+    }
+
+    /// How long a connection outlives its token.
+    #[must_use]
+    pub fn expiry_grace(mut self, grace: Duration) -> Self {
+        self.hub.expiry_grace = grace;
+        self
+    }
+
+    /// What happens to a subscription the hub does not serve.
+    #[must_use]
+    pub fn subscription_refusal(mut self, refusal: SubscriptionRefusal) -> Self {
+        self.hub.subscription_refusal = refusal;
+        self
+    }
+}
+
+/// A running simulator; it ends when this is dropped.
+pub struct Cloud {
+    handles: Handles,
+    ca_pem: String,
+    iotconnect_port: Port,
+    dps_port: Port,
+    control_port: Port,
+    /// Writes the state file of a simulator that was given a directory.
+    keeper: Option<Keeper>,
+    /// Holds the certificates of a simulator that was given none.
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// What both a test and the control API drive the simulator with.
+#[derive(Clone)]
+pub(crate) struct Handles {
+    pub(crate) portal: Portal,
+    pub(crate) iotconnect: IotConnect,
+    pub(crate) hub: Hub,
+    pub(crate) recorder: Recorder,
+    pub(crate) dps: Dps,
+    pub(crate) addresses: Arc<Addresses>,
+}
+
+impl Handles {
+    pub(crate) fn complaints(&self) -> Vec<Complaint> {
+        let devices: BTreeMap<_, _> =
+            self.portal.all().into_iter().map(|device| (self.portal.hub_id(&device), device)).collect();
+        self.recorder.with(|records| {
+            let judged = records
+                .iter()
+                .filter_map(|record| Some(judge::complaints(record, &self.portal.cpid, devices.get(&record.device)?)));
+            judged.flatten().collect()
+        })
+    }
+}
+
+/// Where a device finds things.
+pub(crate) struct Addresses {
+    pub(crate) discovery_url: String,
+    pub(crate) dps_url: String,
+    pub(crate) ca_file: PathBuf,
+}
+
+impl Cloud {
+    /// Starts every service.
+    ///
+    /// # Errors
+    /// When a port is taken, or the directory or the record file cannot be written.
+    pub async fn start(options: CloudOptions) -> anyhow::Result<Self> {
+        let temporary = if options.directory.is_none() { Some(tempfile::tempdir()?) } else { None };
+        let directory = options.directory.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
+        let Authority { ca_pem, ca_file, acceptor } = tls::open_or_create(directory.unwrap_or(Path::new(".")))?;
+
+        let changes = Changes::new();
+        let recorder = Recorder::new(changes.clone(), options.record_file.as_deref())?;
+        let hub = Hub::new(options.hub, recorder.clone(), changes.clone());
+        let portal = Portal::new(&options.cpid, &options.env, &options.scope_id);
+        for device in options.devices {
+            portal.create(device, &hub)?;
+        }
+        let state_file = options.directory.map(|directory| directory.join("state.json"));
+        if let Some(file) = &state_file {
+            state::restore(file, &portal, &hub)?;
+        }
+        let iotconnect = IotConnect::new(portal.clone(), hub.clone(), changes.clone());
+        let dps = Dps::new(portal.clone(), hub.clone(), changes.clone(), options.trust_first);
+
+        hub.listen(options.ports.hub, acceptor.clone()).await?;
+        let tls = Some(acceptor);
+        let iotconnect_port = listen::http(options.ports.iotconnect, tls.clone(), iotconnect.router()).await?;
+        let dps_port = listen::http(options.ports.dps, tls, dps.router()).await?;
+        let url = |port: &Port| format!("https://{HOST}:{}", port.address().port());
+        iotconnect.set_base(&url(&iotconnect_port));
+        let addresses = Arc::new(Addresses { discovery_url: url(&iotconnect_port), dps_url: url(&dps_port), ca_file });
+        let keeper = state_file.map(|file| Keeper::start(file, portal.clone(), hub.clone(), changes));
+        let handles = Handles { portal, iotconnect, hub, recorder, dps, addresses };
+        let control_port = listen::http(options.ports.control, None, control::router(handles.clone())).await?;
+        Ok(Self { handles, ca_pem, iotconnect_port, dps_port, control_port, keeper, _directory: temporary })
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.handles.hub
+    }
+
+    /// Discovery and sync.
+    #[must_use]
+    pub fn iotconnect(&self) -> &IotConnect {
+        &self.handles.iotconnect
+    }
+
+    /// DPS.
+    #[must_use]
+    pub fn dps(&self) -> &Dps {
+        &self.handles.dps
+    }
+
+    /// What arrived.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.handles.recorder
+    }
+
+    /// The company id.
+    #[must_use]
+    pub fn cpid(&self) -> &str {
+        &self.handles.portal.cpid
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn env(&self) -> &str {
+        &self.handles.portal.env
+    }
+
+    /// DPS's id scope.
+    #[must_use]
+    pub fn scope_id(&self) -> &str {
+        &self.handles.portal.scope_id
+    }
+
+    /// The discovery URL a device is configured with, without a trailing slash.
+    #[must_use]
+    pub fn discovery_url(&self) -> String {
+        self.handles.addresses.discovery_url.clone()
+    }
+
+    /// The DPS URL a device is configured with, without a trailing slash.
+    #[must_use]
+    pub fn dps_url(&self) -> String {
+        self.handles.addresses.dps_url.clone()
+    }
+
+    /// The control API, such as `http://127.0.0.1:8480`.
+    #[must_use]
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control_port.address())
+    }
+
+    /// The `[cloud]` block of a device's `edgeplug.toml`.
+    #[must_use]
+    pub fn connection_block(&self, unique_id: &str) -> String {
+        let ca_file = self.ca_file().display().to_string();
+        let entries = [
+            ("cpid", self.cpid()),
+            ("env", self.env()),
+            ("unique_id", unique_id),
+            ("scope_id", self.scope_id()),
+            ("discovery_url", &self.discovery_url()),
+            ("dps_url", &self.dps_url()),
+            ("ca_file", &ca_file),
+        ];
+        let quote = |text: &str| toml::Value::from(text).to_string();
+        let lines: String = entries.iter().map(|(name, value)| format!("{name} = {}\n", quote(value))).collect();
+        format!("[cloud]\n{lines}")
+    }
+
+    /// The CA certificate a device has to trust, as a file.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        &self.handles.addresses.ca_file
+    }
+
+    /// The CA certificate a device has to trust, as PEM text.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Adds a device to the portal of the running simulator, or replaces one.
+    ///
+    /// # Errors
+    /// When its unique id is empty or the simulator is full.
+    pub fn add_device(&self, device: Device) -> anyhow::Result<()> {
+        self.handles.portal.create(device, &self.handles.hub)
+    }
+
+    /// The device's name in the hub.
+    #[must_use]
+    pub fn hub_device_id(&self, unique_id: &str) -> Option<String> {
+        self.handles.portal.get(unique_id).map(|device| self.handles.portal.hub_id(&device))
+    }
+
+    /// The device's name in DPS.
+    #[must_use]
+    pub fn registration_id(&self, unique_id: &str) -> String {
+        format!("{}-{unique_id}", self.handles.portal.cpid)
+    }
+
+    /// The symmetric key of a symmetric key device, in base64 as the portal shows it. A secret.
+    #[must_use]
+    pub fn symmetric_key(&self, unique_id: &str) -> Option<String> {
+        match self.handles.portal.get(unique_id)?.identity {
+            Identity::SymmetricKey { key, .. } => Some(key.to_base64()),
+            Identity::Tpm { .. } => None,
+        }
+    }
+
+    /// What IoTConnect would silently drop of what has arrived: bodies that are not of the protocol's form, attributes and
+    /// devices that the template does not know. Empty is good.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<Complaint> {
+        self.handles.complaints()
+    }
+
+    /// Ends the simulator and returns once all its ports are free again.
+    pub async fn shutdown(self) {
+        self.stop_listening().await;
+        self.control_port.close().await;
+    }
+
+    /// All services go away but the control API: connects are refused, connections end. The ports stay reserved.
+    pub async fn stop_listening(&self) {
+        self.iotconnect_port.close().await;
+        self.dps_port.close().await;
+        self.handles.hub.stop_listening().await;
+    }
+
+    /// All services listen again, on the same ports.
+    pub async fn resume_listening(&self) {
+        self.iotconnect_port.reopen().await;
+        self.dps_port.reopen().await;
+        self.handles.hub.resume_listening().await;
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.handles.hub.abandon();
+        if let Some(keeper) = &self.keeper {
+            keeper.task.abort();
+            keeper.save();
+        }
+    }
+}
+
+struct Keeper {
+    file: PathBuf,
+    portal: Portal,
+    hub: Hub,
+    task: JoinHandle<()>,
+}
+
+/// Changes come in bursts; one write for all of a burst.
+const KEEP_EVERY: Duration = Duration::from_millis(500);
+
+impl Keeper {
+    fn start(file: PathBuf, portal: Portal, hub: Hub, changes: Changes) -> Self {
+        let task = tokio::spawn({
+            let (file, portal, hub) = (file.clone(), portal.clone(), hub.clone());
+            async move {
+                let mut bell = changes.subscribe();
+                let mut last = String::new();
+                loop {
+                    let snapshot = state::snapshot(&portal, &hub);
+                    if snapshot != last {
+                        report(state::save(&file, &snapshot));
+                        last = snapshot;
+                    }
+                    tokio::time::sleep(KEEP_EVERY).await;
+                    if bell.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Self { file, portal, hub, task }
+    }
+
+    fn save(&self) {
+        report(state::save(&self.file, &state::snapshot(&self.portal, &self.hub)));
+    }
+}
+
+fn report(saved: anyhow::Result<()>) {
+    if let Err(error) = saved {
+        tracing::error!(error = format!("{error:#}"), "cannot keep the state");
+    }
+}

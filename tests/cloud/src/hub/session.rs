@@ -1,0 +1,498 @@
+//! One MQTT connection, from handshake to end.
+//!
+//! A message is recorded before it is acknowledged, and counted as acknowledged only when its PUBACK has been handed to the
+//! socket. Everything a packet may do is in `packet`; everything that ends a connection is an [`End`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{
+    ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode,
+    UnsubAck,
+};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+use super::admission::Admission;
+use super::pubacks::{Owed, Queue};
+use super::wire::{ReadError, Wire};
+use super::{End, Hub, Order, SubscriptionRefusal};
+use crate::limits::{D2C_BYTES_MAX, HANDSHAKE_MAX, KEEPALIVE_MAX, OWED_ACKS_MAX, SUBSCRIPTIONS_MAX, WRITE_MAX};
+use crate::listen::{Closing, closed};
+use crate::recorder::Arrival;
+use crate::sas::now_unix_s;
+use crate::topic::{self, Filter, Publication};
+
+pub(super) async fn serve(hub: Hub, tls: TlsAcceptor, stream: TcpStream, mut closing: Closing) {
+    let opened = tokio::select! {
+        () = closed(&mut closing) => return,
+        opened = tokio::time::timeout(HANDSHAKE_MAX, open(tls, stream)) => opened,
+    };
+    let (mut wire, connect) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return tracing::debug!(%error, "no CONNECT"),
+        Err(_) => return tracing::debug!("no CONNECT in time"),
+    };
+    match hub.admit(&connect) {
+        Ok(admission) => Session::new(hub, &admission, &connect).run(wire, admission, closing).await,
+        Err(denied) => {
+            if let Some(code) = denied.code {
+                wire.put(&Packet::ConnAck(ConnAck::new(code, false))).ok();
+                wire.close().await;
+            }
+        }
+    }
+}
+
+async fn open(tls: TlsAcceptor, stream: TcpStream) -> anyhow::Result<(Wire, Connect)> {
+    let stream = tls.accept(stream).await?;
+    let mut wire = Wire::new(stream);
+    match wire.packet().await? {
+        Some(Packet::Connect(connect)) => Ok((wire, connect)),
+        Some(_) => anyhow::bail!("the first packet is not CONNECT"),
+        None => anyhow::bail!("the connection was closed"),
+    }
+}
+
+struct Session {
+    hub: Hub,
+    device: String,
+    connection: u64,
+    clean: bool,
+    will: Option<LastWill>,
+    keepalive: Duration,
+    heard: Instant,
+    token_end: Instant,
+    subscriptions: BTreeMap<Filter, u8>,
+    owed: Queue,
+    /// Records whose PUBACK lies in the outgoing buffer.
+    written: Vec<u64>,
+    /// Packet id to cloud-to-device message, of those the device has not acknowledged.
+    in_flight: HashMap<u16, u64>,
+    last_packet_id: u16,
+    look_for_c2d: bool,
+}
+
+impl Session {
+    fn new(hub: Hub, admission: &Admission, connect: &Connect) -> Self {
+        let keepalive = match connect.keep_alive {
+            0 => KEEPALIVE_MAX,
+            seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(KEEPALIVE_MAX),
+        };
+        let valid = Duration::from_secs(admission.token_expiry.saturating_sub(now_unix_s()));
+        let now = Instant::now();
+        // A token that outlives the clock's range never ends.
+        let token_end = valid.checked_add(hub.inner.options.expiry_grace).and_then(|valid| now.checked_add(valid));
+        Self {
+            device: admission.device.clone(),
+            connection: admission.connection,
+            clean: connect.clean_session,
+            will: connect.last_will.clone(),
+            keepalive,
+            heard: now,
+            token_end: token_end.unwrap_or(now + FAR),
+            subscriptions: admission.subscriptions.iter().copied().collect(),
+            owed: Queue::default(),
+            written: Vec::new(),
+            in_flight: HashMap::new(),
+            last_packet_id: 0,
+            look_for_c2d: true,
+            hub,
+        }
+    }
+
+    async fn run(mut self, mut wire: Wire, admission: Admission, closing: Closing) {
+        tracing::info!(device = self.device, connection = self.connection, "connected");
+        let connack = ConnAck::new(ConnectReturnCode::Success, admission.session_present);
+        let end = match wire.put(&Packet::ConnAck(connack)) {
+            Ok(()) => self.serve(&mut wire, admission.orders, admission.end, closing).await,
+            Err(end) => end,
+        };
+        tracing::info!(device = self.device, connection = self.connection, ?end, "connection ended");
+        drop(wire);
+        let will = self.will.take().filter(|_| end != End::Disconnected);
+        if let Some(will) = will {
+            self.record_will(&will);
+        }
+        self.hub.left(&self.device, self.connection, end);
+    }
+
+    async fn serve(
+        &mut self,
+        wire: &mut Wire,
+        mut orders: mpsc::Receiver<Order>,
+        mut end: oneshot::Receiver<End>,
+        mut closing: Closing,
+    ) -> End {
+        let mut mode = self.hub.inner.pubacks.subscribe();
+        loop {
+            if let Err(end) = self.prepare(wire) {
+                return end;
+            }
+            let flushed = tokio::select! {
+                biased;
+                end = &mut end => return end.unwrap_or(End::Cut),
+                () = closed(&mut closing) => return End::Outage,
+                flushed = tokio::time::timeout(WRITE_MAX, wire.flush()) => flushed,
+            };
+            match flushed {
+                Ok(Ok(())) => self.hub.inner.recorder.acknowledged(&std::mem::take(&mut self.written)),
+                Ok(Err(_)) => return End::Dropped,
+                Err(_) => return End::TooSlow,
+            }
+            let done = tokio::select! {
+                biased;
+                end = &mut end => Err(end.unwrap_or(End::Cut)),
+                () = closed(&mut closing) => Err(End::Outage),
+                order = orders.recv() => match order {
+                    Some(Order::Freeze) => return frozen(end, closing).await,
+                    Some(order) => self.order(wire, order),
+                    None => Err(End::Cut),
+                },
+                _ = mode.changed() => Ok(()),
+                () = tokio::time::sleep_until(self.wake_at().into()) => self.overdue(),
+                read = wire.packet() => self.read(wire, read),
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let times =
+            [Some(self.heard + self.keepalive), Some(self.token_end), self.owed.next(*self.hub.inner.pubacks.borrow())];
+        times.into_iter().flatten().min().unwrap_or(self.token_end)
+    }
+
+    fn overdue(&self) -> Result<(), End> {
+        let now = Instant::now();
+        if now >= self.token_end {
+            return Err(End::TokenExpired);
+        }
+        if now >= self.heard + self.keepalive {
+            return Err(End::KeepaliveMissed);
+        }
+        Ok(())
+    }
+
+    /// Puts what is due into the outgoing buffer.
+    fn prepare(&mut self, wire: &mut Wire) -> Result<(), End> {
+        let mode = *self.hub.inner.pubacks.borrow();
+        for owed in self.owed.due(mode, Instant::now()) {
+            wire.put(&Packet::PubAck(PubAck::new(owed.packet_id)))?;
+            self.written.extend(owed.record);
+        }
+        if !std::mem::take(&mut self.look_for_c2d) {
+            return Ok(());
+        }
+        let Some(qos) = self.subscriptions.get(&Filter::CloudToDevice).copied() else { return Ok(()) };
+        for message in self.hub.take_c2d(&self.device, self.connection, qos) {
+            let mut publish = Publish::from_bytes(message.topic, QoS::AtMostOnce, message.body);
+            if qos > 0 {
+                publish.qos = QoS::AtLeastOnce;
+                publish.dup = message.again;
+                publish.pkid = self.packet_id();
+                self.in_flight.insert(publish.pkid, message.id);
+            }
+            wire.put(&Packet::Publish(publish))?;
+        }
+        Ok(())
+    }
+
+    fn packet_id(&mut self) -> u16 {
+        // At most fifty are in flight, so a free one is near.
+        loop {
+            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
+            if !self.in_flight.contains_key(&self.last_packet_id) {
+                return self.last_packet_id;
+            }
+        }
+    }
+
+    fn order(&mut self, wire: &mut Wire, order: Order) -> Result<(), End> {
+        self.look_for_c2d = true;
+        match order {
+            Order::Push { filter, topic, body } if self.subscriptions.contains_key(&filter) => {
+                wire.put(&Packet::Publish(Publish::from_bytes(topic, QoS::AtMostOnce, body)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Handles the packet that was read and all that lie in the buffer behind it.
+    fn read(&mut self, wire: &mut Wire, read: Result<Option<Packet>, ReadError>) -> Result<(), End> {
+        let mut next = match read {
+            Ok(Some(packet)) => Some(packet),
+            Ok(None) | Err(ReadError::Io(_)) => return Err(End::Dropped),
+            Err(ReadError::Malformed(error)) => return Err(End::Violation(error.to_string())),
+        };
+        self.heard = Instant::now();
+        while let Some(packet) = next {
+            self.packet(wire, packet)?;
+            next = wire.buffered().map_err(|error| End::Violation(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, wire: &mut Wire, packet: Packet) -> Result<(), End> {
+        match packet {
+            Packet::Publish(publish) => self.publish(wire, publish),
+            Packet::PubAck(ack) => {
+                if let Some(message) = self.in_flight.remove(&ack.pkid) {
+                    self.hub.complete_c2d(&self.device, message);
+                }
+                Ok(())
+            }
+            Packet::Subscribe(subscribe) => self.subscribe(wire, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                for text in &unsubscribe.topics {
+                    if let Some(filter) = topic::filter(&self.device, text) {
+                        self.subscriptions.remove(&filter);
+                    }
+                }
+                self.hub.keep_subscriptions(&self.device, self.connection, self.clean, &self.subscriptions);
+                wire.put(&Packet::UnsubAck(UnsubAck::new(unsubscribe.pkid)))
+            }
+            Packet::PingReq => wire.put(&Packet::PingResp),
+            Packet::Disconnect => Err(End::Disconnected),
+            other => Err(violation(format!("it sent {:?}", other.packet_type()))),
+        }
+    }
+
+    fn publish(&mut self, wire: &mut Wire, publish: Publish) -> Result<(), End> {
+        if publish.qos == QoS::ExactlyOnce {
+            return Err(violation("it published with QoS 2"));
+        }
+        let topic = String::from_utf8(publish.topic.to_vec()).map_err(|_| violation("the topic is not utf-8"))?;
+        let prefix = format!("devices/{}/messages/events/", self.device);
+        if publish.payload.len() + topic.len().saturating_sub(prefix.len()) > D2C_BYTES_MAX {
+            return Err(violation("a message must not pass 256 KB"));
+        }
+        let publication = topic::publication(&self.device, &topic).map_err(violation)?;
+        let (dup, retain, qos, body) = (publish.dup, publish.retain, publish.qos as u8, publish.payload);
+        let record = match publication {
+            Publication::Telemetry(mut properties) => {
+                if retain {
+                    // Azure "Communicate with an IoT hub using the MQTT protocol", on the RETAIN flag.
+                    properties.insert("mqtt-retain".to_owned(), Some("true".to_owned()));
+                }
+                let (device, connection) = (self.device.clone(), self.connection);
+                let arrival = Arrival { device, connection, topic, properties, body, dup, retain, qos, will: false };
+                let number = self.hub.inner.recorder.add(arrival).ok_or_else(|| violation("the recorder is full"))?;
+                match self.hub.arrived(&self.device) {
+                    Next::Acknowledge => Some(number),
+                    Next::Ignore => return Ok(()),
+                    Next::Cut => return Err(End::Cut),
+                }
+            }
+            Publication::TwinGet { request } => {
+                let twin = self.hub.twin(&self.device).unwrap_or_default();
+                self.answer(wire, 200, &request, None, twin.to_string())?;
+                None
+            }
+            Publication::TwinReport { request } => {
+                match self.hub.report(&self.device, &body) {
+                    Ok(version) => self.answer(wire, 204, &request, Some(version), String::new())?,
+                    Err(why) => {
+                        self.answer(wire, 400, &request, None, serde_json::json!({"message": why}).to_string())?
+                    }
+                }
+                None
+            }
+            Publication::MethodAnswer { status, request } => {
+                self.hub.method_answered(&request, status, &body);
+                None
+            }
+        };
+        if publish.qos == QoS::AtLeastOnce {
+            if self.owed.len() >= OWED_ACKS_MAX {
+                return Err(violation("it published on without waiting for acknowledgements"));
+            }
+            let owed = Owed { packet_id: publish.pkid, record, since: Instant::now() };
+            let mode = *self.hub.inner.pubacks.borrow();
+            self.owed.owe(owed, mode);
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &self,
+        wire: &mut Wire,
+        status: u16,
+        request: &str,
+        version: Option<u64>,
+        body: String,
+    ) -> Result<(), End> {
+        if !self.subscriptions.contains_key(&Filter::TwinAnswers) {
+            return Ok(());
+        }
+        let version = version.map(|version| format!("&$version={version}")).unwrap_or_default();
+        let topic = format!("$iothub/twin/res/{status}/?$rid={request}{version}");
+        wire.put(&Packet::Publish(Publish::from_bytes(topic, QoS::AtMostOnce, Bytes::from(body))))
+    }
+
+    fn subscribe(&mut self, wire: &mut Wire, subscribe: &Subscribe) -> Result<(), End> {
+        let mut codes = Vec::new();
+        for wanted in &subscribe.filters {
+            let filter = topic::filter(&self.device, &wanted.path);
+            let room = |filter: &Filter| {
+                self.subscriptions.contains_key(filter) || self.subscriptions.len() < SUBSCRIPTIONS_MAX
+            };
+            let Some(filter) = filter.filter(room) else {
+                tracing::warn!(device = self.device, filter = wanted.path, "refused a subscription");
+                match self.hub.inner.options.subscription_refusal {
+                    SubscriptionRefusal::Failure => codes.push(SubscribeReasonCode::Failure),
+                    SubscriptionRefusal::Close => {
+                        return Err(violation(format!("it may not subscribe to {}", wanted.path)));
+                    }
+                }
+                continue;
+            };
+            let granted = if wanted.qos == QoS::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            self.subscriptions.insert(filter, granted as u8);
+            codes.push(SubscribeReasonCode::Success(granted));
+        }
+        self.look_for_c2d = true;
+        self.hub.keep_subscriptions(&self.device, self.connection, self.clean, &self.subscriptions);
+        wire.put(&Packet::SubAck(SubAck::new(subscribe.pkid, codes)))
+    }
+
+    fn record_will(&self, will: &LastWill) {
+        let topic = will.topic.clone();
+        let Ok(Publication::Telemetry(mut properties)) = topic::publication(&self.device, &topic) else { return };
+        properties.insert("iothub-MessageType".to_owned(), Some("Will".to_owned()));
+        self.hub.inner.recorder.add(Arrival {
+            device: self.device.clone(),
+            connection: self.connection,
+            topic,
+            properties,
+            body: will.message.clone(),
+            dup: false,
+            retain: will.retain,
+            qos: 0,
+            will: true,
+        });
+    }
+}
+
+/// What to do after a message was recorded.
+enum Next {
+    Acknowledge,
+    Ignore,
+    Cut,
+}
+
+struct Delivery {
+    id: u64,
+    topic: String,
+    body: Bytes,
+    again: bool,
+}
+
+impl Hub {
+    fn left(&self, device: &str, connection: u64, end: End) {
+        {
+            let mut state = self.lock();
+            if let Some(device) = state.devices.get_mut(device)
+                && device.live.as_ref().is_some_and(|live| live.connection == connection)
+            {
+                device.live = None;
+            }
+            if let Some(logged) = state.connections.iter_mut().rev().find(|logged| logged.number == connection) {
+                logged.ended = Some((jiff::Timestamp::now(), end));
+            }
+        }
+        self.inner.changes.ring();
+    }
+
+    fn arrived(&self, device: &str) -> Next {
+        let mut state = self.lock();
+        if let Some(device) = state.devices.get_mut(device)
+            && let Some(count) = &mut device.cut_after
+        {
+            *count -= 1;
+            if *count == 0 {
+                device.cut_after = None;
+                return Next::Cut;
+            }
+        }
+        if state.drop_pubacks > 0 {
+            state.drop_pubacks -= 1;
+            return Next::Ignore;
+        }
+        Next::Acknowledge
+    }
+
+    fn take_c2d(&self, device: &str, connection: u64, qos: u8) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        {
+            let mut state = self.lock();
+            let Some(device) = state.devices.get_mut(device) else { return deliveries };
+            for message in device.c2d.iter_mut().filter(|message| message.with != Some(connection)) {
+                message.with = Some(connection);
+                message.deliveries += 1;
+                let (id, topic, body) = (message.id, message.topic.clone(), message.body.clone());
+                deliveries.push(Delivery { id, topic, body, again: message.deliveries > 1 });
+            }
+            if qos == 0 {
+                // At most once: delivered is done.
+                device.c2d.clear();
+            }
+        }
+        if qos == 0 {
+            self.inner.changes.ring();
+        }
+        deliveries
+    }
+
+    fn complete_c2d(&self, device: &str, message: u64) {
+        if let Some(device) = self.lock().devices.get_mut(device) {
+            device.c2d.retain(|queued| queued.id != message);
+        }
+        self.inner.changes.ring();
+    }
+
+    fn keep_subscriptions(&self, device: &str, connection: u64, clean: bool, subscriptions: &BTreeMap<Filter, u8>) {
+        if clean {
+            return;
+        }
+        if let Some(device) = self.lock().devices.get_mut(device)
+            && device.live.as_ref().is_some_and(|live| live.connection == connection)
+        {
+            device.subscriptions.clone_from(subscriptions);
+        }
+    }
+
+    fn report(&self, device: &str, body: &[u8]) -> Result<u64, &'static str> {
+        let patch: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
+        let version = self.lock().devices.get_mut(device).ok_or("no such device")?.twin.reported.patch(&patch)?;
+        self.inner.changes.ring();
+        Ok(version)
+    }
+
+    fn method_answered(&self, request: &str, status: i64, body: &[u8]) {
+        if let Some(waiting) = self.lock().methods.remove(request) {
+            // Nobody waits any more when the call timed out meanwhile.
+            waiting.send((status, serde_json::from_slice(body).unwrap_or_default())).ok();
+        }
+    }
+}
+
+/// Longer than any test or demonstration.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+async fn frozen(end: oneshot::Receiver<End>, mut closing: Closing) -> End {
+    tokio::select! {
+        end = end => end.unwrap_or(End::Cut),
+        () = closed(&mut closing) => End::Outage,
+    }
+}
+
+pub(super) fn violation(reason: impl Into<String>) -> End {
+    End::Violation(reason.into())
+}

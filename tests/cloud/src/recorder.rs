@@ -1,0 +1,303 @@
+//! What arrived: every device-to-cloud message, in order, with what the simulator knows about its delivery.
+//!
+//! This is the witness that "lost" is judged by, so it records before it acknowledges and never drops anything in silence. It
+//! reads bodies (legacy reports and acks) only for those who ask; a body that is not JSON is recorded all the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::changes::{Changes, TimedOut};
+use crate::limits::RECORDS_MAX;
+use crate::topic::Properties;
+
+mod legacy;
+
+pub use legacy::{Ack, Reading};
+
+/// One device-to-cloud message as it arrived.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Position in the record, from 0; never given twice.
+    pub number: u64,
+    /// When it arrived, by this machine's clock.
+    pub at: Timestamp,
+    /// The hub device id that sent it.
+    pub device: String,
+    /// The connection it came on; numbers grow by one with each accepted CONNECT.
+    pub connection: u64,
+    /// The topic as received.
+    pub topic: String,
+    /// The topic's property bag, decoded.
+    pub properties: Properties,
+    /// The body as JSON; `None` when it is not JSON.
+    pub json: Option<Value>,
+    /// The body as received.
+    #[serde(skip)]
+    pub body: Bytes,
+    /// The DUP flag.
+    pub dup: bool,
+    /// The RETAIN flag.
+    pub retain: bool,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Whether it is the will of a connection that ended without DISCONNECT.
+    pub will: bool,
+    /// Whether its PUBACK was written to the socket.
+    pub acknowledged: bool,
+}
+
+impl Record {
+    /// The legacy message type (`mt`), 0 report, 1 fault, 5 command ack and so on.
+    #[must_use]
+    pub fn message_type(&self) -> Option<i64> {
+        self.json.as_ref()?.get("mt")?.as_i64()
+    }
+}
+
+pub(crate) struct Arrival {
+    pub(crate) device: String,
+    pub(crate) connection: u64,
+    pub(crate) topic: String,
+    pub(crate) properties: Properties,
+    pub(crate) body: Bytes,
+    pub(crate) dup: bool,
+    pub(crate) retain: bool,
+    pub(crate) qos: u8,
+    pub(crate) will: bool,
+}
+
+/// The record of one simulator. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Mutex<Shared>>,
+    changes: Changes,
+}
+
+struct Shared {
+    records: Vec<Record>,
+    /// The number of the first record kept: what [`Recorder::clear`] forgot came before.
+    first: u64,
+    file: Option<File>,
+}
+
+impl Recorder {
+    pub(crate) fn new(changes: Changes, file: Option<&Path>) -> anyhow::Result<Self> {
+        let open = |path: &Path| {
+            File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .with_context(|| format!("cannot open the record {}", path.display()))
+        };
+        let file = file.map(open).transpose()?;
+        Ok(Self { shared: Arc::new(Mutex::new(Shared { records: Vec::new(), first: 0, file })), changes })
+    }
+
+    /// All records so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.lock().records.clone()
+    }
+
+    /// The records from number `first` on, at most `count`.
+    #[must_use]
+    pub fn page(&self, first: usize, count: usize) -> Vec<Record> {
+        self.lock().records.iter().skip(first).take(count).cloned().collect()
+    }
+
+    /// How many messages arrived, duplicates included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().records.len()
+    }
+
+    /// Whether nothing has arrived yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks at the records without copying them. `look` must be quick: the hub waits for it.
+    pub fn with<T>(&self, look: impl FnOnce(&[Record]) -> T) -> T {
+        look(&self.lock().records)
+    }
+
+    /// Waits until `enough` says so.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for(&self, mut enough: impl FnMut(&[Record]) -> bool, timeout: Duration) -> Result<(), TimedOut> {
+        self.changes.until("messages", timeout, || self.with(&mut enough).then_some(())).await
+    }
+
+    /// Waits until `count` readings of `attribute` have arrived, and returns all there are.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for_readings(
+        &self,
+        attribute: &str,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Reading>, TimedOut> {
+        let what = format!("{count} readings of {attribute}");
+        let look = || Some(self.readings(attribute)).filter(|readings| readings.len() >= count);
+        self.changes.until(&what, timeout, look).await
+    }
+
+    /// Waits for the first ack of `ack_id`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for_ack(&self, ack_id: &str, timeout: Duration) -> Result<Ack, TimedOut> {
+        let what = format!("an ack of {ack_id}");
+        self.changes.until(&what, timeout, || self.acks(ack_id).into_iter().next()).await
+    }
+
+    /// Every value of `attribute` in legacy reports (`mt` 0), in order of arrival, duplicates included.
+    /// `gyro` gives the whole object, `gyro.x` its member.
+    #[must_use]
+    pub fn readings(&self, attribute: &str) -> Vec<Reading> {
+        self.with(|records| {
+            records.iter().flat_map(legacy::readings).filter_map(|reading| reading.of(attribute)).collect()
+        })
+    }
+
+    /// Every value of every attribute in legacy reports, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn all_readings(&self) -> Vec<Reading> {
+        self.with(|records| records.iter().flat_map(legacy::readings).collect())
+    }
+
+    /// Every legacy command ack (`mt` 5) or OTA ack (`mt` 11) with this id, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn acks(&self, ack_id: &str) -> Vec<Ack> {
+        self.with(|records| records.iter().filter_map(legacy::ack).filter(|ack| ack.ack_id == ack_id).collect())
+    }
+
+    /// Every legacy ack, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn all_acks(&self) -> Vec<Ack> {
+        self.with(|records| records.iter().filter_map(legacy::ack).collect())
+    }
+
+    /// How many messages arrived again: same device, same body as an earlier one.
+    #[must_use]
+    pub fn duplicates(&self) -> usize {
+        self.with(|records| {
+            let mut seen: HashMap<(&str, &[u8]), usize> = HashMap::new();
+            for record in records {
+                *seen.entry((&record.device, &record.body)).or_default() += 1;
+            }
+            seen.values().map(|count| count - 1).sum()
+        })
+    }
+
+    /// How many messages that ask for a PUBACK got none, by connection: after a connection has ended, its count is what was in
+    /// flight when it did.
+    #[must_use]
+    pub fn unacknowledged(&self) -> BTreeMap<u64, usize> {
+        self.with(|records| {
+            let mut counts = BTreeMap::new();
+            for record in records.iter().filter(|record| record.qos > 0 && !record.acknowledged) {
+                *counts.entry(record.connection).or_default() += 1;
+            }
+            counts
+        })
+    }
+
+    /// How many messages of `connection` got no PUBACK before it ended.
+    #[must_use]
+    pub fn unacknowledged_at_disconnect(&self, connection: u64) -> usize {
+        self.unacknowledged().get(&connection).copied().unwrap_or_default()
+    }
+
+    /// Forgets what was recorded; the file keeps it, and numbers go on.
+    pub fn clear(&self) {
+        {
+            let mut shared = self.lock();
+            shared.first += shared.records.len() as u64;
+            shared.records.clear();
+        }
+        self.changes.ring();
+    }
+
+    /// The number of the new record; `None` when the record is full and the message must be refused.
+    pub(crate) fn add(&self, arrival: Arrival) -> Option<u64> {
+        let json = serde_json::from_slice(&arrival.body).ok();
+        let number = {
+            let mut shared = self.lock();
+            if shared.records.len() >= RECORDS_MAX {
+                return None;
+            }
+            let number = shared.first + shared.records.len() as u64;
+            let record = Record {
+                number,
+                at: Timestamp::now(),
+                device: arrival.device,
+                connection: arrival.connection,
+                topic: arrival.topic,
+                properties: arrival.properties,
+                json,
+                body: arrival.body,
+                dup: arrival.dup,
+                retain: arrival.retain,
+                qos: arrival.qos,
+                will: arrival.will,
+                acknowledged: false,
+            };
+            shared.append(&record);
+            shared.records.push(record);
+            number
+        };
+        self.changes.ring();
+        Some(number)
+    }
+
+    pub(crate) fn acknowledged(&self, numbers: &[u64]) {
+        if numbers.is_empty() {
+            return;
+        }
+        {
+            let mut shared = self.lock();
+            for number in numbers {
+                let index = number.checked_sub(shared.first).and_then(|index| usize::try_from(index).ok());
+                if let Some(record) = index.and_then(|index| shared.records.get_mut(index)) {
+                    record.acknowledged = true;
+                }
+            }
+        }
+        self.changes.ring();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn append(&mut self, record: &Record) {
+        let Some(file) = &mut self.file else { return };
+        let written = serde_json::to_vec(record).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            file.write_all(&line)
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "cannot append to the record file, going on without it");
+            self.file = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

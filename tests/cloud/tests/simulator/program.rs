@@ -1,0 +1,142 @@
+//! The program and its control API, as a user drives them.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use edgeplug_cloud::{Cloud, CloudOptions, Device};
+use rumqttc::mqttbytes::QoS;
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::device::{RawDevice, good_connect};
+use super::iotconnect::client;
+
+struct Control {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Control {
+    async fn get(&self, path: &str) -> Value {
+        self.http.get(format!("{}/control/{path}", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}/control/{path}", self.url)).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn the_control_api_drives_everything() {
+    let cloud = Cloud::start(CloudOptions::new().device(Device::symmetric("GW"))).await.unwrap();
+    let control = Control { http: client(&cloud), url: cloud.control_url() };
+    let ok = (200, json!({"ok": true}));
+
+    let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+    device.subscribe(&[("devices/CP-GW/messages/devicebound/#", QoS::AtLeastOnce)]).await;
+    assert_eq!(control.post("devices/GW/command", json!({"text": "go", "ack_id": "1"})).await, ok);
+    let command = device.expect_publish().await;
+    assert!(std::str::from_utf8(&command.payload).unwrap().contains(r#""command":"go""#));
+    let report = json!({"mt": 0, "d": [{"id": "GW", "dt": "t", "tg": "", "d": [{"temp": 7}]}]}).to_string();
+    device.publish("devices/CP-GW/messages/events/", &report).await;
+    device.expect_puback().await;
+    assert_eq!(control.get("readings/temp").await[0]["value"], 7);
+    assert_eq!(control.get("records?after=0&limit=5").await[0]["topic"], "devices/CP-GW/messages/events/");
+    let (status, answer) = control.post("devices/GW/desired", json!({"fan": 1})).await;
+    assert_eq!((status, &answer["version"]), (200, &json!(2)));
+    assert_eq!(control.get("devices/GW/twin").await["desired"]["fan"], 1);
+
+    let faults = json!({
+        "pubacks": {"delayed_ms": 1}, "drop_pubacks": 1, "refuse_connects": {"count": 1, "code": 3}, "forget_sessions": true,
+        "iotconnect": {"endpoint": "sync", "answers": [{"result_code": 3}, "not_json", {"http": 500}]},
+        "dps": [{"challenge": "duplicate"}, {"too_many_requests": 5}, "drop_assigned"]
+    });
+    assert_eq!(control.post("faults", faults).await, ok);
+    assert_eq!(control.post("devices/GW/cut", json!({})).await, ok);
+    device.expect_closed().await;
+    assert_eq!(RawDevice::try_connect(&cloud, good_connect(&cloud)).await.map(|code| code as u8), Some(3));
+    assert_eq!(control.post("devices", json!({"unique_id": "NEW", "kind": "tpm"})).await, ok);
+    let status = control.get("status").await;
+    assert_eq!(status["devices"].as_array().unwrap().len(), 2);
+    assert_eq!(status["records"], 1);
+    assert!(!status.to_string().contains(&cloud.symmetric_key("GW").unwrap()), "keys stay inside");
+
+    let (status, answer) = control.post("devices/NOBODY/command", json!({"text": "go", "ack_id": "1"})).await;
+    assert_eq!((status, &answer["error"]), (400, &json!("the hub does not know NOBODY")));
+    assert_eq!(control.post("devices/GW/explode", json!({})).await.0, 400);
+    assert_eq!(control.post("faults", json!({"hub_listening": false})).await, ok);
+    assert!(tokio::net::TcpStream::connect(cloud.hub().address().unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_directory_keeps_what_the_hub_knew() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = edgeplug_cloud::Key::random();
+    let options = || CloudOptions::new().directory(directory.path()).device(Device::symmetric("GW").key(key.clone()));
+    let cloud = Cloud::start(options()).await.unwrap();
+    cloud.hub().set_desired("GW", &json!({"fan": 1})).unwrap();
+    drop(cloud);
+    let cloud = Cloud::start(options()).await.unwrap();
+    assert_eq!(cloud.hub().twin("GW").unwrap()["desired"], json!({"fan": 1, "$version": 2}));
+}
+
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn the_program_says_where_it_listens_and_what_to_configure() {
+    let directory = tempfile::tempdir().unwrap();
+    let ports = ["--iotconnect-port", "0", "--dps-port", "0", "--hub-port", "0", "--control-port", "0"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-cloud"))
+        .args(["--device", "GW:sym", "--device", "TG:tpm", "--trust-first-ek", "--directory"])
+        .arg(directory.path())
+        .args(ports)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let _program = Program(child);
+    let reading = tokio::task::spawn_blocking(move || {
+        BufReader::new(stdout)
+            .lines()
+            .map(Result::unwrap)
+            .take_while(|line| !line.starts_with("Ready"))
+            .collect::<Vec<_>>()
+    });
+    let text = tokio::time::timeout(PATIENCE, reading).await.unwrap().unwrap().join("\n");
+
+    let block = &text[text.find("[cloud]").unwrap()..];
+    let block: toml::Table = block[..block.find("\n\n").unwrap()].parse().unwrap();
+    let cloud = block["cloud"].as_table().unwrap();
+    let names: Vec<_> = cloud.keys().map(String::as_str).collect();
+    for name in ["cpid", "env", "unique_id", "scope_id", "discovery_url", "dps_url", "ca_file"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(std::fs::exists(cloud["ca_file"].as_str().unwrap()).unwrap());
+    assert!(text.contains("is enrolled, unseen"));
+    let key = std::fs::read_to_string(directory.path().join("GW.key")).unwrap();
+    assert!(!text.contains(key.trim()), "the key is not printed");
+    let url = text.lines().find_map(|line| line.trim().strip_prefix("control (HTTP)")).unwrap().trim();
+    let status: Value =
+        reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(status["devices"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_program_refuses_what_it_cannot_understand() {
+    let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_edgeplug-cloud")).args(arguments).output().unwrap();
+    assert!(String::from_utf8(run(&["--help"]).stdout).unwrap().contains("--trust-first-ek"));
+    for arguments in [["--device", "GW:x509"], ["--device", "a/b:tpm"], ["--device", ":tpm"]] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}

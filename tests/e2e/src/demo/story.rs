@@ -1,0 +1,192 @@
+//! What happens in the demo, step by step.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use edgeplug_cloud::{Attribute, Template};
+use edgeplug_e2e::{Edgeplug, PluginFiles, World};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::STEP_TIME_MAX;
+
+const PLUGIN: &str = "system-sensors";
+const MANIFEST: &str = r#"interval_ms = 500
+files = ["/proc/loadavg", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/sys/class/thermal/thermal_zone*/temp"]
+
+[config]
+log_accepted = "true"
+"#;
+/// How often what arrived is told.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// The demo's last line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ending {
+    provisioned: bool,
+    connected: bool,
+    plugin: &'static str,
+    readings_delivered: usize,
+    commands_acked: usize,
+    reloads: usize,
+    pub(crate) lost: usize,
+    seconds: u64,
+}
+
+pub(crate) struct Story {
+    world: World,
+    edgeplug: Edgeplug,
+    begun: Instant,
+    told: usize,
+}
+
+/// What the portal's template holds in the demo.
+pub(crate) fn attributes() -> Template {
+    let numbers = [
+        "cpu_load_1m",
+        "cpu_percent",
+        "memory_available_mb",
+        "memory_used_percent",
+        "uptime_s",
+        "temperature_c",
+        "sequence",
+    ];
+    Template { attributes: numbers.into_iter().map(Attribute::number).collect(), ..Template::default() }
+}
+
+/// One line of the story.
+pub(crate) fn say(what: &str, words: &str) {
+    println!("{what:>9}  {words}");
+}
+
+impl Story {
+    /// Drops the plugin into its directory and starts the daemon.
+    pub(crate) fn begin(world: World) -> anyhow::Result<Self> {
+        world.drop_plugin(PluginFiles { name: PLUGIN, guest: "system-sensors-rust", manifest: Some(MANIFEST) })?;
+        let edgeplug = world.start()?;
+        say("daemon", &format!("started; its plugins lie in {}", world.plugins_directory().display()));
+        Ok(Self { world, edgeplug, begun: Instant::now(), told: 0 })
+    }
+
+    pub(crate) async fn tell(&mut self, run_for: Option<Duration>) -> anyhow::Result<()> {
+        let device = self.world.hub_device_id();
+        self.world.cloud.hub().wait_connected(&device, STEP_TIME_MAX).await.context("the daemon never connected")?;
+        let calls = self.world.cloud.dps().calls(&self.world.registration_id());
+        say("DPS", &format!("the TPM answered the challenge; assigned to the hub after {calls} calls"));
+        say("hub", &format!("connected as {device} over TLS, with a token signed by the TPM"));
+        self.world.log().wait_for("plugin loaded", 0, STEP_TIME_MAX).await?;
+        self.tell_plugin().await?;
+        self.world
+            .cloud
+            .recorder()
+            .wait_for(|records| !records.is_empty(), STEP_TIME_MAX)
+            .await
+            .context("no reading came")?;
+        self.watch(self.share(run_for, 20)).await?;
+        self.command("set-interval 1", "demo-1").await?;
+        self.command("fail", "demo-2").await?;
+        self.watch(self.share(run_for, 20)).await?;
+        self.replace().await?;
+        match run_for {
+            Some(time) => self.watch(time.saturating_sub(self.begun.elapsed())).await,
+            None => {
+                say("", "Ctrl-C ends the demo");
+                self.watch(Duration::MAX).await
+            }
+        }
+    }
+
+    /// Lets the last readings arrive, stops the daemon, counts.
+    pub(crate) async fn end(mut self) -> anyhow::Result<Ending> {
+        // Without its file the plugin stops; what it had sent is still on its way.
+        std::fs::remove_file(self.world.plugins_directory().join(format!("{PLUGIN}.wasm")))?;
+        let drained = |status: &Value| {
+            let plugins_gone = status.get("plugins").and_then(Value::as_array).is_some_and(Vec::is_empty);
+            plugins_gone && status.pointer("/uplink/waiting").and_then(Value::as_u64) == Some(0)
+        };
+        self.edgeplug.wait_status(drained, STEP_TIME_MAX).await?;
+        self.tell_readings();
+        let seconds = self.begun.elapsed().as_secs();
+        let ended = self.edgeplug.terminate().await?;
+        say("daemon", &format!("stopped ({ended})"));
+        let log = self.world.log();
+        let recorder = self.world.cloud.recorder();
+        let missing = log.accepted(PLUGIN)?.missing_from(recorder);
+        for number in &missing {
+            say("LOST", number);
+        }
+        let registration = self.world.registration_id();
+        Ok(Ending {
+            provisioned: self.world.cloud.dps().calls(&registration) > 0,
+            connected: !self.world.cloud.hub().connections(&self.world.hub_device_id()).is_empty(),
+            plugin: PLUGIN,
+            readings_delivered: recorder.readings("sequence").len(),
+            commands_acked: recorder.all_acks().len(),
+            reloads: log.lines()?.iter().filter(|line| line.message().contains("plugin replaced")).count(),
+            lost: missing.len(),
+            seconds,
+        })
+    }
+
+    fn share(&self, run_for: Option<Duration>, percent: u32) -> Duration {
+        run_for.unwrap_or(Duration::from_secs(30)).saturating_mul(percent) / 100
+    }
+
+    async fn tell_plugin(&self) -> anyhow::Result<()> {
+        let plugins = self.edgeplug.plugins().await?;
+        for plugin in plugins.as_array().into_iter().flatten() {
+            let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
+            let version: String = text("sha256").chars().take(12).collect();
+            say(
+                "plugin",
+                &format!("{} loaded (sha256 {version}…), compiled in a locked-down child process", text("plugin")),
+            );
+            for grant in plugin.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+            {
+                say("", &format!("it {grant}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn command(&mut self, text: &str, ack_id: &str) -> anyhow::Result<()> {
+        say("command", &format!("the cloud sends {text:?}"));
+        self.world.cloud.hub().send_command(&self.world.hub_device_id(), text, ack_id)?;
+        let ack =
+            self.world.cloud.recorder().wait_for_ack(ack_id, STEP_TIME_MAX).await.context("no acknowledgement came")?;
+        let how = if ack.status == 6 { "executed" } else { "failed" };
+        say("ack", &format!("{how} (status {}): {}", ack.status, ack.message));
+        Ok(())
+    }
+
+    async fn replace(&mut self) -> anyhow::Result<()> {
+        say("reload", "a new version of the plugin is copied over the old one");
+        self.world.drop_plugin(PluginFiles { name: PLUGIN, guest: "system-sensors-rust-v2", manifest: None })?;
+        let line = self.world.log().wait_for("plugin replaced", 0, STEP_TIME_MAX).await?;
+        let version: String = line.text("sha256").chars().take(12).collect();
+        say("reload", &format!("picked up (sha256 {version}…) between two calls, without a gap"));
+        Ok(())
+    }
+
+    /// Tells readings as they arrive, for this long.
+    async fn watch(&mut self, time: Duration) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            self.tell_readings();
+            tokio::time::sleep(TELL_EVERY.min(time.saturating_sub(begun.elapsed()))).await;
+        }
+        Ok(())
+    }
+
+    fn tell_readings(&mut self) {
+        let records = self.world.cloud.recorder().records();
+        for record in records.iter().skip(self.told).filter(|record| record.message_type() == Some(0)) {
+            let entries = record.json.as_ref().and_then(|body| body.get("d")).and_then(Value::as_array);
+            for values in entries.into_iter().flatten().filter_map(|entry| entry.pointer("/d/0")?.as_object()) {
+                let words: Vec<_> = values.iter().map(|(name, value)| format!("{name} {value}")).collect();
+                say("reading", &words.join(", "));
+            }
+        }
+        self.told = records.len();
+    }
+}
