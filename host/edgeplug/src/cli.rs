@@ -165,49 +165,57 @@ const WORKER_THREADS: usize = 2;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 fn print_status(status: &Value) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    println!("link      {}{}", text(&status["link"]), hub_of(status));
-    if let Some(trouble) = status["trouble"].as_object() {
-        println!("trouble   {} ({})", text(&trouble["text"]), text(&trouble["kind"]));
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    println!("link      {} {}", text("/link"), text("/hub"));
+    if !text("/trouble/text").is_empty() {
+        println!("trouble   {} ({})", text("/trouble/text"), text("/trouble/kind"));
     }
-    if let Some(wait) = status["retry_in_s"].as_f64() {
+    if let Some(wait) = status.get("retry_in_s").and_then(Value::as_f64) {
         println!("retry     in {wait:.0} s");
     }
-    match status["template_attributes"].as_u64() {
+    match status.get("template_attributes").and_then(Value::as_u64) {
         Some(count) => println!("template  {count} attributes"),
         None => println!("template  not known yet; readings are stored as they are"),
     }
-    let (uplink, commands) = (&status["uplink"], &status["commands"]);
     println!(
         "readings  {} accepted, {} rejected; {} messages delivered, {} waiting",
-        uplink["accepted"], uplink["rejected"], uplink["delivered"], uplink["waiting"]
+        number("/uplink/accepted"),
+        number("/uplink/rejected"),
+        number("/uplink/delivered"),
+        number("/uplink/waiting")
     );
-    println!("commands  {} done, {} failed, {} open", commands["done"], commands["failed"], commands["open"]);
-}
-
-fn hub_of(status: &Value) -> String {
-    status["hub"].as_str().map(|hub| format!(" ({hub})")).unwrap_or_default()
+    println!(
+        "commands  {} done, {} failed, {} open",
+        number("/commands/done"),
+        number("/commands/failed"),
+        number("/commands/open")
+    );
 }
 
 fn print_plugins(plugins: &Value) {
-    let none = Vec::new();
-    let plugins = plugins.as_array().unwrap_or(&none);
+    let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
     if plugins.is_empty() {
         println!("no plugins; drop a .wasm component into the plugins directory");
     }
     for plugin in plugins {
-        let text = |key: &str| plugin[key].as_str().unwrap_or_default();
+        let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
+        let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
         let version: String = text("sha256").chars().take(12).collect();
         println!("{}  {}  {version}", text("plugin"), text("state"));
         println!(
             "  calls {}, faults {}, restarts {}, every {} ms",
-            plugin["calls"], plugin["faults"], plugin["restarts"], plugin["interval_ms"]
+            number("calls"),
+            number("faults"),
+            number("restarts"),
+            number("interval_ms")
         );
-        for grant in plugin["grants"].as_array().unwrap_or(&none) {
-            println!("  may {}", grant.as_str().unwrap_or_default());
+        let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for grant in grants.iter().filter_map(Value::as_str) {
+            println!("  {grant}");
         }
-        if let Some(problem) = plugin["problem"].as_str() {
-            println!("  problem: {problem}");
+        if !text("problem").is_empty() {
+            println!("  problem: {}", text("problem"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use edgeplug_identity::{EkTemplate, Identity, IdentityKind, Origin};
 use edgeplug_protocol::azure::registration;
-use edgeplug_session::event::{Event, Restored};
+use edgeplug_session::event::{Event, FailureKind, Restored};
 use edgeplug_session::{LinkState, Session};
 use serde_json::json;
 
@@ -112,17 +112,16 @@ pub(crate) async fn test(config: Config, timeout: Duration) -> Result<(), Proble
 }
 
 fn judge_running(status: &serde_json::Value) -> Result<(), Problem> {
-    let kind = serde_json::from_value(status["trouble"]["kind"].clone()).ok();
-    match (kind, status["link"].as_str()) {
-        (Some(kind), _) => {
-            let kind: edgeplug_session::event::FailureKind = kind;
-            Err(Problem::new(kind.into(), status["trouble"]["text"].as_str().unwrap_or_default()))
-        }
-        (None, Some("online")) => {
-            println!("this device is connected to its hub ({})", status["hub"].as_str().unwrap_or_default());
+    let text = |pointer: &str| status.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let kind: Option<FailureKind> =
+        status.pointer("/trouble/kind").and_then(|kind| serde_json::from_value(kind.clone()).ok());
+    match (kind, text("/link")) {
+        (Some(kind), _) => Err(Problem::new(kind.into(), text("/trouble/text"))),
+        (None, "online") => {
+            println!("this device is connected to its hub ({})", text("/hub"));
             Ok(())
         }
-        (None, link) => Err(Problem::new(Exit::TimedOut, format!("not connected yet; it is {}", link.unwrap_or("?")))),
+        (None, link) => Err(Problem::new(Exit::TimedOut, format!("not connected yet; it is {link}"))),
     }
 }
 
@@ -157,24 +156,27 @@ fn template_name(template: EkTemplate) -> &'static str {
 }
 
 fn print(facts: &serde_json::Value) {
-    let line = |name: &str, value: &serde_json::Value| match value {
-        serde_json::Value::Null => {}
-        serde_json::Value::String(text) => println!("{name:24} {text}"),
-        other => println!("{name:24} {other}"),
-    };
-    line("identity", &facts["kind"]);
-    line("registration id", &facts["registration_id"]);
-    line("scope id", &facts["scope_id"]);
-    line("hub key present", &facts["hub_key"]);
-    line("TPM", &facts["tpm"]["product"]);
-    line("reached by", &facts["tpm"]["tcti"]);
-    line("endorsement key handle", &facts["tpm"]["ek_handle"]);
-    line("endorsement key was", &facts["tpm"]["ek"]);
-    line("endorsement key template", &facts["tpm"]["ek_template"]);
-    line("id by Azure's C client", &facts["registration_id_base32"]);
-    line("id by IoT Edge", &facts["registration_id_hex"]);
-    line("endorsement key", &facts["endorsement_key"]);
-    if facts["endorsement_key"].is_string() {
+    for (name, pointer) in [
+        ("identity", "/kind"),
+        ("registration id", "/registration_id"),
+        ("scope id", "/scope_id"),
+        ("hub key present", "/hub_key"),
+        ("TPM", "/tpm/product"),
+        ("reached by", "/tpm/tcti"),
+        ("endorsement key handle", "/tpm/ek_handle"),
+        ("endorsement key was", "/tpm/ek"),
+        ("endorsement key template", "/tpm/ek_template"),
+        ("id by Azure's C client", "/registration_id_base32"),
+        ("id by IoT Edge", "/registration_id_hex"),
+        ("endorsement key", "/endorsement_key"),
+    ] {
+        match facts.pointer(pointer) {
+            None | Some(serde_json::Value::Null) => {}
+            Some(serde_json::Value::String(text)) => println!("{name:24} {text}"),
+            Some(other) => println!("{name:24} {other}"),
+        }
+    }
+    if facts.get("endorsement_key").is_some_and(serde_json::Value::is_string) {
         println!("\nIn the portal, create the device with authentication type TPM and paste the endorsement key.");
     }
 }

@@ -4,6 +4,10 @@
 //! rigs of this machine by binding the same UDP ports for as long as the rig lives, so that tests of several programs
 //! run side by side; dropping the rig kills the process. Stopping is a SIGKILL: what a test finds afterwards is what
 //! a power cut leaves. There is no resource manager in front, so leaked sessions and objects show.
+//!
+//! The C library that speaks to a TPM leaves its sockets open in every child process, and swtpm serves one connection at
+//! a time: a child that inherits one blocks the TPM of another test for as long as it lives. Whatever is started here
+//! closes what it inherited first, by way of bash.
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -22,6 +26,16 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at a starting process.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Closes everything but the standard streams and becomes the program named first.
+const WITHOUT_INHERITANCE: &str = r#"for fd in /proc/$BASHPID/fd/*; do
+    fd=${fd##*/}
+    if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi
+done
+exec "$0" "$@""#;
+
+/// What bash exits with when there is no such program.
+const EXIT_NOT_FOUND: i32 = 127;
 
 /// A running (or stopped) swtpm.
 #[derive(Debug)]
@@ -103,13 +117,17 @@ impl Swtpm {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let output = Command::new(program)
+        let output = command(program)
             .args(arguments)
             .env("TPM2TOOLS_TCTI", self.tcti())
             .current_dir(&self.state)
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("cannot run {program}; is it installed? apt-get install tpm2-tools"))?;
+            .with_context(|| format!("cannot run bash for {program}"))?;
+        ensure!(
+            output.status.code() != Some(EXIT_NOT_FOUND),
+            "cannot run {program}; is it installed? apt-get install tpm2-tools"
+        );
         ensure!(
             output.status.success(),
             "{program} failed ({}): {}",
@@ -124,7 +142,7 @@ impl Swtpm {
 #[derive(Debug)]
 pub struct SilentTpm {
     ports: Ports,
-    _listening: [TcpListener; 2],
+    listening: [TcpListener; 2],
 }
 
 impl SilentTpm {
@@ -134,7 +152,7 @@ impl SilentTpm {
             let Some(ports) = Ports::reserve()? else { continue };
             let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
             if let (Ok(command), Ok(control)) = (listen(ports.command), listen(ports.control)) {
-                return Ok(Self { ports, _listening: [command, control] });
+                return Ok(Self { ports, listening: [command, control] });
             }
         }
         bail!("no two adjacent free ports on 127.0.0.1")
@@ -144,6 +162,12 @@ impl SilentTpm {
     #[must_use]
     pub fn tcti(&self) -> String {
         self.ports.tcti()
+    }
+
+    /// The command and the control port, for whoever wants to answer after all, such as a relay.
+    #[must_use]
+    pub fn listening(&self) -> &[TcpListener; 2] {
+        &self.listening
     }
 }
 
@@ -188,7 +212,7 @@ impl std::error::Error for PortTaken {}
 /// Starts the process and returns once both of its ports accept connections.
 fn spawn(state: &Path, ports: &Ports) -> anyhow::Result<Child> {
     let log = state.join("swtpm.log");
-    let mut child = Command::new("swtpm")
+    let mut child = command("swtpm")
         .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
         .arg("--tpmstate")
         .arg(format!("dir={}", state.display()))
@@ -200,7 +224,7 @@ fn spawn(state: &Path, ports: &Ports) -> anyhow::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .context("cannot run swtpm; is it installed? apt-get install swtpm swtpm-tools")?;
+        .context("cannot run bash for swtpm")?;
     let ready = wait_until_ready(&mut child, ports, &log);
     if ready.is_err() {
         let _ = child.kill();
@@ -209,11 +233,21 @@ fn spawn(state: &Path, ports: &Ports) -> anyhow::Result<Child> {
     ready.map(|()| child)
 }
 
+fn command(program: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", WITHOUT_INHERITANCE, program]);
+    command
+}
+
 fn wait_until_ready(child: &mut Child, ports: &Ports, log: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_LIMIT;
     let accepts = |port| TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), POLL_INTERVAL);
     loop {
-        if child.try_wait().context("cannot look at swtpm")?.is_some() {
+        if let Some(status) = child.try_wait().context("cannot look at swtpm")? {
+            ensure!(
+                status.code() != Some(EXIT_NOT_FOUND),
+                "cannot run swtpm; is it installed? apt-get install swtpm swtpm-tools"
+            );
             let said = std::fs::read_to_string(log).unwrap_or_default();
             let said = said.trim().to_owned();
             if said.contains("in use") || said.contains("bind") {

@@ -1,0 +1,101 @@
+//! The daemon as a process: its size, its start, its memory.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use edgeplug_cloud::{Attribute, Template};
+use edgeplug_e2e::{Edgeplug, PluginFiles, World, WorldOptions};
+use edgeplug_test_support::programs::program;
+
+use crate::calls::median;
+
+pub(crate) const STARTS: usize = 7;
+const LONG: Duration = Duration::from_secs(60);
+const MANIFEST: &str = r#"interval_ms = 1000
+files = ["/proc/loadavg", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/sys/class/thermal/thermal_zone*/temp"]
+"#;
+
+pub(crate) struct Starts {
+    pub(crate) reading_ms: f64,
+    pub(crate) connected_ms: f64,
+}
+
+pub(crate) struct Memory {
+    pub(crate) rss_mb: f64,
+    pub(crate) anonymous_mb: f64,
+}
+
+pub(crate) fn daemon_bytes() -> anyhow::Result<u64> {
+    Ok(std::fs::metadata(program("edgeplug")?)?.len())
+}
+
+/// Provisioned and compiled once, then started again and again.
+pub(crate) async fn starts() -> anyhow::Result<Starts> {
+    let world = demo_world().await?;
+    let (mut readings, mut connects) = (Vec::new(), Vec::new());
+    for number in 0..=STARTS {
+        let so_far = world.cloud.recorder().len();
+        let begun = Instant::now();
+        let edgeplug = world.start()?;
+        world.cloud.hub().wait_connections(&world.hub_device_id(), number + 1, LONG).await?;
+        let connected = begun.elapsed();
+        world.cloud.recorder().wait_for(|records| records.len() > so_far, LONG).await?;
+        // The first start provisions and compiles; it warms the others up.
+        if number > 0 {
+            readings.push(begun.elapsed().as_secs_f64() * 1e3);
+            connects.push(connected.as_secs_f64() * 1e3);
+        }
+        edgeplug.terminate().await?;
+    }
+    Ok(Starts { reading_ms: median(readings), connected_ms: median(connects) })
+}
+
+pub(crate) async fn memory_after_a_minute() -> anyhow::Result<Memory> {
+    let world = demo_world().await?;
+    let edgeplug = world.start()?;
+    world.cloud.recorder().wait_for(|records| !records.is_empty(), LONG).await?;
+    // The first start also compiled; what a device carries for months is a start from the cache.
+    edgeplug.terminate().await?;
+    let edgeplug = world.start()?;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let memory = memory_of(&edgeplug)?;
+    edgeplug.terminate().await?;
+    Ok(memory)
+}
+
+async fn demo_world() -> anyhow::Result<World> {
+    let names = [
+        "cpu_load_1m",
+        "cpu_percent",
+        "memory_available_mb",
+        "memory_used_percent",
+        "uptime_s",
+        "temperature_c",
+        "sequence",
+    ];
+    let world = World::new(WorldOptions {
+        template: Template { attributes: names.into_iter().map(Attribute::number).collect(), ..Template::default() },
+        plugins: "[plugins.allow.system-sensors]\nfiles = [\"/proc/*\", \"/sys/class/thermal/thermal_zone*/temp\"]"
+            .to_owned(),
+        ..WorldOptions::default()
+    })
+    .await?;
+    world.drop_plugin(PluginFiles {
+        name: "system-sensors",
+        guest: "system-sensors-rust",
+        manifest: Some(MANIFEST),
+    })?;
+    Ok(world)
+}
+
+fn memory_of(edgeplug: &Edgeplug) -> anyhow::Result<Memory> {
+    let pid = edgeplug.pid().context("the daemon has ended")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let megabytes = |name: &str| -> anyhow::Result<f64> {
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc/PID/status")?;
+        let kilobytes: f64 = line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes / 1024.0)
+    };
+    Ok(Memory { rss_mb: megabytes("VmRSS")?, anonymous_mb: megabytes("RssAnon")? })
+}
