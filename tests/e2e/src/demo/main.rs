@@ -36,7 +36,8 @@ async fn demo() -> anyhow::Result<()> {
     let options = WorldOptions {
         template: attributes(),
         plugins: "[plugins.allow.system-sensors]\nfiles = [\"/proc/loadavg\", \"/proc/stat\", \"/proc/meminfo\", \
-                  \"/proc/uptime\", \"/sys/class/thermal/thermal_zone*/temp\"]"
+                  \"/proc/uptime\", \"/sys/class/thermal/thermal_zone*/temp\"]\n\
+                  [plugins.allow.\"*\"]\nfiles = [\"/proc/loadavg\"]"
             .to_owned(),
         ..WorldOptions::default()
     };

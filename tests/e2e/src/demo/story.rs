@@ -40,7 +40,7 @@ pub(crate) struct Story {
     told: usize,
 }
 
-/// What the portal's template holds in the demo.
+/// What the portal's template holds in the demo: the plugin's attributes, and `load` for the README's first plugin.
 pub(crate) fn attributes() -> Template {
     let numbers = [
         "cpu_load_1m",
