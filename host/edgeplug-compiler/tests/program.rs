@@ -1,0 +1,115 @@
+//! The program from outside: exit codes, messages, walls.
+
+// clippy gives leave to test functions only; what they call is test code too.
+#![allow(clippy::expect_used)]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+/// The smallest component: a preamble and nothing else.
+const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+fn compile(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-compiler"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("compiler");
+    // A child that has read enough closes its end.
+    let _ = child.stdin.take().expect("pipe").write_all(input);
+    child.wait_with_output().expect("output")
+}
+
+fn refusal(arguments: &[&str], input: &[u8]) -> (Option<i32>, String) {
+    let output = compile(arguments, input);
+    assert!(output.stdout.is_empty(), "nothing half made is written");
+    (output.status.code(), String::from_utf8(output.stderr).expect("utf-8"))
+}
+
+#[test]
+fn a_component_becomes_an_artefact() {
+    let output = compile(&[], EMPTY_COMPONENT);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout.get(..4), Some(&b"\x7fELF"[..]));
+}
+
+#[test]
+fn what_is_no_component_is_refused_in_words() {
+    let (code, words) = refusal(&[], b"\0asm\x01\0\0\0");
+    assert_eq!(code, Some(4));
+    assert!(words.contains("core module") && words.contains("wasm32-wasip2"), "{words}");
+    let (code, words) = refusal(&[], b"#!/bin/sh");
+    assert_eq!(code, Some(4));
+    assert!(words.contains("not a WebAssembly component"), "{words}");
+    assert_eq!(refusal(&[], b"").0, Some(4));
+}
+
+#[test]
+fn a_broken_component_is_refused_in_one_line() {
+    let (code, words) = refusal(&[], &[EMPTY_COMPONENT, &[1, 200, 1, 0]].concat());
+    assert_eq!(code, Some(5));
+    assert_eq!(words.lines().count(), 1, "{words}");
+}
+
+#[test]
+fn too_much_input_is_refused() {
+    let (code, words) = refusal(&[], &vec![0; (64 << 20) + 1]);
+    assert_eq!(code, Some(3));
+    assert!(words.contains("64 MiB"), "{words}");
+}
+
+#[test]
+fn a_wrong_argument_is_refused() {
+    assert_eq!(refusal(&["--output", "x"], EMPTY_COMPONENT).0, Some(2));
+}
+
+#[test]
+fn it_refuses_to_write_into_a_file() {
+    let directory = std::env::temp_dir();
+    let path = directory.join(format!("edgeplug-compiler-test-{}", std::process::id()));
+    let file = std::fs::File::create(&path).expect("file");
+    let status = Command::new(env!("CARGO_BIN_EXE_edgeplug-compiler"))
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(Stdio::null())
+        .status()
+        .expect("compiler");
+    std::fs::remove_file(&path).expect("remove");
+    assert_eq!(status.code(), Some(7));
+}
+
+#[test]
+fn the_walls_are_up_before_the_first_byte_is_read() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-compiler"))
+        .args(["--cpu-s", "7", "--memory-mb", "300"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("compiler");
+    let proc = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+    // It waits for input once everything else is done; the last wall to go up is seccomp.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !proc("status").contains("Seccomp:\t2") {
+        assert!(std::time::Instant::now() < limit, "no seccomp within 10 s; does this kernel have it?");
+        std::thread::yield_now();
+    }
+    let (status, limits) = (proc("status"), proc("limits"));
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    for (name, soft) in [
+        ("Max cpu time", "7"),
+        ("Max address space", &(300u64 << 20).to_string()),
+        ("Max file size", "0"),
+        ("Max core file size", "0"),
+        ("Max open files", "0"),
+        ("Max processes", "0"),
+    ] {
+        let line = limits.lines().find(|line| line.starts_with(name)).expect(name);
+        let values: Vec<_> = line.trim_start_matches(name).split_whitespace().take(2).collect();
+        assert_eq!(values, [soft, soft], "{name}");
+    }
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("end").code(), Some(4));
+}

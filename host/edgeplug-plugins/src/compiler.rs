@@ -1,0 +1,140 @@
+//! Runs the compiler program: component in, artefact out, in a child process that is never trusted with more.
+//!
+//! The child locks itself down; what it cannot do to itself is done here: a bound on wall time, a bound on what it may
+//! write, an empty environment, and the end of the child whatever becomes of the caller.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+/// Most of the child's standard error that is kept.
+const WORDS_LEN_MAX: u64 = 4096;
+/// Exit codes of `edgeplug-compiler` that say something about the component rather than about the machine.
+const COMPONENT_EXIT_CODES: [i32; 3] = [3, 4, 5];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Compiler {
+    pub(crate) program: PathBuf,
+    pub(crate) wall_max: Duration,
+    pub(crate) artefact_bytes_max: u64,
+}
+
+/// Why there is no artefact.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompileFailure {
+    /// The component is at fault; it will not get better until the file changes.
+    #[error("{0}")]
+    Component(String),
+    /// The machine is at fault; worth trying again later.
+    #[error("{0}")]
+    Machine(String),
+}
+
+impl Compiler {
+    /// Compiles into `output`; the answer is the hash of what was written, begun by `seed`.
+    pub(crate) async fn compile(
+        &self,
+        component: &[u8],
+        seed: Sha256,
+        output: &mut tokio::fs::File,
+    ) -> Result<Sha256, CompileFailure> {
+        match tokio::time::timeout(self.wall_max, self.run(component, seed, output)).await {
+            Ok(result) => result,
+            // The child dies with the future that held it.
+            Err(_) => Err(CompileFailure::Component(format!(
+                "compiling took longer than {} s and was stopped",
+                self.wall_max.as_secs_f32()
+            ))),
+        }
+    }
+
+    async fn run(
+        &self,
+        component: &[u8],
+        seed: Sha256,
+        output: &mut tokio::fs::File,
+    ) -> Result<Sha256, CompileFailure> {
+        let mut child = Command::new(&self.program)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                CompileFailure::Machine(format!("cannot start the compiler {}: {error}", self.program.display()))
+            })?;
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(CompileFailure::Machine("the compiler has no pipes".to_owned()));
+        };
+        let feed = async move {
+            // A child that has seen enough closes its end; its exit code says why.
+            let _ = stdin.write_all(component).await;
+            Ok(())
+        };
+        // The first failure ends all three, and with this function the child.
+        let ((), words, hash) =
+            tokio::try_join!(feed, listen(stderr), receive(stdout, seed, output, self.artefact_bytes_max))?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| CompileFailure::Machine(format!("cannot wait for the compiler: {error}")))?;
+        judge(status, &words)?;
+        Ok(hash)
+    }
+}
+
+async fn listen(mut stderr: impl AsyncRead + Unpin) -> Result<String, CompileFailure> {
+    let mut words = Vec::new();
+    // What cannot be read is not worth failing for.
+    let _ = (&mut stderr).take(WORDS_LEN_MAX).read_to_end(&mut words).await;
+    let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+    Ok(String::from_utf8_lossy(&words).trim().replace('\n', "; "))
+}
+
+async fn receive(
+    mut stdout: impl AsyncRead + Unpin,
+    mut hash: Sha256,
+    output: &mut tokio::fs::File,
+    bytes_max: u64,
+) -> Result<Sha256, CompileFailure> {
+    let machine = |error: io::Error| CompileFailure::Machine(format!("cannot keep the compiled plugin: {error}"));
+    let mut buffer = vec![0; 64 << 10];
+    let mut total = 0;
+    loop {
+        let count = stdout.read(&mut buffer).await.map_err(machine)?;
+        let Some(piece) = buffer.get(..count).filter(|piece| !piece.is_empty()) else {
+            output.flush().await.map_err(machine)?;
+            return Ok(hash);
+        };
+        total += u64::try_from(count).unwrap_or(u64::MAX);
+        if total > bytes_max {
+            return Err(CompileFailure::Component(format!("it compiles to more than {} MiB", bytes_max >> 20)));
+        }
+        hash.update(piece);
+        output.write_all(piece).await.map_err(machine)?;
+    }
+}
+
+fn judge(status: ExitStatus, words: &str) -> Result<(), CompileFailure> {
+    if status.success() {
+        return Ok(());
+    }
+    let words = words.trim_start_matches("edgeplug-compiler: ");
+    match status.code() {
+        Some(code) if COMPONENT_EXIT_CODES.contains(&code) => Err(CompileFailure::Component(words.to_owned())),
+        Some(code) => Err(CompileFailure::Machine(format!("the compiler ended with code {code}: {words}"))),
+        // Killed: by its limit on processor time, by running out of memory, or by an operator.
+        None => {
+            Err(CompileFailure::Component(format!("compiling it used up the compiler's limits ({status}): {words}")))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Values from a guest, checked and capped, become the protocol's own.
+//!
+//! What must stay true: no count, name or text from a guest passes without a limit, and a sample that breaks one is
+//! refused alone, with a reason that names it.
+
+use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::time::Timestamp;
+use serde_json::{Map, Number, Value};
+
+use crate::bindings::types;
+
+/// Samples in one list. At a hundred samples a second that is ten seconds' worth.
+pub(crate) const SAMPLES_MAX: usize = 1000;
+/// Attributes of one sample; the cloud's templates are far smaller.
+const VALUES_MAX: usize = 256;
+const MEMBERS_MAX: usize = 256;
+const NAME_LEN_MAX: usize = 128;
+const TEXT_LEN_MAX: usize = 64 << 10;
+/// All names and texts of one sample: the largest message the cloud takes is 256 KB, with envelope (Azure IoT Hub
+/// quotas, device-to-cloud messaging).
+const SAMPLE_LEN_MAX: usize = 128 << 10;
+
+/// Takes one sample, or says in words why not.
+pub(crate) fn sample(sample: types::Sample) -> Result<Sample, String> {
+    let types::Sample { device, time, values } = sample;
+    let device = device.map(|device| name("the device's unique id", device)).transpose()?;
+    let time = time
+        .map(|moment| Timestamp::from_unix(moment.seconds, moment.nanoseconds))
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    if values.is_empty() {
+        return Err("a sample needs at least one value".to_owned());
+    }
+    if values.len() > VALUES_MAX {
+        return Err(format!("a sample holds at most {VALUES_MAX} values, not {}", values.len()));
+    }
+    let mut len = 0;
+    let values = values
+        .into_iter()
+        .map(|(attribute, held)| {
+            let attribute = name("an attribute's name", attribute)?;
+            let held = value(&attribute, held, &mut len)?;
+            len += attribute.len();
+            Ok((attribute, held))
+        })
+        .collect::<Result<_, String>>()?;
+    if len > SAMPLE_LEN_MAX {
+        return Err(format!("a sample holds at most {} KiB of text, not {}", SAMPLE_LEN_MAX >> 10, len >> 10));
+    }
+    Ok(Sample { device, time, values })
+}
+
+fn name(what: &str, name: String) -> Result<String, String> {
+    match name.len() {
+        0 => Err(format!("{what} is empty")),
+        1..=NAME_LEN_MAX if !name.chars().any(char::is_control) => Ok(name),
+        1..=NAME_LEN_MAX => Err(format!("{what} holds control characters: {name:?}")),
+        len => Err(format!("{what} has {len} bytes; at most {NAME_LEN_MAX} are taken")),
+    }
+}
+
+fn value(attribute: &str, value: types::Value, len: &mut usize) -> Result<Value, String> {
+    Ok(match value {
+        types::Value::Boolean(held) => Value::Bool(held),
+        types::Value::Integer(held) => Value::from(held),
+        types::Value::Number(held) => number(held),
+        types::Value::Text(held) => text(attribute, held, len)?,
+        types::Value::LatLong(place) => Value::Array(vec![number(place.latitude), number(place.longitude)]),
+        types::Value::Object(members) => object(attribute, members, len)?,
+    })
+}
+
+fn object(attribute: &str, members: Vec<(String, types::Scalar)>, len: &mut usize) -> Result<Value, String> {
+    if members.len() > MEMBERS_MAX {
+        return Err(format!("{attribute:?} has {} members; at most {MEMBERS_MAX} are taken", members.len()));
+    }
+    let mut object = Map::with_capacity(members.len());
+    for (member, held) in members {
+        let member = name("a member's name", member)?;
+        *len += member.len();
+        let held = match held {
+            types::Scalar::Boolean(held) => Value::Bool(held),
+            types::Scalar::Integer(held) => Value::from(held),
+            types::Scalar::Number(held) => number(held),
+            types::Scalar::Text(held) => text(attribute, held, len)?,
+        };
+        if object.contains_key(&member) {
+            return Err(format!("{attribute:?} has the member {member:?} twice"));
+        }
+        object.insert(member, held);
+    }
+    Ok(Value::Object(object))
+}
+
+fn text(attribute: &str, text: String, len: &mut usize) -> Result<Value, String> {
+    if text.len() > TEXT_LEN_MAX {
+        return Err(format!("{attribute:?} has {} bytes of text; at most {TEXT_LEN_MAX} are taken", text.len()));
+    }
+    *len += text.len();
+    Ok(Value::String(text))
+}
+
+/// JSON has no way to write what is no number; these texts are taken by no numeric attribute, so the template turns
+/// them into faults that a person can read.
+fn number(number: f64) -> Value {
+    let unwritable = || {
+        if number.is_nan() {
+            "NaN"
+        } else if number > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        }
+    };
+    Number::from_f64(number).map_or_else(|| Value::from(unwritable()), Value::Number)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+use serde_json::json;
+
+use super::*;
+use crate::bindings::types::{LatLong, Moment, Scalar, Value as Held};
+
+fn with(values: Vec<(&str, Held)>) -> types::Sample {
+    let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    types::Sample { device: None, time: None, values }
+}
+
+#[test]
+fn every_kind_of_value_has_its_json() {
+    let place = LatLong { latitude: 52.5, longitude: -13.25 };
+    let members = vec![
+        ("x".to_owned(), Scalar::Number(0.5)),
+        ("n".to_owned(), Scalar::Integer(i64::MIN)),
+        ("on".to_owned(), Scalar::Boolean(true)),
+        ("s".to_owned(), Scalar::Text("ü".to_owned())),
+    ];
+    let taken = sample(types::Sample {
+        device: Some("child-1".to_owned()),
+        time: Some(Moment { seconds: 1_700_000_000, nanoseconds: 250_000_000 }),
+        ..with(vec![
+            ("boolean", Held::Boolean(false)),
+            ("integer", Held::Integer(i64::MAX)),
+            ("number", Held::Number(21.5)),
+            ("text", Held::Text(String::new())),
+            ("place", Held::LatLong(place)),
+            ("object", Held::Object(members)),
+            ("nan", Held::Number(f64::NAN)),
+            ("hot", Held::Number(f64::INFINITY)),
+            ("cold", Held::Number(f64::NEG_INFINITY)),
+        ])
+    })
+    .expect("sample");
+    assert_eq!(taken.device.as_deref(), Some("child-1"));
+    assert_eq!(taken.time.expect("time").as_str(), "2023-11-14T22:13:20.250Z");
+    assert_eq!(
+        json!(taken.values.into_iter().collect::<serde_json::Map<_, _>>()),
+        json!({
+            "boolean": false, "integer": i64::MAX, "number": 21.5, "text": "", "place": [52.5, -13.25],
+            "object": {"x": 0.5, "n": i64::MIN, "on": true, "s": "ü"}, "nan": "NaN", "hot": "inf", "cold": "-inf",
+        })
+    );
+}
+
+#[test]
+fn what_breaks_a_limit_is_refused_by_name() {
+    let text = |len: usize| Held::Text("x".repeat(len));
+    let twice = vec![("a".to_owned(), Scalar::Integer(1)), ("a".to_owned(), Scalar::Integer(2))];
+    let cases = [
+        (with(vec![]), "at least one value"),
+        (with(vec![("", text(1))]), "name is empty"),
+        (with(vec![("a\nb", text(1))]), "control characters"),
+        (with(vec![(&"n".repeat(129), text(1))]), "at most 128"),
+        (with(vec![("long", text(TEXT_LEN_MAX + 1))]), "\"long\" has 65537 bytes"),
+        (with(vec![("a", text(TEXT_LEN_MAX)), ("b", text(TEXT_LEN_MAX)), ("c", text(10))]), "at most 128 KiB"),
+        (with((0..257).map(|_| ("a", text(1))).collect()), "at most 256 values"),
+        (with(vec![("o", Held::Object(twice))]), "member \"a\" twice"),
+        (
+            types::Sample { time: Some(Moment { seconds: i64::MAX, nanoseconds: 0 }), ..with(vec![("a", text(1))]) },
+            "time",
+        ),
+        (
+            types::Sample { time: Some(Moment { seconds: 0, nanoseconds: u32::MAX }), ..with(vec![("a", text(1))]) },
+            "time",
+        ),
+        (types::Sample { device: Some(String::new()), ..with(vec![("a", text(1))]) }, "unique id is empty"),
+    ];
+    for (hostile, reason) in cases {
+        let error = sample(hostile).expect_err(reason);
+        assert!(error.contains(reason), "{error}");
+    }
+}

@@ -1,0 +1,91 @@
+//! How long one call may take.
+//!
+//! Two clocks run: ticks in which the guest computed, and wall time less the time it waited for the host. The first
+//! catches a loop even when the machine is busy, the second a guest that sleeps. Waiting for our own host functions (a
+//! commit to disk, a slow sensor file) is not the plugin's fault and stops the second clock; a third, absolute one
+//! bounds even that.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::ticker::TICK;
+
+/// A guest that waits (sleeps) rather than computes gets this much more time than its deadline.
+const WALL_FACTOR: u32 = 4;
+/// Whatever the host does, a call ends after this.
+const ABSOLUTE_MAX: Duration = Duration::from_secs(120);
+
+/// Shared by the call, the host functions it calls, and whoever waits for it.
+#[derive(Clone)]
+pub(crate) struct Deadline(Arc<Mutex<Clock>>);
+
+struct Clock {
+    started: Instant,
+    limit: Duration,
+    /// Time slices left to compute in.
+    ticks_left: u128,
+    /// Sum of finished waits.
+    waited: Duration,
+    /// Start of the wait under way; a guest is single-threaded, so there is one at most.
+    waiting_since: Option<Instant>,
+}
+
+/// The guest waits for the host while this lives.
+pub(crate) struct Waiting(Deadline);
+
+impl Deadline {
+    pub(crate) fn start(limit: Duration) -> Self {
+        // The tick under way when the call starts, and the one under way when it ends, are not whole.
+        let ticks_left = limit.as_millis().div_ceil(TICK.as_millis()) + 2;
+        Self(Arc::new(Mutex::new(Clock {
+            started: Instant::now(),
+            limit,
+            ticks_left,
+            waited: Duration::ZERO,
+            waiting_since: None,
+        })))
+    }
+
+    /// Counts one tick in which the guest computed; false when there are no more.
+    pub(crate) fn charge_tick(&self) -> bool {
+        let mut clock = self.lock();
+        clock.ticks_left = clock.ticks_left.saturating_sub(1);
+        clock.ticks_left > 0
+    }
+
+    /// Stops the clock for a wait in one of our own host functions.
+    pub(crate) fn wait(&self) -> Waiting {
+        self.lock().waiting_since = Some(Instant::now());
+        Waiting(self.clone())
+    }
+
+    /// Ends when the call has had its time. The guest is stopped by dropping its future then.
+    pub(crate) async fn passed(&self) {
+        while let Some(left) = self.left() {
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    /// Time until it is worth looking again, none when the time is up.
+    fn left(&self) -> Option<Duration> {
+        let clock = self.lock();
+        let waited = clock.waited + clock.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let elapsed = clock.started.elapsed();
+        let left = (clock.limit * WALL_FACTOR + waited).min(ABSOLUTE_MAX).checked_sub(elapsed)?;
+        // A sleep may end early by rounding.
+        (left > Duration::ZERO).then(|| left.max(Duration::from_millis(1)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Clock> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut clock = self.0.lock();
+        if let Some(since) = clock.waiting_since.take() {
+            clock.waited += since.elapsed();
+        }
+    }
+}

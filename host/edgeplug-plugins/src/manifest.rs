@@ -1,0 +1,133 @@
+//! `name.toml` beside `name.wasm`: how often to sample, the plugin's own configuration, what it asks for, its limits.
+//!
+//! Without a manifest a plugin has an empty configuration, samples at the default interval and reads nothing.
+//!
+//! ```toml
+//! interval_s = 10                     # or interval_ms; 60 s if neither is given
+//! component = "bme280.wasm"           # another file of the directory, so that one component can run several times
+//! files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
+//!
+//! [config]                            # handed to the plugin as it is
+//! unit = "celsius"
+//!
+//! [limits]
+//! memory_mb = 64                      # 1 to 1024
+//! deadline_ms = 1000                  # 1 to 60000
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::options::Limits;
+use crate::pattern::Pattern;
+
+/// Largest manifest read.
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
+const FILES_MAX: usize = 256;
+const CONFIG_KEYS_MAX: usize = 256;
+const MEMORY_MB_MAX: u32 = 1024;
+const DEADLINE_MS_MAX: u64 = 60_000;
+/// A day; a plugin that reports less often should send of its own accord.
+const INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// A manifest that was understood, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// File name of the component when it is not the manifest's own.
+    pub(crate) component: Option<String>,
+    pub(crate) interval: Duration,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) files: Vec<Pattern>,
+    pub(crate) memory_mb: u32,
+    pub(crate) deadline: Duration,
+}
+
+/// What was typed; [`Manifest`] is what it means.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Typed {
+    component: Option<String>,
+    interval_s: Option<u64>,
+    interval_ms: Option<u64>,
+    config: BTreeMap<String, String>,
+    files: Vec<Pattern>,
+    limits: TypedLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TypedLimits {
+    memory_mb: Option<u32>,
+    deadline_ms: Option<u64>,
+}
+
+impl Manifest {
+    /// What holds for a plugin without a manifest.
+    pub(crate) fn absent(limits: &Limits) -> Self {
+        Self {
+            component: None,
+            interval: limits.interval,
+            config: BTreeMap::new(),
+            files: Vec::new(),
+            memory_mb: limits.memory_mb,
+            deadline: limits.deadline,
+        }
+    }
+
+    /// Understands a manifest, or says in words what is wrong with which key.
+    pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Self, String> {
+        let typed: Typed = toml::from_str(text).map_err(|error| located(&error, text))?;
+        let interval = match (typed.interval_s, typed.interval_ms) {
+            (Some(_), Some(_)) => return Err("`interval_s` and `interval_ms` are both given; keep one".to_owned()),
+            (Some(seconds), None) => {
+                Duration::from_millis(ranged("interval_s", seconds, INTERVAL_MS_MAX / 1000)? * 1000)
+            }
+            (None, Some(ms)) => Duration::from_millis(ranged("interval_ms", ms, INTERVAL_MS_MAX)?),
+            (None, None) => limits.interval,
+        };
+        let memory_mb = match typed.limits.memory_mb {
+            Some(memory_mb) => ranged("limits.memory_mb", memory_mb, MEMORY_MB_MAX)?,
+            None => limits.memory_mb,
+        };
+        let deadline = match typed.limits.deadline_ms {
+            Some(ms) => Duration::from_millis(ranged("limits.deadline_ms", ms, DEADLINE_MS_MAX)?),
+            None => limits.deadline,
+        };
+        if let Some(component) = &typed.component
+            && (component.contains('/') || component.starts_with('.') || !component.ends_with(".wasm"))
+        {
+            return Err(format!(
+                "`component` is {component:?}; it wants the name of a .wasm file in the same directory"
+            ));
+        }
+        if typed.files.len() > FILES_MAX {
+            return Err(format!("`files` has {} entries; at most {FILES_MAX} are taken", typed.files.len()));
+        }
+        if typed.config.len() > CONFIG_KEYS_MAX {
+            return Err(format!("`config` has {} keys; at most {CONFIG_KEYS_MAX} are taken", typed.config.len()));
+        }
+        Ok(Self { component: typed.component, interval, config: typed.config, files: typed.files, memory_mb, deadline })
+    }
+}
+
+fn ranged<T: PartialOrd + From<u8> + std::fmt::Display>(key: &str, value: T, max: T) -> Result<T, String> {
+    if value >= T::from(1) && value <= max {
+        Ok(value)
+    } else {
+        Err(format!("`{key}` is {value}; it wants 1 to {max}"))
+    }
+}
+
+/// One line, with the place.
+fn located(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().replace('\n', " ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Manifest, String> {
+    Manifest::parse(text, &Limits::default())
+}
+
+#[test]
+fn a_silent_manifest_means_the_defaults() {
+    assert_eq!(parse(""), Ok(Manifest::absent(&Limits::default())));
+}
+
+#[test]
+fn every_key_is_understood() {
+    let manifest = parse(
+        r#"
+        interval_ms = 250
+        component = "bme280.wasm"
+        files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
+        [config]
+        unit = "celsius"
+        [limits]
+        memory_mb = 8
+        deadline_ms = 20
+        "#,
+    )
+    .expect("manifest");
+    assert_eq!(manifest.interval, Duration::from_millis(250));
+    assert_eq!(manifest.component.as_deref(), Some("bme280.wasm"));
+    assert_eq!(manifest.files.len(), 2);
+    assert_eq!(manifest.config.get("unit").map(String::as_str), Some("celsius"));
+    assert_eq!((manifest.memory_mb, manifest.deadline), (8, Duration::from_millis(20)));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_key() {
+    let cases = [
+        ("\nintervall_s = 1", &["line 2", "intervall_s"][..]),
+        ("interval_s = \"1\"", &["line 1"]),
+        ("interval_s = 0", &["interval_s", "1 to 86400"]),
+        ("interval_s = 18446744073709551615", &["interval_s", "1 to 86400"]),
+        ("interval_s = 1\ninterval_ms = 1", &["keep one"]),
+        ("[limits]\nmemory_mb = 4096", &["limits.memory_mb", "1 to 1024"]),
+        ("[limits]\ncpu = 1", &["line 2", "cpu"]),
+        ("[config]\nnumber = 1", &["line 2"]),
+        ("component = \"../x.wasm\"", &["component"]),
+        ("component = \"x\"", &["component"]),
+        ("files = [\"/proc/self/mem\"]", &["/proc/self/mem", "cannot be granted"]),
+        ("files = [\"relative\"]", &["relative", "absolute"]),
+        ("= nonsense", &["line 1"]),
+    ];
+    for (text, parts) in cases {
+        let error = parse(text).expect_err(text);
+        for part in parts {
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+        assert!(!error.contains('\n'), "{error}");
+    }
+}

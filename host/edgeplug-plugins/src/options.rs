@@ -1,0 +1,73 @@
+//! What the daemon's configuration says about plugins.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::Policy;
+
+/// Everything [`Plugins::start`](crate::Plugins::start) needs.
+#[derive(Clone, Debug)]
+pub struct PluginsOptions {
+    /// Where the operator drops `name.wasm` and `name.toml`. It need not exist yet.
+    pub directory: PathBuf,
+    /// Where compiled artefacts are kept. Created if missing; must belong to us and be closed to others (0700).
+    pub cache_directory: PathBuf,
+    /// The program `edgeplug-compiler`.
+    pub compiler: PathBuf,
+    /// What the operator allows.
+    pub policy: Policy,
+    /// What plugins are told about the device.
+    pub device: DeviceInfo,
+    /// Directories of the daemon (state, secrets) from which no grant reaches a file. The cache is always among them.
+    pub private_directories: Vec<PathBuf>,
+    pub limits: Limits,
+}
+
+/// What `device.info` answers.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceInfo {
+    /// The unique id under which the cloud knows the device.
+    pub unique_id: String,
+}
+
+/// Defaults for plugins whose manifest is silent, and the limits of loading.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory of one plugin, in MiB, all its memories together.
+    pub memory_mb: u32,
+    /// Time one call may compute.
+    pub deadline: Duration,
+    /// Time between samples.
+    pub interval: Duration,
+    /// How long a file must not have changed before it is read.
+    pub settle: Duration,
+    /// How often the directory is read even when nothing announced a change.
+    pub rescan: Duration,
+    /// Wall time the compiler may take for one component.
+    pub compile_wall: Duration,
+    /// Most bytes of native code taken from the compiler.
+    pub artefact_bytes: u64,
+    /// Wait before the first restart after a fault; it doubles up to [`Self::restart_max`].
+    pub restart_min: Duration,
+    pub restart_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_mb: 64,
+            deadline: Duration::from_secs(1),
+            interval: Duration::from_secs(60),
+            // Long enough for a copy over a slow network to write its next block.
+            settle: Duration::from_millis(150),
+            // Network mounts announce nothing.
+            rescan: Duration::from_secs(10),
+            // A Python guest takes 15 s of a fast machine.
+            compile_wall: Duration::from_secs(180),
+            // A Python guest compiles to 46 MB.
+            artefact_bytes: 256 << 20,
+            restart_min: Duration::from_secs(1),
+            restart_max: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What lies in the plugin directory: names, sizes and times, without reading a component.
+//!
+//! A plugin is `name.wasm`, or `name.toml` which may point to another file's component. A component that some manifest
+//! points to and that has no manifest of its own does not run by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use crate::options::Limits;
+
+/// Plugins in one directory. Each costs a task and some hundred kilobytes.
+const PLUGINS_MAX: usize = 256;
+/// Longest name of a plugin; it goes into logs, metrics and status lines.
+const NAME_LEN_MAX: usize = 64;
+
+/// What tells whether a file changed without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) len: u64,
+    pub(crate) modified: SystemTime,
+    device: u64,
+    inode: u64,
+}
+
+/// The files of one plugin as they were at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Where the manifest is, or would be.
+    pub(crate) manifest: PathBuf,
+    pub(crate) manifest_stamp: Option<Stamp>,
+    pub(crate) component: PathBuf,
+    pub(crate) component_stamp: Option<Stamp>,
+}
+
+/// Reads the directory; remembers between looks where manifests point.
+#[derive(Default)]
+pub(crate) struct Scanner {
+    /// By plugin: the manifest's stamp and the component it names.
+    pointers: HashMap<String, (Stamp, Option<String>)>,
+}
+
+/// One look. The second list holds files that are no plugins, with the reason.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) candidates: BTreeMap<String, Candidate>,
+    pub(crate) refused: BTreeMap<PathBuf, String>,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> io::Result<Self> {
+        Ok(Self { len: metadata.len(), modified: metadata.modified()?, device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().filter(Metadata::is_file).and_then(|metadata| Self::of(&metadata).ok())
+    }
+}
+
+impl Candidate {
+    /// Whether nothing was written to its files for so long that nobody is about to go on writing.
+    pub(crate) fn is_old(&self, age_min: Duration) -> bool {
+        let now = SystemTime::now();
+        // A time in the future (a clock that was set back) is no proof of age.
+        let old = |stamp: Stamp| now.duration_since(stamp.modified).is_ok_and(|age| age >= age_min);
+        self.manifest_stamp.is_none_or(old) && self.component_stamp.is_none_or(old)
+    }
+
+    /// Looks again at the same files.
+    pub(crate) fn again(&self) -> Self {
+        Self { manifest_stamp: Stamp::at(&self.manifest), component_stamp: Stamp::at(&self.component), ..self.clone() }
+    }
+}
+
+impl Scanner {
+    /// Blocks. A directory that is missing is an empty one; the caller says so once.
+    pub(crate) fn look(&mut self, directory: &Path, limits: &Limits) -> io::Result<Look> {
+        let mut manifests = BTreeMap::new();
+        let mut components = BTreeMap::new();
+        let mut look = Look::default();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let Some((name, is_manifest)) = plugin_name(&path) else {
+                continue;
+            };
+            // Gone again, a directory, or a broken link: nothing there.
+            let Some(stamp) = Stamp::at(&path) else {
+                continue;
+            };
+            if let Err(reason) = check_name(&name) {
+                look.refused.insert(path, reason);
+            } else if is_manifest {
+                manifests.insert(name, (path, stamp));
+            } else {
+                components.insert(name, (path, stamp));
+            }
+        }
+        self.pointers.retain(|name, _| manifests.contains_key(name));
+        let mut pointed_to = Vec::new();
+        for (name, (manifest, stamp)) in &manifests {
+            let component = self.component_of(name, manifest, *stamp, limits);
+            pointed_to.extend(component.clone());
+            let component = directory.join(component.unwrap_or_else(|| format!("{name}.wasm")));
+            let component_stamp = Stamp::at(&component);
+            let candidate =
+                Candidate { manifest: manifest.clone(), manifest_stamp: Some(*stamp), component, component_stamp };
+            look.candidates.insert(name.clone(), candidate);
+        }
+        for (name, (component, stamp)) in components {
+            if manifests.contains_key(&name) || pointed_to.contains(&format!("{name}.wasm")) {
+                continue;
+            }
+            let manifest = directory.join(format!("{name}.toml"));
+            let candidate = Candidate { manifest, manifest_stamp: None, component, component_stamp: Some(stamp) };
+            look.candidates.insert(name, candidate);
+        }
+        while look.candidates.len() > PLUGINS_MAX
+            && let Some((name, candidate)) = look.candidates.pop_last()
+        {
+            let reason = format!("{name:?} is one plugin too many; at most {PLUGINS_MAX} are run");
+            look.refused.insert(candidate.component, reason);
+        }
+        Ok(look)
+    }
+
+    /// Where the manifest points; an unreadable one points nowhere, and loading it will say why.
+    fn component_of(&mut self, name: &str, manifest: &Path, stamp: Stamp, limits: &Limits) -> Option<String> {
+        match self.pointers.get(name) {
+            Some((known, component)) if *known == stamp => component.clone(),
+            _ => {
+                let component = read_manifest(manifest)
+                    .ok()
+                    .and_then(|text| Manifest::parse(&text, limits).ok())
+                    .and_then(|manifest| manifest.component);
+                self.pointers.insert(name.to_owned(), (stamp, component.clone()));
+                component
+            }
+        }
+    }
+}
+
+/// The text of a manifest, at most [`MANIFEST_BYTES_MAX`].
+pub(crate) fn read_manifest(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| error.to_string())?;
+    if u64::try_from(text.len()).is_ok_and(|len| len <= MANIFEST_BYTES_MAX) {
+        Ok(text)
+    } else {
+        Err(format!("it is larger than {} KiB", MANIFEST_BYTES_MAX >> 10))
+    }
+}
+
+/// The name and whether the file is a manifest; none for files that are nothing to us, such as what editors and copy
+/// programs write aside under a leading dot.
+fn plugin_name(path: &Path) -> Option<(String, bool)> {
+    let file_name = path.file_name()?.to_string_lossy();
+    if file_name.starts_with('.') {
+        return None;
+    }
+    let manifest = file_name.strip_suffix(".toml").map(|name| (name.to_owned(), true));
+    manifest.or_else(|| file_name.strip_suffix(".wasm").map(|name| (name.to_owned(), false)))
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let is_sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.chars().all(is_sound) {
+        return Err(format!(
+            "a plugin's file name holds 1 to {NAME_LEN_MAX} letters, digits, `-`, `_` and `.` before its ending"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

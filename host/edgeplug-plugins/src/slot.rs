@@ -1,0 +1,104 @@
+//! The outside of one plugin: where calls are put in, and what is known about it.
+//!
+//! What must stay true: a call is taken only while the plugin is up, under the same lock that takes it down, so that
+//! every call taken is either answered or drained.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::event::{Command, Exports, NotReady, PluginState, PluginStatus};
+
+/// Calls waiting for one plugin. The session has one sample and a few commands outstanding per plugin.
+pub(crate) const CALLS_MAX: usize = 16;
+
+pub(crate) enum Call {
+    Sample { call: u64 },
+    Command { call: u64, command: Command },
+}
+
+pub(crate) struct Slot {
+    calls: mpsc::Sender<Call>,
+    status: Mutex<PluginStatus>,
+}
+
+/// All plugins by name. Cloning shares the list.
+#[derive(Clone, Default)]
+pub(crate) struct Slots(Arc<Mutex<BTreeMap<String, Arc<Slot>>>>);
+
+impl Slot {
+    pub(crate) fn new(plugin: &str) -> (Arc<Self>, mpsc::Receiver<Call>) {
+        let (calls, receiver) = mpsc::channel(CALLS_MAX);
+        let status = PluginStatus {
+            plugin: plugin.to_owned(),
+            state: PluginState::Refused,
+            sha256: String::new(),
+            exports: Exports::default(),
+            interval_ms: 0,
+            grants: Vec::new(),
+            calls: 0,
+            faults: 0,
+            restarts: 0,
+            strikes: 0,
+            memory_bytes_max: 0,
+            problem: None,
+        };
+        (Arc::new(Self { calls, status: Mutex::new(status) }), receiver)
+    }
+
+    /// Puts a call in, without ever waiting.
+    pub(crate) fn submit(&self, call: Call) -> Result<(), NotReady> {
+        let status = self.status();
+        let plugin = &status.plugin;
+        if status.state != PluginState::Running {
+            return Err(NotReady::Down(plugin.clone()));
+        }
+        let (export, exported) = match call {
+            Call::Sample { .. } => ("sensor", status.exports.sensor),
+            Call::Command { .. } => ("commands", status.exports.commands),
+        };
+        if !exported {
+            return Err(NotReady::NotExported { plugin: plugin.clone(), export });
+        }
+        self.calls.try_send(call).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotReady::Busy(plugin.clone()),
+            mpsc::error::TrySendError::Closed(_) => NotReady::Down(plugin.clone()),
+        })
+    }
+
+    /// The files are again those of the version that runs; whatever was refused in between is no problem any more.
+    pub(crate) fn forget_refusal(&self) {
+        let mut status = self.status();
+        if status.state == PluginState::Running {
+            status.problem = None;
+        }
+    }
+
+    pub(crate) fn status(&self) -> MutexGuard<'_, PluginStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    pub(crate) fn insert(&self, plugin: &str, slot: Arc<Slot>) {
+        self.lock().insert(plugin.to_owned(), slot);
+    }
+
+    pub(crate) fn remove(&self, plugin: &str) {
+        self.lock().remove(plugin);
+    }
+
+    pub(crate) fn submit(&self, plugin: &str, call: Call) -> Result<(), NotReady> {
+        let slot = self.lock().get(plugin).cloned();
+        slot.ok_or_else(|| NotReady::Unknown(plugin.to_owned()))?.submit(call)
+    }
+
+    pub(crate) fn list(&self) -> Vec<PluginStatus> {
+        self.lock().values().map(|slot| slot.status().clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Slot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

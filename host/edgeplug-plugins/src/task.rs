@@ -1,0 +1,304 @@
+//! One plugin's task: owns the living instance, serves calls one by one, switches to a new version between two of them,
+//! and starts again after a fault.
+//!
+//! What must stay true: the instance is entered from here alone; a new version takes over only once it has started; a
+//! version that does not start disturbs nothing that runs; the task's events come in the order of
+//! [`PluginEvent`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::backoff;
+use crate::event::{CallFailure, Change, PluginEvent, PluginState};
+use crate::instance::{Blueprint, Instance};
+use crate::loader::{Loaded, Version};
+use crate::options::Limits;
+use crate::slot::{Call, Slot};
+
+/// A loaded version on its way to the task.
+pub(crate) struct Delivery {
+    pub(crate) loaded: Loaded,
+    /// What to name in a refusal.
+    pub(crate) file: PathBuf,
+    /// Told once the version has taken over, or was put aside because it does not start.
+    pub(crate) done: oneshot::Sender<Verdict>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// This is the version now, even if it has yet to start.
+    Adopted,
+    /// It does not start; the version before goes on.
+    PutAside,
+}
+
+/// Why a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Removed,
+    Shutdown,
+}
+
+pub(crate) struct Task {
+    plugin: String,
+    slot: Arc<Slot>,
+    calls: mpsc::Receiver<Call>,
+    deliveries: mpsc::Receiver<Delivery>,
+    ending: watch::Receiver<Option<Ending>>,
+    events: mpsc::Sender<PluginEvent>,
+    limits: Limits,
+    current: Option<Current>,
+    instance: Option<Instance>,
+    /// When to start again; set while there is a version but no instance.
+    restart_at: Option<Instant>,
+    /// Whether there ever was an `Up`.
+    was_up: bool,
+    /// Old instances saying good-bye.
+    leaving: JoinSet<()>,
+}
+
+struct Current {
+    version: Version,
+    grants: Vec<String>,
+    blueprint: Blueprint,
+}
+
+impl Task {
+    pub(crate) fn new(
+        plugin: &str,
+        (slot, calls): (Arc<Slot>, mpsc::Receiver<Call>),
+        deliveries: mpsc::Receiver<Delivery>,
+        ending: watch::Receiver<Option<Ending>>,
+        events: mpsc::Sender<PluginEvent>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            slot,
+            calls,
+            deliveries,
+            ending,
+            events,
+            limits,
+            current: None,
+            instance: None,
+            restart_at: None,
+            was_up: false,
+            leaving: JoinSet::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let restart_at = self.restart_at.unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                () = ended(&mut self.ending) => break,
+                Some(delivery) = self.deliveries.recv() => self.take(delivery).await,
+                () = tokio::time::sleep_until(restart_at), if self.restart_at.is_some() => self.restart().await,
+                Some(call) = self.calls.recv(), if self.instance.is_some() => self.serve(call).await,
+                Some(_) = self.leaving.join_next() => {}
+                else => break,
+            }
+        }
+        self.end().await;
+    }
+
+    async fn take(&mut self, delivery: Delivery) {
+        let Delivery { loaded, file, done } = delivery;
+        let Loaded { version, grants, blueprint, started } = loaded;
+        match started {
+            Ok(instance) => {
+                self.current = Some(Current { version, grants, blueprint });
+                let change = if self.was_up { Change::Replaced } else { Change::First };
+                self.slot.status().strikes = 0;
+                self.come_up(instance, change).await;
+                let _ = done.send(Verdict::Adopted);
+            }
+            Err(failure) => {
+                let running = self.instance.is_some();
+                let outlook = if running { "the version before goes on" } else { "it will be tried again" };
+                let reason = format!("it does not start: {failure}; {outlook}");
+                self.slot.status().problem = Some(reason.clone());
+                self.emit(PluginEvent::Refused { plugin: self.plugin.clone(), file, reason }).await;
+                if running {
+                    let _ = done.send(Verdict::PutAside);
+                } else {
+                    self.current = Some(Current { version, grants, blueprint });
+                    self.strike();
+                    let _ = done.send(Verdict::Adopted);
+                }
+            }
+        }
+    }
+
+    async fn restart(&mut self) {
+        let Some(current) = &self.current else {
+            self.restart_at = None;
+            return;
+        };
+        match current.blueprint.start().await {
+            Ok(instance) => {
+                self.slot.status().restarts += 1;
+                let change = if self.was_up { Change::Restarted } else { Change::First };
+                self.come_up(instance, change).await;
+            }
+            Err(failure) => {
+                let reason = format!("it does not start: {failure}");
+                tracing::warn!(plugin = self.plugin, reason, "plugin did not start, trying again later");
+                self.slot.status().problem = Some(reason);
+                self.strike();
+            }
+        }
+    }
+
+    async fn come_up(&mut self, instance: Instance, change: Change) {
+        self.restart_at = None;
+        if let Some(old) = self.instance.replace(instance) {
+            let plugin = self.plugin.clone();
+            // Off the path of the next call; bounded by the old version's own deadline.
+            self.leaving.spawn(async move { say_goodbye(&plugin, old).await });
+        }
+        let Some(Current { version, grants, blueprint }) = &self.current else {
+            return;
+        };
+        let interval = version.manifest.interval;
+        let up = PluginEvent::Up {
+            plugin: self.plugin.clone(),
+            exports: blueprint.exports,
+            interval,
+            sha256: version.sha256.clone(),
+            change,
+            grants: grants.clone(),
+        };
+        {
+            let mut status = self.slot.status();
+            status.state = PluginState::Running;
+            status.sha256.clone_from(&version.sha256);
+            status.exports = blueprint.exports;
+            status.interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            status.grants.clone_from(grants);
+            if change != Change::Restarted {
+                status.problem = None;
+            }
+        }
+        self.was_up = true;
+        // Calls are served by this task too, so no answer precedes this event.
+        self.emit(up).await;
+    }
+
+    async fn serve(&mut self, call: Call) {
+        let Some(instance) = &mut self.instance else {
+            self.answer_gone(call).await;
+            return;
+        };
+        let (event, failure) = match call {
+            Call::Sample { call } => {
+                let result = instance.sample().await;
+                let failure = result.as_ref().err().cloned();
+                (PluginEvent::Sampled { plugin: self.plugin.clone(), call, result }, failure)
+            }
+            Call::Command { call, command } => {
+                let result = instance.command(command).await;
+                let failure = result.as_ref().err().cloned();
+                (PluginEvent::Replied { plugin: self.plugin.clone(), call, result }, failure)
+            }
+        };
+        let (dead, memory_bytes) = (instance.is_dead(), instance.memory_bytes());
+        {
+            let mut status = self.slot.status();
+            status.calls += 1;
+            status.memory_bytes_max = status.memory_bytes_max.max(memory_bytes);
+            if failure.is_none() {
+                status.strikes = 0;
+            }
+        }
+        self.emit(event).await;
+        if dead {
+            let reason = failure.map_or_else(String::new, |failure| failure.to_string());
+            self.fall(reason).await;
+        }
+    }
+
+    /// After a fault: nothing gets in any more, what is waiting is told, and a restart is set.
+    async fn fall(&mut self, reason: String) {
+        self.instance = None;
+        {
+            let mut status = self.slot.status();
+            status.state = PluginState::Restarting;
+            status.faults += 1;
+            status.problem = Some(reason.clone());
+        }
+        self.drain().await;
+        tracing::warn!(plugin = self.plugin, reason, "plugin went down, starting it again later");
+        self.emit(PluginEvent::Down { plugin: self.plugin.clone(), reason, gone: false }).await;
+        self.strike();
+    }
+
+    fn strike(&mut self) {
+        let mut status = self.slot.status();
+        status.state = PluginState::Restarting;
+        let wait = backoff::wait(self.limits.restart_min, self.limits.restart_max, status.strikes);
+        status.strikes = status.strikes.saturating_add(1);
+        self.restart_at = Some(Instant::now() + wait);
+    }
+
+    async fn drain(&mut self) {
+        while let Ok(call) = self.calls.try_recv() {
+            self.answer_gone(call).await;
+        }
+    }
+
+    async fn answer_gone(&mut self, call: Call) {
+        let plugin = self.plugin.clone();
+        self.emit(match call {
+            Call::Sample { call } => PluginEvent::Sampled { plugin, call, result: Err(CallFailure::Gone) },
+            Call::Command { call, .. } => PluginEvent::Replied { plugin, call, result: Err(CallFailure::Gone) },
+        })
+        .await;
+    }
+
+    async fn end(mut self) {
+        let ending = *self.ending.borrow();
+        self.slot.status().state = PluginState::Refused;
+        self.drain().await;
+        if let Some(instance) = self.instance.take() {
+            say_goodbye(&self.plugin, instance).await;
+        }
+        while self.leaving.join_next().await.is_some() {}
+        if !self.was_up {
+            return;
+        }
+        let reason = match ending {
+            Some(Ending::Shutdown) => "the daemon stops",
+            Some(Ending::Removed) | None => "its file was removed",
+        };
+        let down = PluginEvent::Down { plugin: self.plugin.clone(), reason: reason.to_owned(), gone: true };
+        if ending == Some(Ending::Shutdown) {
+            // Whoever stops the daemon may no longer listen.
+            let _ = self.events.try_send(down);
+        } else {
+            self.emit(down).await;
+        }
+    }
+
+    /// A receiver that is gone is no reason to stop serving: the daemon is about to end.
+    async fn emit(&mut self, event: PluginEvent) {
+        let _ = self.events.send(event).await;
+    }
+}
+
+async fn ended(ending: &mut watch::Receiver<Option<Ending>>) {
+    // An error means that the keeper is gone, which is an ending too.
+    let _ = ending.wait_for(Option::is_some).await;
+}
+
+async fn say_goodbye(plugin: &str, instance: Instance) {
+    if let Err(failure) = instance.stop().await {
+        tracing::warn!(plugin, %failure, "plugin did not stop well");
+    }
+}

@@ -1,0 +1,225 @@
+//! What a guest says: its log calls and its standard output and error, under the plugin's name, at a bounded rate.
+//!
+//! What must stay true: a guest can neither flood the daemon's log nor forge another line in it (line breaks and
+//! control characters are escaped), and what was dropped is counted and said.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// Longest message that is logged whole.
+const MESSAGE_LEN_MAX: usize = 4096;
+/// Messages in one window: one for each call of a plugin that is called a hundred times a second, and as many again.
+const MESSAGES_PER_WINDOW: u32 = 250;
+const WINDOW: Duration = Duration::from_secs(1);
+/// Lines of standard error kept to explain a trap: a Rust panic takes three.
+const LAST_WORDS_MAX: usize = 6;
+/// Bytes a guest may write at once.
+const WRITE_LEN_MAX: usize = 4096;
+
+/// One per instance. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Voice(Arc<Inner>);
+
+struct Inner {
+    plugin: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    window_started: Instant,
+    /// Messages let through in this window.
+    messages: u32,
+    /// Messages dropped in this window.
+    dropped: u64,
+    last_words: VecDeque<String>,
+    /// The lines under way on standard output and error, never longer than a message. A guest may open each stream as
+    /// often as it likes; they are one.
+    partial: [Vec<u8>; 2],
+}
+
+/// One of a guest's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Error,
+}
+
+/// One line on its way into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Voice {
+    pub(crate) fn new(plugin: &str) -> Self {
+        let state = State {
+            window_started: Instant::now(),
+            messages: 0,
+            dropped: 0,
+            last_words: VecDeque::new(),
+            partial: Default::default(),
+        };
+        Self(Arc::new(Inner { plugin: plugin.to_owned(), state: Mutex::new(state) }))
+    }
+
+    pub(crate) fn say(&self, level: Level, message: &str) {
+        if !self.admit() {
+            return;
+        }
+        let plugin = self.0.plugin.as_str();
+        let message = cleaned(message);
+        match level {
+            Level::Trace => tracing::trace!(target: "edgeplug::plugin", plugin, "{message}"),
+            Level::Debug => tracing::debug!(target: "edgeplug::plugin", plugin, "{message}"),
+            Level::Info => tracing::info!(target: "edgeplug::plugin", plugin, "{message}"),
+            Level::Warn => tracing::warn!(target: "edgeplug::plugin", plugin, "{message}"),
+            Level::Error => tracing::error!(target: "edgeplug::plugin", plugin, "{message}"),
+        }
+    }
+
+    /// The end of what the guest wrote to standard error, to go with a trap that has no text of its own.
+    pub(crate) fn last_words(&self) -> String {
+        self.end_line(Stream::Error);
+        self.lock().last_words.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// A stream that logs each line written to it.
+    pub(crate) fn stream(&self, stream: Stream) -> Lines {
+        Lines { voice: self.clone(), stream }
+    }
+
+    fn write(&self, stream: Stream, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
+            {
+                let mut state = self.lock();
+                let partial = state.partial(stream);
+                let room = MESSAGE_LEN_MAX.saturating_sub(partial.len());
+                partial.extend(text.iter().take(room));
+            }
+            if ends {
+                self.end_line(stream);
+            }
+        }
+    }
+
+    fn end_line(&self, stream: Stream) {
+        let bytes = std::mem::take(self.lock().partial(stream));
+        if bytes.is_empty() {
+            return;
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        match stream {
+            Stream::Output => self.say(Level::Info, &line),
+            Stream::Error => {
+                self.say(Level::Warn, &line);
+                let mut state = self.lock();
+                if state.last_words.len() == LAST_WORDS_MAX {
+                    state.last_words.pop_front();
+                }
+                state.last_words.push_back(cleaned(&line));
+            }
+        }
+    }
+
+    fn admit(&self) -> bool {
+        let mut state = self.lock();
+        if state.window_started.elapsed() >= WINDOW {
+            let dropped = std::mem::take(&mut state.dropped);
+            state.window_started = Instant::now();
+            state.messages = 0;
+            if dropped > 0 {
+                tracing::warn!(target: "edgeplug::plugin", plugin = self.0.plugin, dropped, "log messages dropped: over {MESSAGES_PER_WINDOW} a second");
+            }
+        }
+        if state.messages == MESSAGES_PER_WINDOW {
+            state.dropped += 1;
+            return false;
+        }
+        state.messages += 1;
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn partial(&mut self, stream: Stream) -> &mut Vec<u8> {
+        let [output, error] = &mut self.partial;
+        match stream {
+            Stream::Output => output,
+            Stream::Error => error,
+        }
+    }
+}
+
+/// Cut to size, on one line, without control characters.
+fn cleaned(message: &str) -> String {
+    let end = message.floor_char_boundary(MESSAGE_LEN_MAX);
+    let (head, tail) = message.split_at(end);
+    let mut text = String::with_capacity(head.len());
+    for character in head.trim_end().chars() {
+        if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
+    }
+    if !tail.is_empty() {
+        text.push('…');
+    }
+    text
+}
+
+/// Standard output or error of a guest, and each stream opened on it.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    voice: Voice,
+    stream: Stream,
+}
+
+impl IsTerminal for Lines {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Lines {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this one, and 0.3 is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        self.voice.write(self.stream, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_LEN_MAX)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+use super::*;
+
+#[test]
+fn a_message_cannot_forge_a_second_line() {
+    assert_eq!(cleaned("one\ntwo\x1b[2J\u{9b}"), "one\\ntwo\\u{1b}[2J\\u{9b}");
+    assert_eq!(cleaned("grün\n"), "grün");
+}
+
+#[test]
+fn a_long_message_is_cut_between_characters() {
+    let text = cleaned(&"ä".repeat(5000));
+    assert_eq!(text.chars().filter(|c| *c == 'ä').count(), MESSAGE_LEN_MAX / 2);
+    assert!(text.ends_with('…'));
+}
+
+#[test]
+fn a_flood_is_cut_off() {
+    let voice = Voice::new("loud");
+    let admitted = (0..1000).filter(|_| voice.admit()).count();
+    assert_eq!(admitted, 250);
+    assert_eq!(voice.lock().dropped, 750);
+}
+
+#[test]
+fn standard_error_is_kept_line_by_line_to_explain_a_trap() {
+    let voice = Voice::new("panicking");
+    for number in 0..10 {
+        voice.stream(Stream::Error).write("line ".into()).expect("write");
+        voice.stream(Stream::Error).write(format!("{number}\n").into()).expect("write");
+    }
+    voice.stream(Stream::Error).write("the end".into()).expect("write");
+    voice.stream(Stream::Output).write("elsewhere\n".into()).expect("write");
+    assert_eq!(voice.last_words(), "line 5; line 6; line 7; line 8; line 9; the end");
+}
+
+#[test]
+fn a_line_without_end_is_bounded() {
+    let voice = Voice::new("endless");
+    for _ in 0..100 {
+        voice.stream(Stream::Output).write(vec![b'x'; WRITE_LEN_MAX].into()).expect("write");
+    }
+    assert_eq!(voice.lock().partial(Stream::Output).len(), MESSAGE_LEN_MAX);
+}

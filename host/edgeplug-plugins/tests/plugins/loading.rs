@@ -1,0 +1,214 @@
+//! Manifests, the cache, and the compiler child.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use edgeplug_plugins::{PluginEvent, Plugins, StartError};
+
+use crate::rig::{Rig, Setup, guest};
+
+#[tokio::test]
+async fn a_wrong_manifest_is_refused_by_file_and_key() {
+    let mut rig = Rig::start();
+    rig.put("typo.toml", b"interval_s = 1\nfilez = [\"/proc/stat\"]");
+    rig.put("typo.wasm", &guest("traps"));
+    let (file, reason) = rig
+        .until(|event| match event {
+            PluginEvent::Refused { file, reason, .. } => Some((file.clone(), reason.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!(file, rig.path("typo.toml"));
+    assert!(reason.contains("filez") && reason.contains("line 2"), "{reason}");
+    rig.put("typo.toml", b"interval_s = 1\nfiles = [\"/proc/stat\"]");
+    rig.up("typo").await;
+}
+
+#[tokio::test]
+async fn a_manifest_without_its_component_is_refused() {
+    let mut rig = Rig::start();
+    rig.put("alone.toml", b"");
+    assert!(rig.refused("alone").await.contains("alone.wasm"));
+    rig.put("alone.wasm", &guest("traps"));
+    rig.up("alone").await;
+}
+
+#[tokio::test]
+async fn one_component_runs_several_times() {
+    let setup = Setup::new();
+    setup.put("shared.wasm", &guest("sequence"));
+    for name in ["inside", "outside"] {
+        let manifest = format!("component = \"shared.wasm\"\n[config]\nrun = \"{name}\"");
+        setup.put(&format!("{name}.toml"), manifest.as_bytes());
+    }
+    let mut rig = setup.start();
+    rig.until(|event| matches!(event, PluginEvent::ScanDone).then_some(())).await;
+    let names: Vec<_> = rig.plugins.list().into_iter().map(|status| status.plugin).collect();
+    assert_eq!(names, ["inside", "outside"]);
+    for name in names {
+        rig.sample(&name).await.expect("sample");
+    }
+    let runs: Vec<_> =
+        rig.offered.iter().map(|(plugin, sample)| (plugin.as_str(), sample.values[0].1.as_str())).collect();
+    assert_eq!(runs, [("inside", Some("inside")), ("outside", Some("outside"))]);
+}
+
+#[tokio::test]
+async fn a_core_module_and_a_stranger_are_told_apart_from_a_plugin() {
+    let mut rig = Rig::start();
+    rig.put("module.wasm", b"\0asm\x01\0\0\0");
+    assert!(rig.refused("module").await.contains("core module"));
+    // The empty component compiles, but it is no plugin.
+    rig.put("stranger.wasm", b"\0asm\x0d\0\x01\0");
+    assert!(rig.refused("stranger").await.contains("exports none of"));
+}
+
+fn artefacts(cache: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(cache).expect("cache").map(|entry| entry.expect("entry").path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).collect()
+}
+
+/// Runs one plugin once and says how its artefact looks.
+async fn run_once(setup: Setup) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+    setup.put("traps.wasm", &guest("traps"));
+    let mut rig = setup.start();
+    rig.up("traps").await;
+    rig.plugins.stop(Duration::from_secs(5)).await;
+    let path = artefacts(&rig.directory.path().join("cache")).pop().expect("an artefact");
+    let content = std::fs::read(&path).expect("artefact");
+    (rig.directory, path, content)
+}
+
+fn again(directory: tempfile::TempDir, compiler: Option<PathBuf>) -> Setup {
+    let fresh = Setup::new();
+    let mut options = fresh.options;
+    options.directory = directory.path().join("plugins");
+    options.cache_directory = directory.path().join("cache");
+    options.compiler = compiler.unwrap_or(options.compiler);
+    Setup { directory, options }
+}
+
+#[tokio::test]
+async fn a_warm_cache_needs_no_compiler() {
+    let (directory, path, _) = run_once(Setup::new()).await;
+    for private in [path.parent().expect("cache"), &path] {
+        let mode = std::fs::metadata(private).expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", private.display());
+    }
+    let mut rig = again(directory, Some("/nowhere/edgeplug-compiler".into())).start();
+    rig.up("traps").await;
+}
+
+#[tokio::test]
+async fn a_cache_that_was_tampered_with_is_compiled_anew() {
+    let (mut directory, path, content) = run_once(Setup::new()).await;
+    let vouched = path.with_extension("cwasm.sha256");
+    let flip = |path: &Path| {
+        let mut bytes = std::fs::read(path).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).expect("write");
+    };
+    let truncate = |path: &Path| std::fs::write(path, &content[..content.len() / 2]).expect("write");
+    let open_up = |path: &Path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("mode");
+    };
+    let unvouch = |_: &Path| std::fs::remove_file(&vouched).expect("remove");
+    let tampers: [&dyn Fn(&Path); 4] = [&flip, &truncate, &open_up, &unvouch];
+    for tamper in tampers {
+        tamper(&path);
+        let mut rig = again(directory, None).start();
+        rig.up("traps").await;
+        rig.sample("traps").await.expect("samples");
+        rig.plugins.stop(Duration::from_secs(5)).await;
+        assert_eq!(std::fs::read(&path).expect("artefact"), content, "made anew");
+        assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o077, 0);
+        directory = rig.directory;
+    }
+}
+
+#[tokio::test]
+async fn a_cache_open_to_others_is_refused() {
+    let setup = Setup::new();
+    let cache = &setup.options.cache_directory;
+    std::fs::create_dir(cache).expect("directory");
+    std::fs::set_permissions(cache, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    match Plugins::start(setup.options.clone()) {
+        Err(StartError::Cache(error)) => assert!(error.to_string().contains("chmod 700"), "{error}"),
+        _ => panic!("the cache was taken"),
+    }
+}
+
+/// A program that stands in for the compiler.
+fn stand_in(setup: &mut Setup, script: &str) {
+    let path = setup.directory.path().join("compiler.sh");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    setup.options.compiler = path;
+}
+
+#[tokio::test]
+async fn a_compiler_that_takes_too_long_is_killed() {
+    let mut setup = Setup::new();
+    setup.options.limits.compile_wall = Duration::from_millis(300);
+    let pid_file = setup.directory.path().join("pid");
+    stand_in(&mut setup, &format!("echo $$ > {}; exec /bin/sleep 1000", pid_file.display()));
+    setup.put("traps.wasm", &guest("traps"));
+    let mut rig = setup.start();
+    let reason = rig.refused("traps").await;
+    assert!(reason.contains("took longer than 0.3 s"), "{reason}");
+    let pid = std::fs::read_to_string(pid_file).expect("pid");
+    let gone = Instant::now() + Duration::from_secs(10);
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    // Killed at once; the runtime reaps it a moment later.
+    while state().contains("sleep") && !state().contains(" Z ") {
+        assert!(Instant::now() < gone, "the child still runs");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_compiler_that_writes_too_much_is_killed() {
+    let mut setup = Setup::new();
+    setup.options.limits.artefact_bytes = 1 << 20;
+    stand_in(&mut setup, "exec /bin/cat /dev/zero");
+    setup.put("traps.wasm", &guest("traps"));
+    let mut rig = setup.start();
+    let reason = rig.refused("traps").await;
+    assert!(reason.contains("more than 1 MiB"), "{reason}");
+    assert!(artefacts(&rig.directory.path().join("cache")).is_empty());
+}
+
+#[tokio::test]
+async fn a_component_that_is_too_big_is_refused_unread() {
+    let mut rig = Rig::start();
+    let file = std::fs::File::create(rig.path("big.wasm")).expect("file");
+    file.set_len((64 << 20) + 1).expect("length");
+    assert!(rig.refused("big").await.contains("larger than 64 MiB"));
+}
+
+#[tokio::test]
+async fn a_missing_compiler_is_told_and_tried_again() {
+    let mut setup = Setup::new();
+    let real = std::mem::replace(&mut setup.options.compiler, setup.directory.path().join("not-yet"));
+    let late = setup.options.compiler.clone();
+    setup.put("traps.wasm", &guest("traps"));
+    let mut rig = setup.start();
+    let reason = rig.refused("traps").await;
+    assert!(reason.contains("cannot start the compiler"), "{reason}");
+    std::os::unix::fs::symlink(real, late).expect("link");
+    rig.up("traps").await;
+}
+
+#[tokio::test]
+async fn a_directory_that_comes_later_is_found() {
+    let mut setup = Setup::new();
+    setup.options.limits.rescan = Duration::from_millis(50);
+    std::fs::remove_dir(&setup.options.directory).expect("remove");
+    let mut rig = setup.start();
+    assert!(matches!(rig.next().await, PluginEvent::ScanDone));
+    std::fs::create_dir(rig.path("")).expect("directory");
+    rig.put("traps.wasm", &guest("traps"));
+    rig.up("traps").await;
+}

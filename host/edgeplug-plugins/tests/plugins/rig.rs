@@ -1,0 +1,268 @@
+//! A directory of plugins, the handle, and everything that came out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use edgeplug_plugins::{
+    Change, Command, CommandOutcome, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, Plugins, PluginsOptions,
+    Policy, SampleOutcome,
+};
+use edgeplug_protocol::sample::Sample;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Longer than anything takes here, even on a machine that does other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Rig {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) plugins: Plugins,
+    events: mpsc::Receiver<PluginEvent>,
+    /// What guests sent by `telemetry.send`; all of it is accepted.
+    pub(crate) offered: Vec<(String, Sample)>,
+    next_call: u64,
+}
+
+/// Where tests may differ from the usual.
+pub(crate) struct Setup {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) options: PluginsOptions,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        collect_logs();
+        let directory = tempfile::tempdir().expect("directory");
+        let plugins = directory.path().join("plugins");
+        std::fs::create_dir(&plugins).expect("directory");
+        let limits = Limits {
+            settle: Duration::from_millis(100),
+            restart_min: Duration::from_millis(20),
+            deadline: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        let options = PluginsOptions {
+            directory: plugins,
+            cache_directory: directory.path().join("cache"),
+            compiler: compiler(),
+            policy: Policy { source: "[plugins.allow.NAME] in /etc/edgeplug.toml".to_owned(), ..Policy::default() },
+            device: DeviceInfo { unique_id: "gateway-1".to_owned() },
+            private_directories: vec![],
+            limits,
+        };
+        Self { directory, options }
+    }
+
+    pub(crate) fn allow(&mut self, plugin: &str, files: &[&str]) {
+        let files = files.iter().map(|text| Pattern::parse(text).expect("pattern")).collect();
+        self.options.policy.plugins.insert(plugin.to_owned(), PluginPolicy { files });
+    }
+
+    /// Puts a component there before the start.
+    pub(crate) fn put(&self, name: &str, content: &[u8]) {
+        put(&self.options.directory, name, content);
+    }
+
+    pub(crate) fn start(self) -> Rig {
+        let (plugins, events) = Plugins::start(self.options).expect("start");
+        Rig { directory: self.directory, plugins, events, offered: Vec::new(), next_call: 0 }
+    }
+}
+
+impl Rig {
+    pub(crate) fn start() -> Self {
+        Setup::new().start()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("plugins").join(name)
+    }
+
+    /// Drops a file in, as one should: written aside, then renamed.
+    pub(crate) fn put(&self, name: &str, content: &[u8]) {
+        put(&self.directory.path().join("plugins"), name, content);
+    }
+
+    pub(crate) async fn put_and_up(&mut self, name: &str, content: &[u8]) {
+        self.put(&format!("{name}.wasm"), content);
+        self.up(name).await;
+    }
+
+    /// The next event; offers are accepted and passed over.
+    pub(crate) async fn next(&mut self) -> PluginEvent {
+        loop {
+            let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+            let event = event.expect("an event within a minute").expect("the plugins run");
+            let PluginEvent::Offered { plugin, offer, samples } = event else {
+                return event;
+            };
+            self.plugins.answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
+            self.offered.extend(samples.into_iter().map(|sample| (plugin.clone(), sample)));
+        }
+    }
+
+    /// The next event, offers too.
+    pub(crate) async fn next_raw(&mut self) -> PluginEvent {
+        tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("in time").expect("the plugins run")
+    }
+
+    /// Waits for the event that matches; what comes before is passed over.
+    pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(&PluginEvent) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(&self.next().await) {
+                return found;
+            }
+        }
+    }
+
+    pub(crate) async fn up(&mut self, name: &str) -> Change {
+        self.until(|event| match event {
+            PluginEvent::Up { plugin, change, .. } if plugin == name => Some(*change),
+            PluginEvent::Refused { plugin, reason, .. } if plugin == name => panic!("{name} was refused: {reason}"),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn refused(&mut self, name: &str) -> String {
+        self.until(|event| match event {
+            PluginEvent::Refused { plugin, reason, .. } if plugin == name => Some(reason.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The reason and whether it is for good.
+    pub(crate) async fn down(&mut self, name: &str) -> (String, bool) {
+        self.until(|event| match event {
+            PluginEvent::Down { plugin, reason, gone } if plugin == name => Some((reason.clone(), *gone)),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) fn ask(&mut self, plugin: &str) -> u64 {
+        self.next_call += 1;
+        self.plugins.sample(plugin, self.next_call).expect("the plugin takes calls");
+        self.next_call
+    }
+
+    pub(crate) async fn sampled(&mut self, wanted: u64) -> Result<Vec<Sample>, edgeplug_plugins::CallFailure> {
+        self.until(|event| match event {
+            PluginEvent::Sampled { call, result, .. } if *call == wanted => Some(result.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn sample(&mut self, plugin: &str) -> Result<Vec<Sample>, edgeplug_plugins::CallFailure> {
+        let call = self.ask(plugin);
+        self.sampled(call).await
+    }
+
+    pub(crate) async fn command(
+        &mut self,
+        plugin: &str,
+        command: &str,
+    ) -> Result<CommandOutcome, edgeplug_plugins::CallFailure> {
+        self.next_call += 1;
+        let asked = self.next_call;
+        let command = Command { text: command.to_owned(), device: None };
+        self.plugins.command(plugin, asked, command).expect("the plugin takes commands");
+        self.until(|event| match event {
+            PluginEvent::Replied { call, result, .. } if *call == asked => Some(result.clone()),
+            _ => None,
+        })
+        .await
+    }
+}
+
+/// One value of the first sample.
+pub(crate) fn value<'a>(samples: &'a [Sample], name: &str) -> Option<&'a serde_json::Value> {
+    samples.first()?.values.iter().find(|(held, _)| held == name).map(|(_, value)| value)
+}
+
+/// A component built by `scripts/guests.sh`.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    let directory = std::env::var_os("EDGEPLUG_GUESTS").map_or_else(|| target().join("guests"), PathBuf::from);
+    let path = directory.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make build guests`", path.display()))
+}
+
+/// The same component with another hash: a custom section that nobody reads is added.
+pub(crate) fn variant(component: &[u8], number: u8) -> Vec<u8> {
+    let section = [0, 10, 7, b'v', b'a', b'r', b'i', b'a', b'n', b't', number, number];
+    [component, &section].concat()
+}
+
+fn compiler() -> PathBuf {
+    let path = std::env::var_os("EDGEPLUG_COMPILER").map(PathBuf::from).or_else(|| {
+        ["debug", "release"]
+            .map(|profile| target().join(profile).join("edgeplug-compiler"))
+            .into_iter()
+            .find(|path| path.exists())
+    });
+    path.unwrap_or_else(|| panic!("no edgeplug-compiler in {}; run `make build guests`", target().display()))
+}
+
+/// The directory cargo builds into: this test lies in `<target>/<profile>/deps`.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("path of this test");
+    test.ancestors().nth(3).expect("a target directory").to_owned()
+}
+
+fn put(directory: &Path, name: &str, content: &[u8]) {
+    let aside = directory.join(format!(".{name}.part"));
+    std::fs::write(&aside, content).expect("write");
+    std::fs::rename(&aside, directory.join(name)).expect("rename");
+}
+
+/// What plugins logged, by plugin; the plugin names of two tests must differ where they look at logs.
+static LOGS: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
+
+pub(crate) fn logged(plugin: &str) -> Vec<String> {
+    let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+    logs.as_ref().and_then(|logs| logs.get(plugin)).cloned().unwrap_or_default()
+}
+
+fn collect_logs() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| tracing_subscriber::registry().with(Collector).init());
+}
+
+struct Collector;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Collector {
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        if event.metadata().target() != "edgeplug::plugin" {
+            return;
+        }
+        let mut line = Line::default();
+        event.record(&mut line);
+        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.get_or_insert_default().entry(line.plugin).or_default().push(line.message);
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    plugin: String,
+    message: String,
+}
+
+impl tracing::field::Visit for Line {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        if field.name() == "plugin" {
+            self.plugin = value.to_owned();
+        }
+    }
+
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        }
+    }
+}
