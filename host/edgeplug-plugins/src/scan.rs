@@ -102,10 +102,15 @@ impl Scanner {
         self.pointers.retain(|name, _| manifests.contains_key(name));
         let mut pointed_to = Vec::new();
         for (name, (manifest, stamp)) in &manifests {
-            let component = self.component_of(name, manifest, *stamp, limits);
-            pointed_to.extend(component.clone());
-            let component = directory.join(component.unwrap_or_else(|| format!("{name}.wasm")));
+            let pointer = self.component_of(name, manifest, *stamp, limits);
+            pointed_to.extend(pointer.clone());
+            let component = directory.join(pointer.clone().unwrap_or_else(|| format!("{name}.wasm")));
             let component_stamp = Stamp::at(&component);
+            // A manifest whose component is not there yet, or no longer, is no plugin. One that points at a file which
+            // is not there is a mistake that loading names.
+            if pointer.is_none() && component_stamp.is_none() {
+                continue;
+            }
             let candidate =
                 Candidate { manifest: manifest.clone(), manifest_stamp: Some(*stamp), component, component_stamp };
             look.candidates.insert(name.clone(), candidate);

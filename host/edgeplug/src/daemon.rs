@@ -126,8 +126,11 @@ impl Daemon {
         // The plugins' end, which comes once.
         let (plugins_ended, mut plugins_end) = mpsc::channel(1);
         let mut stragglers = Vec::new();
-        while !self.stopped {
+        loop {
             self.carry_out();
+            if self.stopped {
+                return Ok(stragglers);
+            }
             let wake = self.session.poll_timeout().map(|at| self.clocks.at(at));
             // A store without room is asked again soon, also when nothing else happens.
             let wake = if self.store.is_behind() {
@@ -154,7 +157,6 @@ impl Daemon {
             }
             self.take_ready(&mut inputs);
         }
-        Ok(stragglers)
     }
 
     /// The second signal means now.

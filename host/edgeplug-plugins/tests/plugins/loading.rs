@@ -26,12 +26,27 @@ async fn a_wrong_manifest_is_refused_by_file_and_key() {
 }
 
 #[tokio::test]
-async fn a_manifest_without_its_component_is_refused() {
-    let mut rig = Rig::start();
-    rig.put("alone.toml", b"");
-    assert!(rig.refused("alone").await.contains("alone.wasm"));
+async fn a_manifest_alone_is_no_plugin_yet() {
+    let setup = Setup::new();
+    setup.put("alone.toml", b"");
+    let mut rig = setup.start();
+    rig.until(|event| match event {
+        PluginEvent::Refused { reason, .. } => panic!("refused: {reason}"),
+        event => matches!(event, PluginEvent::ScanDone).then_some(()),
+    })
+    .await;
+    assert!(rig.plugins.list().is_empty());
     rig.put("alone.wasm", &guest("traps"));
     rig.up("alone").await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_points_at_nothing_is_refused() {
+    let mut rig = Rig::start();
+    rig.put("pointing.toml", b"component = \"nowhere.wasm\"");
+    assert!(rig.refused("pointing").await.contains("nowhere.wasm"));
+    rig.put("nowhere.wasm", &guest("traps"));
+    rig.up("pointing").await;
 }
 
 #[tokio::test]

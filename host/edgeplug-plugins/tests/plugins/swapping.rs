@@ -156,6 +156,8 @@ async fn a_new_version_that_does_not_start_is_put_aside() {
 #[tokio::test]
 async fn removal_stops_the_plugin_and_it_can_come_back() {
     let mut rig = Rig::start();
+    // Its manifest stays behind when the component goes.
+    rig.put("removed.toml", b"interval_s = 1");
     rig.put_and_up("removed", &guest("sequence")).await;
     rig.sample("removed").await.expect("sample");
     std::fs::remove_file(rig.path("removed.wasm")).expect("remove");
