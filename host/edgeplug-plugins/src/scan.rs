@@ -40,8 +40,19 @@ pub(crate) struct Candidate {
 /// Reads the directory; remembers between looks where manifests point.
 #[derive(Default)]
 pub(crate) struct Scanner {
-    /// By plugin: the manifest's stamp and the component it names.
-    pointers: HashMap<String, (Stamp, Option<String>)>,
+    /// By plugin: the manifest's stamp and where it points.
+    pointers: HashMap<String, (Stamp, Pointer)>,
+}
+
+/// Which component a manifest is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pointer {
+    /// The one of its own name.
+    Own,
+    /// This file of the directory.
+    Elsewhere(String),
+    /// The manifest cannot be read or understood; loading will say why.
+    Unreadable,
 }
 
 /// One look. The second list holds files that are no plugins, with the reason.
@@ -102,13 +113,18 @@ impl Scanner {
         self.pointers.retain(|name, _| manifests.contains_key(name));
         let mut pointed_to = Vec::new();
         for (name, (manifest, stamp)) in &manifests {
-            let pointer = self.component_of(name, manifest, *stamp, limits);
-            pointed_to.extend(pointer.clone());
-            let component = directory.join(pointer.clone().unwrap_or_else(|| format!("{name}.wasm")));
+            let pointer = self.pointer_of(name, manifest, *stamp, limits);
+            let component = match &pointer {
+                Pointer::Elsewhere(component) => {
+                    pointed_to.push(component.clone());
+                    directory.join(component)
+                }
+                Pointer::Own | Pointer::Unreadable => directory.join(format!("{name}.wasm")),
+            };
             let component_stamp = Stamp::at(&component);
-            // A manifest whose component is not there yet, or no longer, is no plugin. One that points at a file which
-            // is not there is a mistake that loading names.
-            if pointer.is_none() && component_stamp.is_none() {
+            // A manifest whose own component is not there yet, or no longer, is no plugin. One that cannot be read, or
+            // points at a file that is not there, is a mistake that loading names.
+            if pointer == Pointer::Own && component_stamp.is_none() {
                 continue;
             }
             let candidate =
@@ -132,17 +148,19 @@ impl Scanner {
         Ok(look)
     }
 
-    /// Where the manifest points; an unreadable one points nowhere, and loading it will say why.
-    fn component_of(&mut self, name: &str, manifest: &Path, stamp: Stamp, limits: &Limits) -> Option<String> {
+    /// Where the manifest points.
+    fn pointer_of(&mut self, name: &str, manifest: &Path, stamp: Stamp, limits: &Limits) -> Pointer {
         match self.pointers.get(name) {
-            Some((known, component)) if *known == stamp => component.clone(),
+            Some((known, pointer)) if *known == stamp => pointer.clone(),
             _ => {
-                let component = read_manifest(manifest)
-                    .ok()
-                    .and_then(|text| Manifest::parse(&text, limits).ok())
-                    .and_then(|manifest| manifest.component);
-                self.pointers.insert(name.to_owned(), (stamp, component.clone()));
-                component
+                let parsed = read_manifest(manifest).ok().and_then(|text| Manifest::parse(&text, limits).ok());
+                let pointer = match parsed {
+                    None => Pointer::Unreadable,
+                    Some(Manifest { component: None, .. }) => Pointer::Own,
+                    Some(Manifest { component: Some(component), .. }) => Pointer::Elsewhere(component),
+                };
+                self.pointers.insert(name.to_owned(), (stamp, pointer.clone()));
+                pointer
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use edgeplug_e2e::{World, WorldOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use story::{Story, attributes, say};
 
@@ -49,7 +49,7 @@ async fn demo() -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => say("stop", "asked to stop"),
     }
     let ending = story.end().await?;
-    println!("{}", json!(ending));
+    println!("{}", serde_json::to_string(&ending)?);
     anyhow::ensure!(ending.lost == 0, "accepted readings were lost");
     Ok(())
 }
