@@ -3,18 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use edgeplug_cloud::{Attribute, Template};
-use edgeplug_e2e::{Edgeplug, PluginFiles, World, WorldOptions};
+use edgeplug_e2e::{Edgeplug, World, sensors};
 use edgeplug_test_support::programs::program;
 
 use crate::calls::median;
 
 pub(crate) const STARTS: usize = 7;
 const LONG: Duration = Duration::from_secs(60);
-const MANIFEST: &str = r#"interval_ms = 1000
-files = ["/proc/loadavg", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/sys/class/thermal/thermal_zone*/temp"]
-"#;
-
 pub(crate) struct Starts {
     pub(crate) reading_ms: f64,
     pub(crate) connected_ms: f64,
@@ -64,27 +59,8 @@ pub(crate) async fn memory_after_a_minute() -> anyhow::Result<Memory> {
 }
 
 async fn demo_world() -> anyhow::Result<World> {
-    let names = [
-        "cpu_load_1m",
-        "cpu_percent",
-        "memory_available_mb",
-        "memory_used_percent",
-        "uptime_s",
-        "temperature_c",
-        "sequence",
-    ];
-    let world = World::new(WorldOptions {
-        template: Template { attributes: names.into_iter().map(Attribute::number).collect(), ..Template::default() },
-        plugins: "[plugins.allow.system-sensors]\nfiles = [\"/proc/*\", \"/sys/class/thermal/thermal_zone*/temp\"]"
-            .to_owned(),
-        ..WorldOptions::default()
-    })
-    .await?;
-    world.drop_plugin(PluginFiles {
-        name: "system-sensors",
-        guest: "system-sensors-rust",
-        manifest: Some(MANIFEST),
-    })?;
+    let world = World::new(sensors::system_sensors(&[])).await?;
+    world.drop_plugin(sensors::first_build(&sensors::manifest(1000)))?;
     Ok(world)
 }
 

@@ -5,6 +5,7 @@
 //! logged once its readings were accepted, and what the simulator recorded.
 
 mod log;
+pub mod sensors;
 mod world;
 
 pub use log::{Accepted, LogFile, LogLine};

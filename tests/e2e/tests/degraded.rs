@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use edgeplug_e2e::{World, WorldOptions};
 use edgeplug_test_support::certificates::{ServerCertificate, TestCa};
+use edgeplug_test_support::swtpm::SilentTpm;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -44,6 +45,18 @@ async fn a_missing_tpm_is_named_and_heals() {
     world.tpm.as_mut().unwrap().restart().unwrap();
     edgeplug.wait_status(online, LONG).await.unwrap();
     assert!(edgeplug.terminate().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tpm_that_hangs_is_named() {
+    let world = World::new(WorldOptions::default()).await.unwrap();
+    let silent = SilentTpm::start().unwrap();
+    let config = std::fs::read_to_string(world.config_file()).unwrap();
+    let config = config
+        .replace(&world.tpm.as_ref().unwrap().tcti(), &silent.tcti())
+        .replace("command_timeout_ms = 10000", "command_timeout_ms = 1000");
+    std::fs::write(world.config_file(), config).unwrap();
+    expect_trouble(&world, "tpm-busy", 21, "no answer from the TPM").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

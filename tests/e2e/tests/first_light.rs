@@ -2,34 +2,9 @@
 
 use std::time::Duration;
 
-use edgeplug_cloud::{Attribute, Template};
-use edgeplug_e2e::{PluginFiles, World, WorldOptions};
+use edgeplug_e2e::{World, WorldOptions, sensors};
 
 const LONG: Duration = Duration::from_secs(60);
-
-const MANIFEST: &str = r#"interval_ms = 200
-files = ["/proc/loadavg", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/sys/class/thermal/thermal_zone*/temp"]
-[config]
-log_accepted = "true"
-"#;
-
-fn options() -> WorldOptions {
-    let names = [
-        "cpu_load_1m",
-        "cpu_percent",
-        "memory_available_mb",
-        "memory_used_percent",
-        "uptime_s",
-        "temperature_c",
-        "sequence",
-    ];
-    WorldOptions {
-        template: Template { attributes: names.into_iter().map(Attribute::number).collect(), ..Template::default() },
-        plugins: "[plugins.allow.system-sensors]\nfiles = [\"/proc/*\", \"/sys/class/thermal/thermal_zone*/temp\"]"
-            .to_owned(),
-        ..WorldOptions::default()
-    }
-}
 
 /// Seconds this machine has been up.
 fn uptime_s() -> f64 {
@@ -49,10 +24,8 @@ fn memory_total_mb() -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_device_with_a_tpm_delivers_real_readings_and_answers_commands() {
-    let world = World::new(options()).await.unwrap();
-    world
-        .drop_plugin(PluginFiles { name: "system-sensors", guest: "system-sensors-rust", manifest: Some(MANIFEST) })
-        .unwrap();
+    let world = World::new(sensors::system_sensors(&[])).await.unwrap();
+    world.drop_plugin(sensors::first_build(&sensors::manifest(200))).unwrap();
     let before = uptime_s();
     let edgeplug = world.start().unwrap();
     let device = world.hub_device_id();
@@ -76,7 +49,7 @@ async fn a_new_device_with_a_tpm_delivers_real_readings_and_answers_commands() {
     world.cloud.hub().wait_queue_empty(&device, LONG).await.unwrap();
 
     // A new version takes over between two calls.
-    world.drop_plugin(PluginFiles { name: "system-sensors", guest: "system-sensors-rust-v2", manifest: None }).unwrap();
+    world.drop_plugin(sensors::second_build()).unwrap();
     world.log().wait_for("plugin replaced", 0, LONG).await.unwrap();
     let so_far = world.cloud.recorder().readings("uptime_s").len();
     world.cloud.recorder().wait_for_readings("uptime_s", so_far + 3, LONG).await.unwrap();
@@ -101,10 +74,8 @@ async fn a_new_device_with_a_tpm_delivers_real_readings_and_answers_commands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_with_a_symmetric_key_needs_no_tpm() {
-    let world = World::new(WorldOptions { symmetric_key: true, ..options() }).await.unwrap();
-    world
-        .drop_plugin(PluginFiles { name: "system-sensors", guest: "system-sensors-rust", manifest: Some(MANIFEST) })
-        .unwrap();
+    let world = World::new(WorldOptions { symmetric_key: true, ..sensors::system_sensors(&[]) }).await.unwrap();
+    world.drop_plugin(sensors::first_build(&sensors::manifest(200))).unwrap();
     let edgeplug = world.start().unwrap();
     world.cloud.recorder().wait_for_readings("uptime_s", 2, LONG).await.unwrap();
     assert_eq!(world.cloud.dps().calls(&world.registration_id()), 0);

@@ -8,10 +8,10 @@ mod story;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use edgeplug_e2e::{World, WorldOptions};
+use edgeplug_e2e::{World, sensors};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use story::{Story, attributes, say};
+use story::{Story, say};
 
 /// How long each step may take on a slow machine before the demo gives up.
 const STEP_TIME_MAX: Duration = Duration::from_secs(60);
@@ -33,14 +33,9 @@ async fn demo() -> anyhow::Result<()> {
         Err(_) => None,
     };
     say("start", "a software TPM (swtpm), a simulated /IOTCONNECT cloud with a strict IoT hub, all on this machine");
-    let options = WorldOptions {
-        template: attributes(),
-        plugins: "[plugins.allow.system-sensors]\nfiles = [\"/proc/loadavg\", \"/proc/stat\", \"/proc/meminfo\", \
-                  \"/proc/uptime\", \"/sys/class/thermal/thermal_zone*/temp\"]\n\
-                  [plugins.allow.\"*\"]\nfiles = [\"/proc/loadavg\"]"
-            .to_owned(),
-        ..WorldOptions::default()
-    };
+    // `load` is for the README's first plugin.
+    let mut options = sensors::system_sensors(&["load"]);
+    options.plugins.push_str("[plugins.allow.\"*\"]\nfiles = [\"/proc/loadavg\"]\n");
     let world = World::new(options).await?;
     tell_identity(&world.identity_show().await?)?;
     let mut story = Story::begin(world)?;

@@ -3,20 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use edgeplug_cloud::{Attribute, Template};
-use edgeplug_e2e::{Edgeplug, PluginFiles, World};
+use edgeplug_e2e::sensors::{self, SYSTEM_SENSORS};
+use edgeplug_e2e::{Edgeplug, World};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::STEP_TIME_MAX;
 
-const PLUGIN: &str = "system-sensors";
-const MANIFEST: &str = r#"interval_ms = 500
-files = ["/proc/loadavg", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/sys/class/thermal/thermal_zone*/temp"]
-
-[config]
-log_accepted = "true"
-"#;
 /// How often what arrived is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
@@ -40,20 +33,6 @@ pub(crate) struct Story {
     told: usize,
 }
 
-/// What the portal's template holds in the demo: the plugin's attributes, and `load` for the README's first plugin.
-pub(crate) fn attributes() -> Template {
-    let numbers = [
-        "cpu_load_1m",
-        "cpu_percent",
-        "memory_available_mb",
-        "memory_used_percent",
-        "uptime_s",
-        "temperature_c",
-        "sequence",
-    ];
-    Template { attributes: numbers.into_iter().map(Attribute::number).collect(), ..Template::default() }
-}
-
 /// One line of the story.
 pub(crate) fn say(what: &str, words: &str) {
     println!("{what:>9}  {words}");
@@ -62,7 +41,7 @@ pub(crate) fn say(what: &str, words: &str) {
 impl Story {
     /// Drops the plugin into its directory and starts the daemon.
     pub(crate) fn begin(world: World) -> anyhow::Result<Self> {
-        world.drop_plugin(PluginFiles { name: PLUGIN, guest: "system-sensors-rust", manifest: Some(MANIFEST) })?;
+        world.drop_plugin(sensors::first_build(&sensors::manifest(500)))?;
         let edgeplug = world.start()?;
         say("daemon", &format!("started; its plugins lie in {}", world.plugins_directory().display()));
         Ok(Self { world, edgeplug, begun: Instant::now(), told: 0 })
@@ -99,7 +78,7 @@ impl Story {
     /// Lets the last readings arrive, stops the daemon, counts.
     pub(crate) async fn end(mut self) -> anyhow::Result<Ending> {
         // Without its file the plugin stops; what it had sent is still on its way.
-        std::fs::remove_file(self.world.plugins_directory().join(format!("{PLUGIN}.wasm")))?;
+        std::fs::remove_file(self.world.plugins_directory().join(format!("{SYSTEM_SENSORS}.wasm")))?;
         let drained = |status: &Value| {
             let plugins_gone = status.get("plugins").and_then(Value::as_array).is_some_and(Vec::is_empty);
             plugins_gone && status.pointer("/uplink/waiting").and_then(Value::as_u64) == Some(0)
@@ -111,7 +90,7 @@ impl Story {
         say("daemon", &format!("stopped ({ended})"));
         let log = self.world.log();
         let recorder = self.world.cloud.recorder();
-        let missing = log.accepted(PLUGIN)?.missing_from(recorder);
+        let missing = log.accepted(SYSTEM_SENSORS)?.missing_from(recorder);
         for number in &missing {
             say("LOST", number);
         }
@@ -119,7 +98,7 @@ impl Story {
         Ok(Ending {
             provisioned: self.world.cloud.dps().calls(&registration) > 0,
             connected: !self.world.cloud.hub().connections(&self.world.hub_device_id()).is_empty(),
-            plugin: PLUGIN,
+            plugin: SYSTEM_SENSORS,
             readings_delivered: recorder.readings("sequence").len(),
             commands_acked: recorder.all_acks().len(),
             reloads: log.lines()?.iter().filter(|line| line.message().contains("plugin replaced")).count(),
@@ -161,7 +140,7 @@ impl Story {
 
     async fn replace(&mut self) -> anyhow::Result<()> {
         say("reload", "a new version of the plugin is copied over the old one");
-        self.world.drop_plugin(PluginFiles { name: PLUGIN, guest: "system-sensors-rust-v2", manifest: None })?;
+        self.world.drop_plugin(sensors::second_build())?;
         let line = self.world.log().wait_for("plugin replaced", 0, STEP_TIME_MAX).await?;
         let version: String = line.text("sha256").chars().take(12).collect();
         say("reload", &format!("picked up (sha256 {version}…) between two calls, without a gap"));
