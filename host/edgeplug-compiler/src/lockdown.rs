@@ -19,6 +19,9 @@ use crate::options::Options;
 /// Newest Landlock version whose rights are asked for; older kernels give what they have.
 const LANDLOCK: ABI = ABI::V6;
 
+/// Seconds of processor time between the signal that tells of the limit and the end.
+const CPU_GRACE_S: u64 = 5;
+
 /// A wall that every supported kernel has could not be put up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockdownError {
@@ -38,7 +41,6 @@ pub(crate) fn lock_down(options: &Options) -> Result<Vec<String>, LockdownError>
         limit(Resource::Fsize, 0, "limit file size")?;
     }
     let limits = [
-        (Resource::Cpu, options.cpu_s, "limit processor time"),
         (Resource::As, options.memory_mb << 20, "limit address space"),
         (Resource::Core, 0, "switch core dumps off"),
         (Resource::Nproc, 0, "limit processes"),
@@ -46,6 +48,9 @@ pub(crate) fn lock_down(options: &Options) -> Result<Vec<String>, LockdownError>
     for (resource, value, what) in limits {
         limit(resource, value, what)?;
     }
+    // At the soft limit comes SIGXCPU, which says what happened; at the hard one SIGKILL, which could be anybody's.
+    let cpu = Rlimit { current: Some(options.cpu_s), maximum: Some(options.cpu_s + CPU_GRACE_S) };
+    setrlimit(Resource::Cpu, cpu).map_err(|error| kernel("limit processor time", error))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| kernel("become untraceable", error))?;
     set_no_new_privs(true).map_err(|error| kernel("give up new privileges", error))?;
 
@@ -79,7 +84,10 @@ fn landlock() -> Result<(), String> {
         .map_err(|error| format!("no Landlock: {error}"))?;
     match status.ruleset {
         RulesetStatus::NotEnforced => Err("no Landlock: the kernel does not offer it".to_owned()),
-        RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced => {
+            Err("Landlock only in part: the kernel is too old for all of it".to_owned())
+        }
+        RulesetStatus::FullyEnforced => Ok(()),
     }
 }
 
@@ -123,7 +131,6 @@ fn seccomp_filter() -> Result<(), seccompiler::Error> {
         libc::SYS_restart_syscall,
         libc::SYS_getpid,
         libc::SYS_gettid,
-        libc::SYS_tgkill,
         libc::SYS_exit,
         libc::SYS_exit_group,
     ];
@@ -137,6 +144,10 @@ fn seccomp_filter() -> Result<(), seccompiler::Error> {
     for number in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(number, vec![not_executable(libc::PROT_EXEC)?]);
     }
+    // How `abort` ends a process that ran out of memory; nobody else is to be signalled.
+    let ourselves = u64::from(std::process::id());
+    let own_process = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, ourselves)?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![own_process])?]);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let program: BpfProgram = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()?;

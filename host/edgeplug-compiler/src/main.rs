@@ -40,8 +40,8 @@ enum Failure {
 
 impl Failure {
     /// 2 wrong arguments, 3 input too large, 4 not a component, 5 the component does not compile, 6 reading or writing
-    /// failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU or SIGKILL, one
-    /// that used up its memory of SIGABRT.
+    /// failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
+    /// up its memory of SIGABRT.
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used)]
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
 /// The smallest component: a preamble and nothing else.
@@ -61,6 +62,40 @@ fn too_much_input_is_refused() {
 }
 
 #[test]
+fn the_limit_on_processor_time_ends_with_its_own_signal() {
+    let output = compile(&["--cpu-s", "1"], &laborious_component());
+    // 24 is SIGXCPU; SIGKILL could be anybody's.
+    assert_eq!(output.status.signal(), Some(24), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A component with one core module of five thousand functions, each a long sum: some seconds of work.
+fn laborious_component() -> Vec<u8> {
+    const FUNCTIONS: usize = 5000;
+    let body: Vec<u8> = [vec![0, 0x20, 0], [0x20, 0, 0x6a, 0x20, 0, 0x6c].repeat(400), vec![0x0b]].concat();
+    let functions = [leb(FUNCTIONS), vec![0; FUNCTIONS]].concat();
+    let code = [leb(FUNCTIONS), [leb(body.len()), body].concat().repeat(FUNCTIONS)].concat();
+    let types = vec![1, 0x60, 1, 0x7f, 1, 0x7f];
+    let module = [b"\0asm\x01\0\0\0".to_vec(), section(1, &types), section(3, &functions), section(10, &code)].concat();
+    [EMPTY_COMPONENT.to_vec(), section(1, &module)].concat()
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [vec![id], leb(content.len()), content.to_vec()].concat()
+}
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).expect("seven bits");
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+#[test]
 fn a_wrong_argument_is_refused() {
     assert_eq!(refusal(&["--output", "x"], EMPTY_COMPONENT).0, Some(2));
 }
@@ -98,17 +133,19 @@ fn the_walls_are_up_before_the_first_byte_is_read() {
     }
     let (status, limits) = (proc("status"), proc("limits"));
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    for (name, soft) in [
-        ("Max cpu time", "7"),
-        ("Max address space", &(300u64 << 20).to_string()),
-        ("Max file size", "0"),
-        ("Max core file size", "0"),
-        ("Max open files", "0"),
-        ("Max processes", "0"),
+    let memory = (300u64 << 20).to_string();
+    for (name, soft, hard) in [
+        // The kernel tells of the soft limit before it kills at the hard one.
+        ("Max cpu time", "7", "12"),
+        ("Max address space", &memory, &memory),
+        ("Max file size", "0", "0"),
+        ("Max core file size", "0", "0"),
+        ("Max open files", "0", "0"),
+        ("Max processes", "0", "0"),
     ] {
         let line = limits.lines().find(|line| line.starts_with(name)).expect(name);
         let values: Vec<_> = line.trim_start_matches(name).split_whitespace().take(2).collect();
-        assert_eq!(values, [soft, soft], "{name}");
+        assert_eq!(values, [soft, hard], "{name}");
     }
     drop(child.stdin.take());
     assert_eq!(child.wait().expect("end").code(), Some(4));

@@ -10,9 +10,9 @@ pub mod imports {
         path: "../../wit",
         world: "imports",
         imports: {
-            "edgeplug:plugin/telemetry.send": async,
-            "edgeplug:plugin/files.read": async,
-            "edgeplug:plugin/files.find": async,
+            "edgeplug:plugin/telemetry.send": async | trappable,
+            "edgeplug:plugin/files.read": async | trappable,
+            "edgeplug:plugin/files.find": async | trappable,
         },
     });
 }

@@ -7,10 +7,12 @@
 //!
 //! Deliberately absent: fsync. A torn artefact fails its hash.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
@@ -19,15 +21,23 @@ use wasmtime::component::Component;
 use crate::artefact::{self, Checked};
 use crate::compiler::{CompileFailure, Compiler};
 
-/// Artefacts kept; the oldest go first.
+/// Artefacts kept; the oldest that no plugin uses go first.
 const ARTEFACTS_MAX: usize = 256;
+/// All artefacts together, those in use apart. Ten of the largest guests (Python), hundreds of small ones.
+const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
 /// Permission bits that nobody but us may have.
 const OTHERS: u32 = 0o077;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
+    /// What was loaded, by path; dead once no version of a plugin holds it. Swept with every compilation.
+    leases: Mutex<HashMap<PathBuf, Weak<()>>>,
 }
+
+/// Keeps an artefact in the cache for the next start of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease(#[expect(dead_code, reason = "held, never looked at")] Arc<()>);
 
 /// Why the cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,20 +56,20 @@ impl Cache {
     pub(crate) fn open(directory: &Path) -> Result<Self, CacheError> {
         let failed = |error| CacheError::Io(directory.to_owned(), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let cache = Self { directory: directory.to_owned() };
+        let cache = Self { directory: directory.to_owned(), leases: Mutex::default() };
         cache.check_directory()?;
         cache.sweep().map_err(failed)?;
         Ok(cache)
     }
 
     /// Loads the artefact of the component with this hash, if there is a sound one.
-    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<(Component, Lease)> {
         let path = self.path(sha256);
         match self
             .check(&path)
             .and_then(|()| artefact::load(engine, &Checked::by_the_cache(&path)).map_err(|error| format!("{error:#}")))
         {
-            Ok(component) => Some(component),
+            Ok(component) => Some((component, self.lease(path))),
             Err(_) if !path.exists() => None,
             Err(reason) => {
                 tracing::warn!(file = %path.display(), reason, "cached plugin is not sound, compiling it anew");
@@ -87,25 +97,44 @@ impl Cache {
         let mut vouch = tempfile::Builder::new().prefix(".").tempfile_in(&self.directory).map_err(machine)?;
         io::Write::write_all(&mut vouch, hex(&hash.finalize()).as_bytes()).map_err(machine)?;
         vouch.persist(vouched(&path)).map_err(|error| machine(error.error))?;
-        self.prune().map_err(machine)
+        let _fresh = self.lease(path);
+        self.prune(ARTEFACTS_MAX, ARTEFACT_BYTES_MAX).map_err(machine)
     }
 
-    /// Deletes the oldest artefacts beyond the limit.
-    fn prune(&self) -> io::Result<()> {
+    fn lease(&self, path: PathBuf) -> Lease {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = leases.get(&path).and_then(Weak::upgrade).unwrap_or_default();
+        leases.insert(path, Arc::downgrade(&lease));
+        Lease(lease)
+    }
+
+    /// Deletes the oldest artefacts beyond the limits, sparing those in use.
+    fn prune(&self, count_max: usize, bytes_max: u64) -> io::Result<()> {
+        let in_use: Vec<PathBuf> = {
+            let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+            leases.retain(|_, lease| lease.strong_count() > 0);
+            leases.keys().cloned().collect()
+        };
         let mut artefacts = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let path = entry.path();
-            let modified = entry.metadata()?.modified()?;
-            if path.extension().is_some_and(|extension| extension == "cwasm") {
-                artefacts.push((modified, path));
+            if path.extension().is_some_and(|extension| extension == "cwasm") && !in_use.contains(&path) {
+                let metadata = entry.metadata()?;
+                artefacts.push((metadata.modified()?, metadata.len(), path));
             }
         }
         artefacts.sort();
-        let excess = artefacts.len().saturating_sub(ARTEFACTS_MAX);
-        for (_, path) in artefacts.into_iter().take(excess) {
+        let mut count = artefacts.len();
+        let mut bytes = artefacts.iter().fold(0u64, |sum, (_, len, _)| sum.saturating_add(*len));
+        for (_, len, path) in artefacts {
+            if count <= count_max && bytes <= bytes_max {
+                break;
+            }
             fs::remove_file(&path)?;
             let _ = fs::remove_file(vouched(&path));
+            count -= 1;
+            bytes = bytes.saturating_sub(len);
         }
         Ok(())
     }
@@ -180,3 +209,6 @@ fn vouched(path: &Path) -> PathBuf {
 fn is_ours(metadata: &fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.permissions().mode() & OTHERS == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! write, an empty environment, and the end of the child whatever becomes of the caller.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,7 +15,11 @@ use tokio::process::Command;
 
 /// Most of the child's standard error that is kept.
 const WORDS_LEN_MAX: u64 = 4096;
-/// Exit codes of `edgeplug-compiler` that say something about the component rather than about the machine.
+/// How the compiler begins a remark that is no complaint.
+const NOTE: &str = "edgeplug-compiler: note: ";
+/// Exit codes of `edgeplug-compiler` that say something about the component rather than about the machine. So do two
+/// signals: SIGXCPU, its limit on processor time, and SIGABRT, its limit on memory. Wall time says nothing: the machine may
+/// have been busy, and a component that computes without end meets the limit on processor time in some later try.
 const COMPONENT_EXIT_CODES: [i32; 3] = [3, 4, 5];
 
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ impl Compiler {
         match tokio::time::timeout(self.wall_max, self.run(component, seed, output)).await {
             Ok(result) => result,
             // The child dies with the future that held it.
-            Err(_) => Err(CompileFailure::Component(format!(
+            Err(_) => Err(CompileFailure::Machine(format!(
                 "compiling took longer than {} s and was stopped",
                 self.wall_max.as_secs_f32()
             ))),
@@ -97,7 +102,10 @@ async fn listen(mut stderr: impl AsyncRead + Unpin) -> Result<String, CompileFai
     // What cannot be read is not worth failing for.
     let _ = (&mut stderr).take(WORDS_LEN_MAX).read_to_end(&mut words).await;
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-    Ok(String::from_utf8_lossy(&words).trim().replace('\n', "; "))
+    let words = String::from_utf8_lossy(&words);
+    // Notes are about the machine, and there is one in every compilation.
+    let words: Vec<_> = words.lines().filter(|line| !line.starts_with(NOTE)).map(str::trim).collect();
+    Ok(words.join("; "))
 }
 
 async fn receive(
@@ -129,12 +137,16 @@ fn judge(status: ExitStatus, words: &str) -> Result<(), CompileFailure> {
         return Ok(());
     }
     let words = words.trim_start_matches("edgeplug-compiler: ");
-    match status.code() {
-        Some(code) if COMPONENT_EXIT_CODES.contains(&code) => Err(CompileFailure::Component(words.to_owned())),
-        Some(code) => Err(CompileFailure::Machine(format!("the compiler ended with code {code}: {words}"))),
-        // Killed: by its limit on processor time, by running out of memory, or by an operator.
-        None => {
+    match (status.code(), status.signal()) {
+        (Some(code), _) if COMPONENT_EXIT_CODES.contains(&code) => Err(CompileFailure::Component(words.to_owned())),
+        (Some(code), _) => Err(CompileFailure::Machine(format!("the compiler ended with code {code}: {words}"))),
+        (None, Some(libc::SIGXCPU | libc::SIGABRT)) => {
             Err(CompileFailure::Component(format!("compiling it used up the compiler's limits ({status}): {words}")))
         }
+        // Killed for want of memory on the machine, or by an operator.
+        (None, _) => Err(CompileFailure::Machine(format!("the compiler was killed ({status}): {words}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

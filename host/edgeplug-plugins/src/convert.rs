@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use crate::bindings::types;
 
 /// Samples in one list. At a hundred samples a second that is ten seconds' worth.
-pub(crate) const SAMPLES_MAX: usize = 1000;
+const SAMPLES_MAX: usize = 1000;
 /// Attributes of one sample; the cloud's templates are far smaller.
 const VALUES_MAX: usize = 256;
 const MEMBERS_MAX: usize = 256;
@@ -19,6 +19,45 @@ const TEXT_LEN_MAX: usize = 64 << 10;
 /// All names and texts of one sample: the largest message the cloud takes is 256 KB, with envelope (Azure IoT Hub
 /// quotas, device-to-cloud messaging).
 const SAMPLE_LEN_MAX: usize = 128 << 10;
+
+/// Names, texts and values of one list: with envelope it still fits the largest message that the cloud takes, which is
+/// 256 KB (Azure IoT Hub quotas, device-to-cloud messaging).
+const LIST_LEN_MAX: usize = 240_000;
+/// What a value counts beside its texts.
+const VALUE_LEN: usize = 16;
+
+/// Whether a list of samples is small enough to be looked at one by one.
+pub(crate) fn check_list(samples: &[types::Sample]) -> Result<(), String> {
+    if samples.len() > SAMPLES_MAX {
+        return Err(format!("{} samples at once; at most {SAMPLES_MAX} are taken", samples.len()));
+    }
+    let len = samples.iter().map(sample_len).fold(0, usize::saturating_add);
+    if len > LIST_LEN_MAX {
+        return Err(format!("{} KB at once are larger than one message; send fewer at once", len / 1000));
+    }
+    Ok(())
+}
+
+fn sample_len(sample: &types::Sample) -> usize {
+    let value_len = |value: &types::Value| match value {
+        types::Value::Text(text) => text.len(),
+        types::Value::Object(members) => members
+            .iter()
+            .map(|(member, held)| {
+                let text_len = if let types::Scalar::Text(text) = held { text.len() } else { 0 };
+                member.len() + VALUE_LEN + text_len
+            })
+            .fold(0, usize::saturating_add),
+        types::Value::LatLong(_) => VALUE_LEN,
+        types::Value::Boolean(_) | types::Value::Integer(_) | types::Value::Number(_) => 0,
+    };
+    let device_len = sample.device.as_ref().map_or(0, String::len);
+    sample
+        .values
+        .iter()
+        .map(|(name, value)| name.len() + VALUE_LEN + value_len(value))
+        .fold(device_len, usize::saturating_add)
+}
 
 /// Takes one sample, or says in words why not.
 pub(crate) fn sample(sample: types::Sample) -> Result<Sample, String> {

@@ -3,7 +3,7 @@
 //! Two clocks run: ticks in which the guest computed, and wall time less the time it waited for the host. The first
 //! catches a loop even when the machine is busy, the second a guest that sleeps. Waiting for our own host functions (a
 //! commit to disk, a slow sensor file) is not the plugin's fault and stops the second clock; a third, absolute one
-//! bounds even that.
+//! bounds even that, and so does a bound on their number.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,8 +12,10 @@ use crate::ticker::TICK;
 
 /// A guest that waits (sleeps) rather than computes gets this much more time than its deadline.
 const WALL_FACTOR: u32 = 4;
-/// Whatever the host does, a call ends after this.
-const ABSOLUTE_MAX: Duration = Duration::from_secs(120);
+/// Whatever the host does, a call ends after this: well within the two minutes that the session waits for an answer.
+pub(crate) const ABSOLUTE_MAX: Duration = Duration::from_secs(50);
+/// Waits in one call. A file or an offer each for thousands of sensors, and still no way to live on our time.
+pub(crate) const WAITS_MAX: u32 = 10_000;
 
 /// Shared by the call, the host functions it calls, and whoever waits for it.
 #[derive(Clone)]
@@ -26,6 +28,10 @@ struct Clock {
     ticks_left: u128,
     /// Sum of finished waits.
     waited: Duration,
+    /// Waits begun.
+    waits: u32,
+    /// Time of waits that no tick was given back for yet, less than a tick.
+    unreturned: Duration,
     /// Start of the wait under way; a guest is single-threaded, so there is one at most.
     waiting_since: Option<Instant>,
 }
@@ -42,6 +48,8 @@ impl Deadline {
             limit,
             ticks_left,
             waited: Duration::ZERO,
+            waits: 0,
+            unreturned: Duration::ZERO,
             waiting_since: None,
         })))
     }
@@ -53,10 +61,15 @@ impl Deadline {
         clock.ticks_left > 0
     }
 
-    /// Stops the clock for a wait in one of our own host functions.
-    pub(crate) fn wait(&self) -> Waiting {
-        self.lock().waiting_since = Some(Instant::now());
-        Waiting(self.clone())
+    /// Stops the clock for a wait in one of our own host functions; none when the guest had all its waits.
+    pub(crate) fn wait(&self) -> Option<Waiting> {
+        let mut clock = self.lock();
+        if clock.waits == WAITS_MAX {
+            return None;
+        }
+        clock.waits += 1;
+        clock.waiting_since = Some(Instant::now());
+        Some(Waiting(self.clone()))
     }
 
     /// Ends when the call has had its time. The guest is stopped by dropping its future then.
@@ -81,11 +94,27 @@ impl Deadline {
     }
 }
 
+impl Clock {
+    /// The first check after a wait charges one tick if any passed meanwhile, however many they were. A wait shorter than
+    /// a tick meets one as often as its length is a part of a tick, so that is what it brings back.
+    fn end_wait(&mut self, lasted: Duration) {
+        self.waited += lasted;
+        self.unreturned += lasted.min(TICK);
+        if self.unreturned >= TICK {
+            self.unreturned -= TICK;
+            self.ticks_left += 1;
+        }
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut clock = self.0.lock();
         if let Some(since) = clock.waiting_since.take() {
-            clock.waited += since.elapsed();
+            clock.end_wait(since.elapsed());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use edgeplug_protocol::sample::Sample;
 use serde::Serialize;
 
-/// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before anything
-/// else, then answers, then `Down`; between `Up` and `Down` every call that was taken is answered exactly once.
+/// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before any answer,
+/// then answers, then `Down`; between `Up` and `Down` every call that was taken is answered exactly once. `Refused` may
+/// come at any time, and so may `Offered`: a plugin may send while it starts, before its `Up`, and while an old version
+/// stops, after its `Down`.
 #[derive(Debug)]
 pub enum PluginEvent {
     /// Everything that lay in the directory at the start has been loaded or refused. Comes once.
@@ -132,7 +134,7 @@ pub struct PluginStatus {
     pub restarts: u64,
     /// Faults without a good call in between.
     pub strikes: u32,
-    /// Most linear memory the running instance has had, in bytes.
+    /// Most linear memory that any instance of the plugin has had after a call, in bytes.
     pub memory_bytes_max: u64,
     /// The last fault or refusal, in words.
     pub problem: Option<String>,
@@ -145,7 +147,9 @@ pub enum PluginState {
     Running,
     /// Waits to be started again after a fault.
     Restarting,
-    /// Has never run: its file was refused.
+    /// Has never run; its file is being read, compiled or started for the first time.
+    Loading,
+    /// Has never run and its file was refused, or is on its way out.
     Refused,
 }
 

@@ -50,13 +50,14 @@ pub(crate) fn read(rights: &Rights, path: &str) -> Result<Vec<u8>, FileError> {
 
 /// The granted paths that exist and fit the guest's pattern, ordered.
 ///
-/// What is walked are the manifest's own patterns, so a guest cannot make the host search the whole tree.
+/// What is walked are the manifest's own patterns, and of the tree only what the operator allows, so a guest cannot make
+/// the host search all of it.
 pub(crate) fn find(rights: &Rights, pattern: &str) -> Result<Vec<String>, FileError> {
     let pattern = Pattern::parse(pattern).map_err(|error| FileError::Denied(error.to_string()))?;
     let mut found = Vec::new();
     let mut visited = 0;
     for asked in rights.asked() {
-        expand(asked, &mut visited, &mut |path| {
+        expand(rights, asked, &mut visited, &mut |path| {
             if pattern.matches(path) && rights.check(path).is_ok() {
                 found.push(path.to_owned());
             }
@@ -68,8 +69,8 @@ pub(crate) fn find(rights: &Rights, pattern: &str) -> Result<Vec<String>, FileEr
     Ok(found)
 }
 
-/// Calls back with every existing path that fits the pattern. What cannot be listed holds nothing.
-fn expand(pattern: &Pattern, visited: &mut usize, found: &mut impl FnMut(&str)) {
+/// Calls back with every existing path that fits the pattern and may be allowed. What cannot be listed holds nothing.
+fn expand(rights: &Rights, pattern: &Pattern, visited: &mut usize, found: &mut impl FnMut(&str)) {
     let mut bases = vec![String::new()];
     for segment in pattern.as_str().split('/').skip(1) {
         let mut deeper = Vec::new();
@@ -80,6 +81,7 @@ fn expand(pattern: &Pattern, visited: &mut usize, found: &mut impl FnMut(&str)) 
                 deeper.push(format!("{base}/{segment}"));
             }
         }
+        deeper.retain(|base| rights.may_lead_on(base));
         bases = deeper;
     }
     for path in bases.iter().filter(|path| Path::new(path).exists()) {

@@ -14,8 +14,9 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::{config, device, files, imports, log, telemetry, types};
+use crate::cache::Lease;
 use crate::convert;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, WAITS_MAX, Waiting};
 use crate::event::{PluginEvent, SampleOutcome};
 use crate::files::FileError;
 use crate::meter::Meter;
@@ -24,8 +25,8 @@ use crate::options::DeviceInfo;
 use crate::rights::Rights;
 use crate::voice::{Level, Stream, Voice};
 
-/// How long a guest waits for the store. The store answers within milliseconds or is in trouble.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a guest waits for room among the daemon's events. The daemon takes them within milliseconds or is in trouble.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Random bytes a guest may draw at once; keys are far shorter.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
@@ -36,6 +37,8 @@ pub(crate) struct Guest {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) rights: Rights,
     pub(crate) surroundings: Surroundings,
+    /// Its native code stays in the cache while it runs.
+    pub(crate) _artefact: Lease,
 }
 
 /// What all plugins share.
@@ -124,10 +127,9 @@ impl device::Host for State {
 }
 
 impl telemetry::Host for State {
-    async fn send(&mut self, samples: Vec<types::Sample>) -> Vec<telemetry::Outcome> {
-        if samples.len() > convert::SAMPLES_MAX {
-            let reason = format!("{} samples at once; at most {} are taken", samples.len(), convert::SAMPLES_MAX);
-            return vec![telemetry::Outcome::Rejected(reason); samples.len()];
+    async fn send(&mut self, samples: Vec<types::Sample>) -> wasmtime::Result<Vec<telemetry::Outcome>> {
+        if let Err(reason) = convert::check_list(&samples) {
+            return Ok(vec![telemetry::Outcome::Rejected(reason); samples.len()]);
         }
         let (taken, refused): (Vec<_>, Vec<_>) = samples
             .into_iter()
@@ -137,42 +139,42 @@ impl telemetry::Host for State {
             })
             .unzip();
         let taken: Vec<_> = taken.into_iter().flatten().collect();
-        let mut answers = if taken.is_empty() { Vec::new() } else { self.offer(taken).await }.into_iter();
-        refused
-            .into_iter()
-            .map(|refused| match refused {
-                Some(reason) => telemetry::Outcome::Rejected(reason),
-                None => match answers.next() {
-                    Some(SampleOutcome::Accepted) => telemetry::Outcome::Accepted,
-                    Some(SampleOutcome::Rejected(reason)) => telemetry::Outcome::Rejected(reason),
-                    None => telemetry::Outcome::Rejected("the store did not confirm it".to_owned()),
-                },
-            })
-            .collect()
+        let mut answers = if taken.is_empty() { Vec::new() } else { self.offer(taken).await? }.into_iter();
+        let outcomes = refused.into_iter().map(|refused| match refused {
+            Some(reason) => telemetry::Outcome::Rejected(reason),
+            None => match answers.next() {
+                Some(SampleOutcome::Accepted) => telemetry::Outcome::Accepted,
+                Some(SampleOutcome::Rejected(reason)) => telemetry::Outcome::Rejected(reason),
+                None => telemetry::Outcome::Rejected("the store did not confirm it".to_owned()),
+            },
+        });
+        Ok(outcomes.collect())
     }
 }
 
 impl State {
-    /// Hands samples to the daemon and waits for their fate; an answer that does not come is an empty one.
-    async fn offer(&mut self, samples: Vec<edgeplug_protocol::sample::Sample>) -> Vec<SampleOutcome> {
-        let _waiting = self.deadline.wait();
+    /// Hands samples to the daemon and waits for their fate. Once they are handed over only the daemon knows it, so
+    /// there is no giving up but by the end of the whole call, which promises nothing.
+    async fn offer(&mut self, samples: Vec<edgeplug_protocol::sample::Sample>) -> wasmtime::Result<Vec<SampleOutcome>> {
+        let _waiting = self.wait()?;
         let surroundings = &self.guest.surroundings;
+        let count = samples.len();
         let mut offer = surroundings.offers.open();
         let offered = PluginEvent::Offered { plugin: self.guest.plugin.clone(), offer: offer.id, samples };
-        let answered = async {
-            surroundings.events.send(offered).await.ok()?;
-            (&mut offer.answer).await.ok()
+        let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, surroundings.events.reserve()).await else {
+            return Ok(vec![SampleOutcome::Rejected("the daemon takes nothing at the moment".to_owned()); count]);
         };
-        tokio::time::timeout(ANSWER_WAIT_MAX, answered).await.ok().flatten().unwrap_or_default()
+        room.send(offered);
+        Ok((&mut offer.answer).await.unwrap_or_default())
     }
 }
 
 impl files::Host for State {
-    async fn read(&mut self, path: String) -> Result<Vec<u8>, files::Error> {
+    async fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, files::Error>> {
         self.blocking(move |rights| crate::files::read(rights, &path)).await
     }
 
-    async fn find(&mut self, pattern: String) -> Result<Vec<String>, files::Error> {
+    async fn find(&mut self, pattern: String) -> wasmtime::Result<Result<Vec<String>, files::Error>> {
         self.blocking(move |rights| crate::files::find(rights, &pattern)).await
     }
 }
@@ -183,10 +185,10 @@ impl State {
     async fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Rights) -> Result<T, FileError> + Send + 'static,
-    ) -> Result<T, files::Error> {
-        let _waiting = self.deadline.wait();
+    ) -> wasmtime::Result<Result<T, files::Error>> {
+        let _waiting = self.wait()?;
         let guest = Arc::clone(&self.guest);
-        match tokio::task::spawn_blocking(move || work(&guest.rights)).await {
+        Ok(match tokio::task::spawn_blocking(move || work(&guest.rights)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(FileError::Denied(reason))) => {
                 self.voice.say(Level::Warn, &reason);
@@ -196,6 +198,13 @@ impl State {
             Ok(Err(FileError::TooLarge(limit))) => Err(files::Error::TooLarge(limit)),
             Ok(Err(FileError::Other(reason))) => Err(files::Error::Other(reason)),
             Err(error) => Err(files::Error::Other(error.to_string())),
-        }
+        })
+    }
+
+    /// The guest waits for us from here on; one that does so without end is trapped.
+    fn wait(&self) -> wasmtime::Result<Waiting> {
+        self.deadline.wait().ok_or_else(|| {
+            wasmtime::Error::msg(format!("it called `telemetry` and `files` more than {WAITS_MAX} times in one call"))
+        })
     }
 }

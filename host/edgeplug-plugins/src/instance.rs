@@ -1,7 +1,8 @@
 //! One version of a plugin, ready to be instantiated, and one living instance of it.
 //!
 //! What must stay true: every way into the guest goes through a deadline and keeps the ticker running meanwhile; after
-//! a trap or an overrun the instance is dead and is never entered again.
+//! a trap or an overrun the instance is dead and is never entered again; every text of a guest (answers, errors, traps
+//! with the names of its functions) leaves as one line of bounded length, because it ends up in logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::deadline::Deadline;
 use crate::event::{CallFailure, Command, CommandOutcome, Exports};
 use crate::host::{Guest, State};
 use crate::ticker::Ticker;
-use crate::voice::Level;
+use crate::voice::{Level, cleaned};
 
 /// Bytes a guest may move to the host in one call; bounds what a list of overlapping strings can blow up to.
 const TRANSFER_BYTES_MAX: usize = 16 << 20;
@@ -28,8 +29,6 @@ const HANDLES_MAX: usize = 1000;
 const START_DEADLINE_MIN: Duration = Duration::from_secs(5);
 /// Lines of a guest's backtrace that go into a message.
 const FRAME_LINES_MAX: usize = 8;
-/// Longest text of an answer, an error or a trap that is passed on.
-const TEXT_LEN_MAX: usize = 4096;
 
 /// A component that was loaded, linked and found to fit.
 pub(crate) struct Blueprint {
@@ -120,7 +119,7 @@ impl Blueprint {
         let call = instance.begin(instance.start_deadline());
         let made = race(&call, self.pre.instantiate_async(&mut instance.store)).await;
         let made = instance.judge(made)?;
-        let loaded = |error: wasmtime::Error| CallFailure::Trapped(format!("{error:#}"));
+        let loaded = |error: wasmtime::Error| CallFailure::Trapped(cleaned(&format!("{error:#}")));
         if let Some(indices) = &self.sensor {
             instance.sensor = Some(indices.load(&mut instance.store, &made).map_err(loaded)?);
         }
@@ -131,7 +130,7 @@ impl Blueprint {
             let lifecycle = indices.load(&mut instance.store, &made).map_err(loaded)?;
             let call = instance.begin(instance.start_deadline());
             let started = race(&call, lifecycle.edgeplug_plugin_lifecycle().call_start(&mut instance.store)).await;
-            instance.judge(started)?.map_err(|error| CallFailure::Error(cut(error)))?;
+            instance.judge(started)?.map_err(|error| CallFailure::Error(cleaned(&error)))?;
             instance.lifecycle = Some(lifecycle);
         }
         Ok(instance)
@@ -144,11 +143,8 @@ impl Instance {
         let call = self.begin(self.deadline);
         let sensor = self.sensor.as_ref().ok_or(CallFailure::Gone)?;
         let result = race(&call, sensor.edgeplug_plugin_sensor().call_sample(&mut self.store)).await;
-        let samples = self.judge(result)?.map_err(|error| CallFailure::Error(cut(error)))?;
-        if samples.len() > convert::SAMPLES_MAX {
-            let reason = format!("{} samples at once; at most {} are taken", samples.len(), convert::SAMPLES_MAX);
-            return Err(CallFailure::Error(reason));
-        }
+        let samples = self.judge(result)?.map_err(|error| CallFailure::Error(cleaned(&error)))?;
+        convert::check_list(&samples).map_err(CallFailure::Error)?;
         let voice = &self.store.data().voice;
         let checked = samples.into_iter().filter_map(|sample| {
             convert::sample(sample)
@@ -165,9 +161,9 @@ impl Instance {
         let command = wire::Command { text: command.text, device: command.device };
         let result = race(&call, commands.edgeplug_plugin_commands().call_handle(&mut self.store, &command)).await;
         match self.judge(result)? {
-            Ok(wire::Reply::Done(message)) => Ok(CommandOutcome::Done(cut(message))),
-            Ok(wire::Reply::Failed(message)) => Ok(CommandOutcome::Failed(cut(message))),
-            Err(error) => Err(CallFailure::Error(cut(error))),
+            Ok(wire::Reply::Done(message)) => Ok(CommandOutcome::Done(cleaned(&message))),
+            Ok(wire::Reply::Failed(message)) => Ok(CommandOutcome::Failed(cleaned(&message))),
+            Err(error) => Err(CallFailure::Error(cleaned(&error))),
         }
     }
 
@@ -221,7 +217,9 @@ impl Instance {
         let state = self.store.data();
         let mut text = error.root_cause().to_string();
         if state.meter.refused() {
-            text.push_str("; it had asked for more memory than `limits.memory_mb` of its manifest allows");
+            text.push_str(
+                "; it had wanted more memory than `limits.memory_mb` of its manifest asks for and the operator allows",
+            );
         }
         let last_words = state.voice.last_words();
         if !last_words.is_empty() {
@@ -235,7 +233,7 @@ impl Instance {
                 text.push_str(frame.trim());
             }
         }
-        cut(text)
+        cleaned(&text)
     }
 }
 
@@ -251,9 +249,4 @@ async fn race<T>(call: &UnderWay, guest: impl Future<Output = T>) -> Option<T> {
         answer = guest => Some(answer),
         () = call.deadline.passed() => None,
     }
-}
-
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_LEN_MAX));
-    text
 }

@@ -20,6 +20,7 @@ use crate::options::Limits;
 use crate::scan::{Candidate, Look, Scanner};
 use crate::slot::{Slot, Slots};
 use crate::task::{Delivery, Ending, Task, Verdict};
+use crate::voice::cleaned;
 use crate::watch::Watch;
 
 /// A burst of events (a copy writes a block at a time) is one look.
@@ -45,9 +46,15 @@ pub(crate) struct Keeper {
 struct Work {
     keeper: Keeper,
     known: BTreeMap<String, Known>,
-    loads: JoinSet<(String, Loading)>,
+    loads: JoinSet<Loading>,
+    /// Which plugin each load is for, and which [`Known`] of that name.
+    load_names: HashMap<tokio::task::Id, (String, u64)>,
     tasks: JoinSet<()>,
     names: HashMap<tokio::task::Id, String>,
+    /// Plugins whose task failed inside the daemon: when they may be met again, and how often it happened.
+    fallen: BTreeMap<String, (Instant, u32)>,
+    /// Counts every [`Known`] there ever was.
+    generation: u64,
     /// Plugins of the first look that are not loaded or refused yet; none once `ScanDone` was sent.
     first: Option<BTreeSet<String>>,
     /// Files that are no plugins, and were said so.
@@ -58,6 +65,8 @@ struct Work {
 
 /// One plugin as the keeper sees it.
 struct Known {
+    /// Tells it from one of the same name before it, whose load may still be under way.
+    generation: u64,
     slot: Arc<Slot>,
     deliveries: mpsc::Sender<Delivery>,
     ending: watch::Sender<Option<Ending>>,
@@ -90,8 +99,11 @@ impl Keeper {
             keeper: self,
             known: BTreeMap::new(),
             loads: JoinSet::new(),
+            load_names: HashMap::new(),
             tasks: JoinSet::new(),
             names: HashMap::new(),
+            fallen: BTreeMap::new(),
+            generation: 0,
             first: Some(BTreeSet::new()),
             refused: BTreeMap::new(),
             directory_problem: None,
@@ -121,11 +133,7 @@ impl Work {
                 () = hint.notified() => {
                     self.next_look = self.next_look.min(Instant::now() + LOOK_GAP_MIN);
                 }
-                Some(ended) = self.loads.join_next() => match ended {
-                    Ok((plugin, loading)) => self.loaded(&plugin, loading).await,
-                    // Only a panic: loads are aborted at shutdown alone. The files are judged and left alone.
-                    Err(error) => tracing::error!(%error, "loading a plugin failed inside the daemon"),
-                },
+                Some(ended) = self.loads.join_next_with_id() => self.load_ended(ended).await,
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
             }
         }
@@ -164,13 +172,20 @@ impl Work {
         let first_look = self.known.is_empty() && self.first.is_some();
         for (file, reason) in &look.refused {
             if self.refused.get(file) != Some(reason) {
-                let plugin = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let plugin = cleaned(&file.file_stem().unwrap_or_default().to_string_lossy());
                 self.emit(PluginEvent::Refused { plugin, file: file.clone(), reason: reason.clone() }).await;
             }
         }
         self.refused = look.refused;
+        self.fallen.retain(|plugin, _| look.candidates.contains_key(plugin));
         for plugin in look.candidates.keys() {
             if !self.known.contains_key(plugin) {
+                if let Some((at, _)) = self.fallen.get(plugin)
+                    && *at > Instant::now()
+                {
+                    self.next_look = self.next_look.min(*at);
+                    continue;
+                }
                 self.meet(plugin);
                 if first_look && let Some(first) = &mut self.first {
                     first.insert(plugin.clone());
@@ -203,7 +218,9 @@ impl Work {
         );
         let handle = self.tasks.spawn(task.run());
         self.names.insert(handle.id(), plugin.to_owned());
+        self.generation += 1;
         let known = Known {
+            generation: self.generation,
             slot,
             deliveries,
             ending,
@@ -221,6 +238,7 @@ impl Work {
     fn consider(&mut self, plugin: &str, candidate: &Candidate) {
         let now = Instant::now();
         let settle = self.keeper.limits.settle;
+        let first_look = self.first.is_some();
         let Some(known) = self.known.get_mut(plugin) else {
             return;
         };
@@ -229,6 +247,8 @@ impl Work {
             // Looked at again when the load or the task ends.
             return;
         }
+        // However old the file: its manifest, or another one that takes it, may follow in a moment.
+        let newcomer = known.judged.is_none() && candidate.manifest_stamp.is_none();
         let ready = if known.judged.as_ref() == Some(candidate) {
             known.settling = None;
             match known.retry_at {
@@ -239,7 +259,7 @@ impl Work {
                 }
                 None => false,
             }
-        } else if candidate.is_old(OLD_AGE) {
+        } else if candidate.is_old(OLD_AGE) && (first_look || !newcomer) {
             true
         } else {
             match &known.settling {
@@ -262,6 +282,7 @@ impl Work {
             known.settling = None;
             known.retry_at = None;
             known.loading = true;
+            known.slot.begin_loading();
             let load = load(
                 Arc::clone(&self.keeper.loader),
                 plugin.to_owned(),
@@ -269,8 +290,8 @@ impl Work {
                 known.version.clone(),
                 known.deliveries.clone(),
             );
-            let plugin = plugin.to_owned();
-            self.loads.spawn(async move { (plugin, load.await) });
+            let handle = self.loads.spawn(load);
+            self.load_names.insert(handle.id(), (plugin.to_owned(), known.generation));
         }
     }
 
@@ -286,6 +307,30 @@ impl Work {
         } else {
             known.ending.send_replace(Some(Ending::Removed));
         }
+    }
+
+    async fn load_ended(&mut self, ended: Result<(tokio::task::Id, Loading), tokio::task::JoinError>) {
+        let (id, loading) = match ended {
+            Ok((id, loading)) => (id, Some(loading)),
+            // Only a panic: loads are aborted at shutdown alone.
+            Err(error) => {
+                tracing::error!(%error, "loading a plugin failed inside the daemon");
+                (error.id(), None)
+            }
+        };
+        let Some((plugin, generation)) = self.load_names.remove(&id) else {
+            return;
+        };
+        let Some(known) = self.known.get(&plugin).filter(|known| known.generation == generation) else {
+            // The plugin went meanwhile; one that came under its name has loads of its own.
+            return;
+        };
+        let loading = loading.unwrap_or_else(|| {
+            let file = known.judged.as_ref().map(|judged| judged.component.clone()).unwrap_or_default();
+            let reason = "loading it failed inside the daemon; please report this".to_owned();
+            Loading::Not(NotLoaded::Later { file, reason })
+        });
+        self.loaded(&plugin, loading).await;
     }
 
     async fn loaded(&mut self, plugin: &str, loading: Loading) {
@@ -306,13 +351,13 @@ impl Work {
                 settled = false;
             }
             Loading::Not(NotLoaded::Refused { file, reason }) => {
-                known.slot.status().problem = Some(reason.clone());
+                known.slot.refuse(&reason);
                 self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason }).await;
             }
             Loading::Not(NotLoaded::Later { file, reason }) => {
                 known.retry_at = Some(Instant::now() + backoff::wait(RETRY_MIN, RETRY_MAX, known.failures));
                 known.failures = known.failures.saturating_add(1);
-                known.slot.status().problem = Some(reason.clone());
+                known.slot.refuse(&reason);
                 if known.failures == 1 {
                     self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason }).await;
                 } else {
@@ -344,6 +389,9 @@ impl Work {
         if panicked {
             let reason = "its task failed inside the daemon; please report this".to_owned();
             tracing::error!(plugin, reason);
+            let failures = self.fallen.get(&plugin).map_or(0, |(_, failures)| *failures);
+            let again = Instant::now() + backoff::wait(RETRY_MIN, RETRY_MAX, failures);
+            self.fallen.insert(plugin.clone(), (again, failures.saturating_add(1)));
             self.emit(PluginEvent::Down { plugin, reason, gone: true }).await;
         }
         self.finish_first_look().await;
@@ -359,7 +407,7 @@ impl Work {
     }
 
     async fn stop(mut self, deadline: Instant) -> Vec<Straggler> {
-        self.loads.shutdown().await;
+        self.loads.abort_all();
         for known in self.known.values() {
             known.ending.send_replace(Some(Ending::Shutdown));
         }
@@ -370,7 +418,12 @@ impl Work {
             }
         };
         let _ = tokio::time::timeout_at(deadline, all_ended).await;
-        self.tasks.shutdown().await;
+        // What does not even end when it is cut off, because it holds its thread, is left behind.
+        let cut_off = async {
+            self.tasks.shutdown().await;
+            self.loads.shutdown().await;
+        };
+        let _ = tokio::time::timeout_at(deadline, cut_off).await;
         let mut stragglers: Vec<_> = self.names.into_values().map(|plugin| Straggler { plugin }).collect();
         stragglers.sort_by(|one, other| one.plugin.cmp(&other.plugin));
         stragglers

@@ -13,17 +13,18 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::cache::{Cache, hex};
+use crate::cache::{Cache, Lease, hex};
 use crate::compiler::{CompileFailure, Compiler};
 use crate::event::CallFailure;
 use crate::host::{Guest, State, Surroundings};
 use crate::instance::{Blueprint, Instance};
 use crate::manifest::Manifest;
 use crate::options::Limits;
-use crate::policy::Policy;
+use crate::policy::{Capped, Policy};
 use crate::rights::Rights;
-use crate::scan::{Candidate, Stamp, read_manifest};
+use crate::scan::{Candidate, ManifestFailure, Stamp, read_manifest};
 use crate::ticker::Ticker;
+use crate::voice::cleaned;
 
 /// Largest component read; the compiler takes no more either.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
@@ -89,8 +90,10 @@ impl Loader {
     ) -> Result<Loaded, NotLoaded> {
         let manifest = self.manifest(candidate)?;
         let component = candidate.component.clone();
-        let refused = |reason: String| NotLoaded::Refused { file: candidate.component.clone(), reason };
-        let later = |reason: String| NotLoaded::Later { file: candidate.component.clone(), reason };
+        // Reasons quote names from inside the component.
+        let refused =
+            |reason: String| NotLoaded::Refused { file: candidate.component.clone(), reason: cleaned(&reason) };
+        let later = |reason: String| NotLoaded::Later { file: candidate.component.clone(), reason: cleaned(&reason) };
         let bytes = match tokio::task::spawn_blocking(move || read_component(&component)).await {
             Ok(Ok((bytes, stamp))) if Some(stamp) == candidate.component_stamp => bytes,
             Ok(Ok(_) | Err(ReadFailure::Changed)) => return Err(NotLoaded::Unsettled),
@@ -107,7 +110,7 @@ impl Loader {
         if running == Some(&version) {
             return Err(NotLoaded::Unchanged);
         }
-        let component = self.component(&version.sha256, bytes).await.map_err(|failure| match failure {
+        let (component, lease) = self.component(&version.sha256, bytes).await.map_err(|failure| match failure {
             CompileFailure::Component(reason) => refused(reason),
             CompileFailure::Machine(reason) => later(reason),
         })?;
@@ -115,10 +118,12 @@ impl Loader {
         if candidate.again() != *candidate {
             return Err(NotLoaded::Unsettled);
         }
-        let Manifest { files, config, memory_mb, deadline, .. } = version.manifest.clone();
+        let Capped { memory_mb, deadline, words } = self.policy.cap(plugin, &version.manifest, &self.limits);
+        let Manifest { files, config, .. } = version.manifest.clone();
         let rights = Rights::new(plugin, &candidate.manifest, files, &self.policy, &self.private_directories);
-        let grants = rights.words();
-        let guest = Guest { plugin: plugin.to_owned(), config, rights, surroundings: self.surroundings.clone() };
+        let grants = [rights.words(), words].concat();
+        let surroundings = self.surroundings.clone();
+        let guest = Guest { plugin: plugin.to_owned(), config, rights, surroundings, _artefact: lease };
         let blueprint =
             Blueprint::new(&self.linker, &self.ticker, &component, guest, memory_mb, deadline).map_err(refused)?;
         let started = blueprint.start().await;
@@ -129,14 +134,19 @@ impl Loader {
         if candidate.manifest_stamp.is_none() {
             return Ok(Manifest::absent(&self.limits));
         }
-        read_manifest(&candidate.manifest)
-            .and_then(|text| Manifest::parse(&text, &self.limits))
-            .map_err(|reason| NotLoaded::Refused { file: candidate.manifest.clone(), reason })
+        let file = || candidate.manifest.clone();
+        let text = read_manifest(&candidate.manifest).map_err(|failure| match failure {
+            ManifestFailure::Missing => NotLoaded::Unsettled,
+            ManifestFailure::Refused(reason) => NotLoaded::Refused { file: file(), reason },
+            ManifestFailure::Io(error) => NotLoaded::Later { file: file(), reason: error.to_string() },
+        })?;
+        Manifest::parse(&text, &self.limits)
+            .map_err(|reason| NotLoaded::Refused { file: file(), reason: cleaned(&reason) })
     }
 
-    async fn component(&self, sha256: &str, bytes: Vec<u8>) -> Result<Component, CompileFailure> {
-        if let Some(component) = self.cached(sha256).await? {
-            return Ok(component);
+    async fn component(&self, sha256: &str, bytes: Vec<u8>) -> Result<(Component, Lease), CompileFailure> {
+        if let Some(found) = self.cached(sha256).await? {
+            return Ok(found);
         }
         let compiled = async {
             // Never closed.
@@ -158,7 +168,7 @@ impl Loader {
         })
     }
 
-    async fn cached(&self, sha256: &str) -> Result<Option<Component>, CompileFailure> {
+    async fn cached(&self, sha256: &str) -> Result<Option<(Component, Lease)>, CompileFailure> {
         let (engine, cache, sha256) = (self.engine.clone(), Arc::clone(&self.cache), sha256.to_owned());
         tokio::task::spawn_blocking(move || cache.load(&engine, &sha256))
             .await

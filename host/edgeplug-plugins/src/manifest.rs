@@ -12,8 +12,14 @@
 //!
 //! [limits]
 //! memory_mb = 64                      # 1 to 1024
-//! deadline_ms = 1000                  # 1 to 60000
+//! deadline_ms = 1000                  # 1 to 50000
 //! ```
+//!
+//! Limits above the daemon's defaults also need the operator's leave; without it the plugin gets what is allowed.
+//!
+//! `deadline_ms` is the time a call may compute. Of wall time (a guest that sleeps, a machine that is busy) it has four
+//! times as much; waiting for `telemetry` and `files` counts for neither. Whatever it waits for, a call ends after 50 s.
+//! Instantiation and `lifecycle.start` have the same deadline, but at least 5 s each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +34,8 @@ pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 const FILES_MAX: usize = 256;
 const CONFIG_KEYS_MAX: usize = 256;
 const MEMORY_MB_MAX: u32 = 1024;
-const DEADLINE_MS_MAX: u64 = 60_000;
+/// No call lasts longer, whatever it does (`deadline`).
+const DEADLINE_MS_MAX: u64 = 50_000;
 /// A day; a plugin that reports less often should send of its own accord.
 const INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -96,7 +103,7 @@ impl Manifest {
             None => limits.deadline,
         };
         if let Some(component) = &typed.component
-            && (component.contains('/') || component.starts_with('.') || !component.ends_with(".wasm"))
+            && !is_component(component)
         {
             return Err(format!(
                 "`component` is {component:?}; it wants the name of a .wasm file in the same directory"
@@ -110,6 +117,20 @@ impl Manifest {
         }
         Ok(Self { component: typed.component, interval, config: typed.config, files: typed.files, memory_mb, deadline })
     }
+}
+
+/// Which component a manifest with a mistake in it seems to be for.
+pub(crate) fn component_guessed(text: &str) -> Option<String> {
+    text.lines().take_while(|line| !line.trim_start().starts_with('[')).find_map(|line| {
+        let value = line.trim_start().strip_prefix("component")?.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let name = value.get(1..)?.split(quote).next()?;
+        is_component(name).then(|| name.to_owned())
+    })
+}
+
+fn is_component(name: &str) -> bool {
+    !name.contains('/') && !name.starts_with('.') && name.ends_with(".wasm")
 }
 
 fn ranged<T: PartialOrd + From<u8> + std::fmt::Display>(key: &str, value: T, max: T) -> Result<T, String> {

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::event::{OfferId, SampleOutcome};
 
-/// Cloning shares the list. It is bounded by the number of plugins: a guest waits for its answer.
+/// Cloning shares the list. It is bounded by the number of living instances (a plugin has one, and for a moment those that
+/// start and stop): a guest waits for its answer.
 #[derive(Clone, Default)]
 pub(crate) struct Offers(Arc<Mutex<Inner>>);
 

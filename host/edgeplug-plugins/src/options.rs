@@ -30,7 +30,8 @@ pub struct DeviceInfo {
     pub unique_id: String,
 }
 
-/// Defaults for plugins whose manifest is silent, and the limits of loading.
+/// Defaults for plugins whose manifest is silent, and the limits of loading. Memory and deadline are also the most that a
+/// manifest may ask for unless the [`PluginPolicy`](crate::PluginPolicy) allows more.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Linear memory of one plugin, in MiB, all its memories together.

@@ -7,8 +7,13 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// Longest pattern taken, as long as the longest path the kernel takes.
-const PATTERN_LEN_MAX: usize = 4096;
+/// Longest pattern taken. Far longer than any path of `/proc` and `/sys`, and short enough to be held against a hostile
+/// path in no time.
+const PATTERN_LEN_MAX: usize = 512;
+/// Longest path taken, with its closing zero byte as long as the longest that Linux takes (path_resolution(7)).
+const PATH_LEN_MAX: usize = 4095;
+/// Longest name of one file (`NAME_MAX`, limits.h).
+const NAME_LEN_MAX: usize = 255;
 
 /// A checked pattern. One without wildcards is an exact path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ impl Pattern {
             Err(NotAPattern { pattern, problem })
         };
         if text.len() > PATTERN_LEN_MAX {
-            return refuse("is too long for a path");
+            return refuse("is longer than 512 bytes");
         }
         if !is_normal(text) {
             return refuse("is not an absolute path without `.`, `..` and empty segments");
@@ -49,6 +54,14 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         fits(self.0.as_bytes(), path.as_bytes())
+    }
+
+    /// Whether this directory may hold something that fits; the root is the empty text.
+    #[must_use]
+    pub(crate) fn leads_through(&self, directory: &str) -> bool {
+        let depth = directory.matches('/').count();
+        let end = self.0.match_indices('/').nth(depth).map_or(self.0.len(), |(end, _)| end);
+        self.0.get(..end).is_some_and(|head| fits(head.as_bytes(), directory.as_bytes()))
     }
 
     /// Whether every path that fits `narrower` certainly fits this one.
@@ -84,6 +97,11 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
+/// Longer than any path that exists. Whoever matches a path from outside asks this first.
+pub(crate) fn is_too_long(path: &str) -> bool {
+    path.len() > PATH_LEN_MAX || path.split('/').any(|name| name.len() > NAME_LEN_MAX)
+}
+
 /// Absolute, and what it says is where it leads (symbolic links apart).
 pub(crate) fn is_normal(path: &str) -> bool {
     !path.contains('\0')
@@ -108,7 +126,8 @@ pub(crate) fn is_forbidden(path: &str) -> bool {
     }
 }
 
-/// Glob matching with one point of return, so linear in practice and quadratic at worst.
+/// Glob matching with one point of return within each segment, so linear in practice and at worst the product of the
+/// pattern's length and the longest segment of the text.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -124,6 +143,10 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
                 t += 1;
             }
             (Some(wanted), Some(byte)) if wanted == byte => {
+                if *byte == b'/' {
+                    // No other way through the segment before leads anywhere else.
+                    star = None;
+                }
                 p += 1;
                 t += 1;
             }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::pattern::{Pattern, is_forbidden, is_normal};
+use crate::pattern::{Pattern, is_forbidden, is_normal, is_too_long};
 use crate::policy::Policy;
 
 /// Fixed when the plugin is loaded.
@@ -61,6 +61,9 @@ impl Rights {
     /// Whether the path may be opened at all, before any symbolic link is followed.
     pub(crate) fn check(&self, path: &str) -> Result<(), String> {
         let Self { plugin, manifest, policy_source, .. } = self;
+        if is_too_long(path) {
+            return Err(format!("plugin {plugin:?} asked for a path that is longer than any file's"));
+        }
         if !is_normal(path) {
             return Err(format!("plugin {plugin:?} asked for {path:?}, which is not an absolute path without `..`"));
         }
@@ -69,16 +72,17 @@ impl Rights {
                 "plugin {plugin:?} may not read {path}: processes, kernel memory and devices are out of reach"
             ));
         }
-        if !self.asked.iter().any(|asked| asked.matches(path)) {
-            return Err(format!(
-                "plugin {plugin:?} may not read {path}: its manifest does not ask for it; add it to `files` in {}",
-                manifest.display()
-            ));
-        }
+        // The operator's patterns come first: the manifest's are as hostile as the plugin.
         if !self.allowed.iter().any(|allowed| allowed.matches(path)) {
             return Err(format!(
                 "plugin {plugin:?} may not read {path}: the operator does not allow it; add it to `files` of \
                  {policy_source}"
+            ));
+        }
+        if !self.asked.iter().any(|asked| asked.matches(path)) {
+            return Err(format!(
+                "plugin {plugin:?} may not read {path}: its manifest does not ask for it; add it to `files` in {}",
+                manifest.display()
             ));
         }
         Ok(())
@@ -106,6 +110,11 @@ impl Rights {
             return Ok(());
         }
         self.check(real_text).map_err(|reason| format!("{path} leads to {real_text}, but {reason}"))
+    }
+
+    /// Whether something in this directory might be allowed; the root is the empty text.
+    pub(crate) fn may_lead_on(&self, directory: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed.leads_through(directory))
     }
 
     /// The patterns asked for; each path they lead to still has to be checked.

@@ -3,14 +3,14 @@
 //! A plugin is `name.wasm`, or `name.toml` which may point to another file's component. A component that some manifest
 //! points to and that has no manifest of its own does not run by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 use crate::options::Limits;
 
 /// Plugins in one directory. Each costs a task and some hundred kilobytes.
@@ -23,6 +23,8 @@ const NAME_LEN_MAX: usize = 64;
 pub(crate) struct Stamp {
     pub(crate) len: u64,
     pub(crate) modified: SystemTime,
+    /// When content, owner or mode last changed, in seconds and nanoseconds; unlike `modified` nobody can set it.
+    changed: (i64, i64),
     device: u64,
     inode: u64,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Candidate {
 pub(crate) struct Scanner {
     /// By plugin: the manifest's stamp and where it points.
     pointers: HashMap<String, (Stamp, Pointer)>,
+    /// The plugins of the last look; a newcomer takes nobody's place.
+    admitted: BTreeSet<String>,
 }
 
 /// Which component a manifest is for.
@@ -55,6 +59,16 @@ enum Pointer {
     Unreadable,
 }
 
+/// Why there is no text of a manifest.
+#[derive(Debug)]
+pub(crate) enum ManifestFailure {
+    Missing,
+    /// The file is at fault.
+    Refused(String),
+    /// The machine is at fault.
+    Io(io::Error),
+}
+
 /// One look. The second list holds files that are no plugins, with the reason.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
@@ -64,7 +78,13 @@ pub(crate) struct Look {
 
 impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> io::Result<Self> {
-        Ok(Self { len: metadata.len(), modified: metadata.modified()?, device: metadata.dev(), inode: metadata.ino() })
+        Ok(Self {
+            len: metadata.len(),
+            modified: metadata.modified()?,
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 
     fn at(path: &Path) -> Option<Self> {
@@ -139,43 +159,53 @@ impl Scanner {
             let candidate = Candidate { manifest, manifest_stamp: None, component, component_stamp: Some(stamp) };
             look.candidates.insert(name, candidate);
         }
-        while look.candidates.len() > PLUGINS_MAX
-            && let Some((name, candidate)) = look.candidates.pop_last()
-        {
+        let newcomers: Vec<_> = look.candidates.keys().filter(|name| !self.admitted.contains(*name)).cloned().collect();
+        let excess = look.candidates.len().saturating_sub(PLUGINS_MAX);
+        // Never more were admitted than there is room for, so newcomers suffice.
+        for name in newcomers.into_iter().rev().take(excess) {
+            let Some(candidate) = look.candidates.remove(&name) else {
+                continue;
+            };
             let reason = format!("{name:?} is one plugin too many; at most {PLUGINS_MAX} are run");
             look.refused.insert(candidate.component, reason);
         }
+        self.admitted = look.candidates.keys().cloned().collect();
         Ok(look)
     }
 
-    /// Where the manifest points.
+    /// Where the manifest points. While it cannot be read or understood it is taken to point where it did, or where it
+    /// seems to: a typing error must not set free the component that it is for.
     fn pointer_of(&mut self, name: &str, manifest: &Path, stamp: Stamp, limits: &Limits) -> Pointer {
-        match self.pointers.get(name) {
-            Some((known, pointer)) if *known == stamp => pointer.clone(),
-            _ => {
-                let parsed = read_manifest(manifest).ok().and_then(|text| Manifest::parse(&text, limits).ok());
-                let pointer = match parsed {
-                    None => Pointer::Unreadable,
-                    Some(Manifest { component: None, .. }) => Pointer::Own,
-                    Some(Manifest { component: Some(component), .. }) => Pointer::Elsewhere(component),
-                };
-                self.pointers.insert(name.to_owned(), (stamp, pointer.clone()));
-                pointer
-            }
-        }
+        let before = match self.pointers.get(name) {
+            Some((known, pointer)) if *known == stamp => return pointer.clone(),
+            Some((_, pointer @ Pointer::Elsewhere(_))) => pointer.clone(),
+            _ => Pointer::Unreadable,
+        };
+        let pointer = match read_manifest(manifest) {
+            // Asked again at the next look.
+            Err(ManifestFailure::Io(_) | ManifestFailure::Missing) => return before,
+            Err(ManifestFailure::Refused(_)) => before,
+            Ok(text) => match Manifest::parse(&text, limits) {
+                Ok(Manifest { component: None, .. }) => Pointer::Own,
+                Ok(Manifest { component: Some(component), .. }) => Pointer::Elsewhere(component),
+                Err(_) => manifest::component_guessed(&text).map_or(before, Pointer::Elsewhere),
+            },
+        };
+        self.pointers.insert(name.to_owned(), (stamp, pointer.clone()));
+        pointer
     }
 }
 
 /// The text of a manifest, at most [`MANIFEST_BYTES_MAX`].
-pub(crate) fn read_manifest(path: &Path) -> Result<String, String> {
+pub(crate) fn read_manifest(path: &Path) -> Result<String, ManifestFailure> {
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| error.to_string())?;
-    if u64::try_from(text.len()).is_ok_and(|len| len <= MANIFEST_BYTES_MAX) {
-        Ok(text)
-    } else {
-        Err(format!("it is larger than {} KiB", MANIFEST_BYTES_MAX >> 10))
+    let read = File::open(path).and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_string(&mut text));
+    match read.map_err(|error| (error.kind(), error)) {
+        Ok(_) if u64::try_from(text.len()).is_ok_and(|len| len <= MANIFEST_BYTES_MAX) => Ok(text),
+        Ok(_) => Err(ManifestFailure::Refused(format!("it is larger than {} KiB", MANIFEST_BYTES_MAX >> 10))),
+        Err((io::ErrorKind::NotFound, _)) => Err(ManifestFailure::Missing),
+        Err((io::ErrorKind::InvalidData, _)) => Err(ManifestFailure::Refused("it is not UTF-8".to_owned())),
+        Err((_, error)) => Err(ManifestFailure::Io(error)),
     }
 }
 

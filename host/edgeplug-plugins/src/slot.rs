@@ -32,7 +32,7 @@ impl Slot {
         let (calls, receiver) = mpsc::channel(CALLS_MAX);
         let status = PluginStatus {
             plugin: plugin.to_owned(),
-            state: PluginState::Refused,
+            state: PluginState::Loading,
             sha256: String::new(),
             exports: Exports::default(),
             interval_ms: 0,
@@ -72,6 +72,23 @@ impl Slot {
         let mut status = self.status();
         if status.state == PluginState::Running {
             status.problem = None;
+        }
+    }
+
+    /// New files of a plugin that never ran are looked at.
+    pub(crate) fn begin_loading(&self) {
+        let mut status = self.status();
+        if status.state == PluginState::Refused {
+            status.state = PluginState::Loading;
+        }
+    }
+
+    /// Files were not taken; what runs goes on.
+    pub(crate) fn refuse(&self, reason: &str) {
+        let mut status = self.status();
+        status.problem = Some(reason.to_owned());
+        if status.state == PluginState::Loading {
+            status.state = PluginState::Refused;
         }
     }
 

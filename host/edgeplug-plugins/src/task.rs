@@ -32,7 +32,7 @@ pub(crate) struct Delivery {
 pub(crate) enum Verdict {
     /// This is the version now, even if it has yet to start.
     Adopted,
-    /// It does not start; the version before goes on.
+    /// It does not start; the version before goes on, or is tried again.
     PutAside,
 }
 
@@ -102,7 +102,6 @@ impl Task {
                 () = tokio::time::sleep_until(restart_at), if self.restart_at.is_some() => self.restart().await,
                 Some(call) = self.calls.recv(), if self.instance.is_some() => self.serve(call).await,
                 Some(_) = self.leaving.join_next() => {}
-                else => break,
             }
         }
         self.end().await;
@@ -120,12 +119,17 @@ impl Task {
                 let _ = done.send(Verdict::Adopted);
             }
             Err(failure) => {
-                let running = self.instance.is_some();
-                let outlook = if running { "the version before goes on" } else { "it will be tried again" };
+                // A version that once ran is better than one that does not start, even while it waits for its restart.
+                let aside = self.was_up && self.current.is_some();
+                let outlook = match (aside, &self.instance) {
+                    (true, Some(_)) => "the version before goes on",
+                    (true, None) => "the version before will be tried again",
+                    (false, _) => "it will be tried again",
+                };
                 let reason = format!("it does not start: {failure}; {outlook}");
                 self.slot.status().problem = Some(reason.clone());
                 self.emit(PluginEvent::Refused { plugin: self.plugin.clone(), file, reason }).await;
-                if running {
+                if aside {
                     let _ = done.send(Verdict::PutAside);
                 } else {
                     self.current = Some(Current { version, grants, blueprint });

@@ -71,7 +71,8 @@ impl Voice {
     }
 
     pub(crate) fn say(&self, level: Level, message: &str) {
-        if !self.admit() {
+        // What nobody will see takes nobody's place.
+        if !level.is_enabled() || !self.admit() {
             return;
         }
         let plugin = self.0.plugin.as_str();
@@ -153,6 +154,18 @@ impl Voice {
     }
 }
 
+impl Level {
+    fn is_enabled(self) -> bool {
+        match self {
+            Self::Trace => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::TRACE),
+            Self::Debug => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::DEBUG),
+            Self::Info => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::INFO),
+            Self::Warn => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::WARN),
+            Self::Error => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::ERROR),
+        }
+    }
+}
+
 impl State {
     fn partial(&mut self, stream: Stream) -> &mut Vec<u8> {
         let [output, error] = &mut self.partial;
@@ -164,7 +177,7 @@ impl State {
 }
 
 /// Cut to size, on one line, without control characters.
-fn cleaned(message: &str) -> String {
+pub(crate) fn cleaned(message: &str) -> String {
     let end = message.floor_char_boundary(MESSAGE_LEN_MAX);
     let (head, tail) = message.split_at(end);
     let mut text = String::with_capacity(head.len());

@@ -102,6 +102,8 @@ pub enum Action {
         key: String,
         /// Its body.
         body: Bytes,
+        /// Now, Unix milliseconds.
+        at_unix_ms: i64,
     },
     /// Write a command's one outcome, and its acknowledgement if the cloud wants one.
     Finish {
@@ -113,6 +115,8 @@ pub enum Action {
         ack: Option<Bytes>,
         /// Whether the link is down now.
         offline: bool,
+        /// Now, Unix milliseconds.
+        at_unix_ms: i64,
     },
     /// Delivered acknowledgements may go.
     RemoveAcks {

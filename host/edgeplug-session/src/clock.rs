@@ -31,10 +31,7 @@ impl Clock {
         let deviation_ms = server_ms.saturating_sub(now.wall_unix_ms);
         let off = !now.wall_trusted && deviation_ms.saturating_abs() > DEVIATION_MS_MAX;
         if off && self.correction.is_none() {
-            tracing::warn!(
-                deviation_s = deviation_ms / 1000,
-                "this device's clock is wrong; using the cloud's until it is set"
-            );
+            tracing::warn!(deviation_s = deviation_ms / 1000, "this device's clock is wrong; using the cloud's");
         }
         self.correction = off.then(|| server_ms.saturating_sub(monotonic_ms(now)));
     }

@@ -4,10 +4,11 @@
 //! outcome and the acknowledgement that says so are written together. A plugin that is missing, traps or hangs makes a
 //! failure acknowledgement with the reason.
 //!
-//! Commands that arrive while plugins are still loading wait for the end of the load or [`HOLD_MAX`]. One command at a
-//! time runs in a plugin; the others wait in order.
+//! Commands that arrive while plugins are still loading, or while the one that handles them restarts, wait for it, at
+//! most [`HOLD_MAX`]. One command at a time runs in a plugin; the others wait in order. What is not finished when the
+//! daemon stops stays in the ledger for the next run.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,10 +47,13 @@ pub(crate) struct Commands {
     finishing: HashMap<Ticket, Outcome>,
     /// Outcomes the ledger could not take yet.
     unwritten: VecDeque<(Duration, Outcome)>,
-    /// Plugins that handle commands.
-    handlers: BTreeSet<String>,
+    /// Plugins that handle commands, and until when commands wait for one that is down.
+    handlers: BTreeMap<String, Option<Duration>>,
     plugins_scanned: bool,
+    /// Until when commands wait for plugins that are still loading.
     hold_until: Option<Duration>,
+    /// The daemon stops: nothing is begun any more.
+    stopping: bool,
     counts: CommandCounts,
 }
 
@@ -62,7 +66,10 @@ struct Recording {
 /// A command that needs its outcome.
 struct Open {
     key: String,
-    command: Command,
+    /// Under which the cloud waits for an acknowledgement, if it does.
+    ack_id: Option<String>,
+    /// What to do, or why that cannot be told.
+    command: Result<Command, String>,
 }
 
 struct Running {
@@ -80,12 +87,15 @@ struct Outcome {
 
 impl Commands {
     /// Takes up what the last run left unfinished.
-    pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, now: Now) {
-        self.hold_until = Some(now.monotonic + HOLD_MAX);
+    pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, step: &mut Step<'_>) {
+        self.hold_until = Some(step.now.monotonic + HOLD_MAX);
         for (key, body) in commands {
-            match CloudMessage::parse(&body) {
-                CloudMessage::Command(command) => self.waiting.push_back(Open { key, command }),
-                _ => tracing::error!(key, "a command in the ledger cannot be read"),
+            match Open::parse(&body, || key.clone()) {
+                Ok(open) => self.waiting.push_back(Open { key, ..open }),
+                Err(reason) => {
+                    tracing::error!(key, reason, "a command in the ledger cannot be read and is given up");
+                    self.write(Outcome { key, ack: None, offline: true }, step);
+                }
             }
         }
     }
@@ -110,15 +120,11 @@ impl Commands {
                 return step.act(Action::Acknowledge { connection, delivery });
             }
         }
-        let command = match CloudMessage::parse(&payload) {
-            CloudMessage::Command(command) => command,
-            CloudMessage::Other(kind) => {
-                tracing::info!(kind, "a message of a kind that has no handler");
-                return step.act(Action::Acknowledge { connection, delivery });
-            }
-            CloudMessage::NotUnderstood(reason) => {
+        let open = match Open::parse(&payload, || hash_key(topic, &payload)) {
+            Ok(open) => open,
+            Err(reason) => {
                 // Left unacknowledged it would come again for ever.
-                tracing::warn!(reason, "a message from the cloud cannot be understood and is dropped");
+                tracing::warn!(reason, "a message from the cloud has no handler and is dropped");
                 return step.act(Action::Acknowledge { connection, delivery });
             }
         };
@@ -126,10 +132,9 @@ impl Commands {
             tracing::warn!(open = self.open(), "too many unfinished commands; the next ones stay with the hub");
             return;
         }
-        let key = command.ack_id.clone().unwrap_or_else(|| hash_key(topic, &payload));
-        let ticket = step.ticket();
-        step.act(Action::Record { ticket, key: key.clone(), body: payload });
-        self.recording.insert(ticket, Recording { connection, delivery, open: Open { key, command } });
+        let (ticket, key, at_unix_ms) = (step.ticket(), open.key.clone(), step.unix_ms);
+        step.act(Action::Record { ticket, key, body: payload, at_unix_ms });
+        self.recording.insert(ticket, Recording { connection, delivery, open });
     }
 
     pub(crate) fn recorded(&mut self, ticket: Ticket, result: Result<Recorded, String>, step: &mut Step<'_>) {
@@ -140,9 +145,12 @@ impl Commands {
                 step.act(Action::Acknowledge { connection, delivery });
                 self.waiting.push_back(open);
             }
-            Ok(Recorded::Seen) => {
-                tracing::debug!(key = open.key, "a command came again");
+            Ok(Recorded::Seen { finished }) => {
+                tracing::debug!(key = open.key, finished, "a command came again");
                 step.act(Action::Acknowledge { connection, delivery });
+                if !finished && !self.is_open(&open.key) {
+                    self.waiting.push_back(open);
+                }
             }
             Err(reason) => {
                 // Not acknowledged: the hub keeps it and sends it again on the next connection.
@@ -175,14 +183,22 @@ impl Commands {
 
     pub(crate) fn plugin_up(&mut self, up: &PluginUp) {
         if up.commands {
-            self.handlers.insert(up.plugin.clone());
+            self.handlers.insert(up.plugin.clone(), None);
         } else {
             self.handlers.remove(&up.plugin);
         }
     }
 
-    pub(crate) fn plugin_down(&mut self, plugin: &str) {
-        self.handlers.remove(plugin);
+    pub(crate) fn plugin_down(&mut self, plugin: &str, gone: bool, now: Now) {
+        if gone {
+            self.handlers.remove(plugin);
+        } else if let Some(until) = self.handlers.get_mut(plugin) {
+            *until = Some(now.monotonic + HOLD_MAX);
+        }
+    }
+
+    pub(crate) fn plugins_stopping(&mut self) {
+        self.stopping = true;
     }
 
     pub(crate) fn replied(
@@ -196,6 +212,10 @@ impl Commands {
             return;
         }
         let Some(running) = self.running.remove(plugin) else { return };
+        if self.stopping && result.is_err() {
+            // Cut off by the stop, not by its own fault: the next run does it.
+            return;
+        }
         let reply = result.unwrap_or_else(|failure| Reply::Failed(format!("plugin {plugin}: {failure}")));
         self.finish(running.open, reply, step);
     }
@@ -219,7 +239,16 @@ impl Commands {
                 self.finish(running.open, Reply::Failed(format!("plugin {plugin} did not answer in time")), step);
             }
         }
-        if self.may_start(now) && step.world.template.is_some() {
+        if self.plugins_scanned || self.hold_until.is_some_and(|until| now >= until) {
+            self.hold_until = None;
+        }
+        for down in self.handlers.values_mut() {
+            if down.is_some_and(|until| now >= until) {
+                // Waited long enough: from now on its commands fail at once, until it is up again.
+                *down = Some(Duration::ZERO);
+            }
+        }
+        if self.hold_until.is_none() && !self.stopping && step.world.template.is_some() {
             self.start(step);
         }
     }
@@ -227,8 +256,10 @@ impl Commands {
     pub(crate) fn timeout(&self) -> Option<Duration> {
         let deadlines = self.running.values().map(|running| running.deadline);
         let retries = self.unwritten.front().map(|(at, _)| *at);
-        let hold = self.hold_until.filter(|_| !self.plugins_scanned && !self.waiting.is_empty());
-        deadlines.chain(retries).chain(hold).min()
+        let waits = !self.waiting.is_empty() && !self.stopping;
+        let hold = self.hold_until.filter(|_| waits);
+        let down = self.handlers.values().flatten().filter(|until| waits && !until.is_zero()).copied();
+        deadlines.chain(retries).chain(hold).chain(down).min()
     }
 
     pub(crate) fn counts(&self) -> CommandCounts {
@@ -239,24 +270,39 @@ impl Commands {
         self.recording.len() + self.waiting.len() + self.running.len() + self.unwritten.len()
     }
 
-    fn may_start(&self, now: Duration) -> bool {
-        self.plugins_scanned || self.hold_until.is_none_or(|until| now >= until)
+    fn is_open(&self, key: &str) -> bool {
+        self.waiting.iter().any(|open| open.key == key)
+            || self.running.values().any(|running| running.open.key == key)
+            || self.finishing.values().any(|outcome| outcome.key == key)
+            || self.unwritten.iter().any(|(_, outcome)| outcome.key == key)
     }
 
     /// Starts every waiting command whose plugin is free.
     fn start(&mut self, step: &mut Step<'_>) {
         for open in std::mem::take(&mut self.waiting) {
-            let Some(plugin) = self.handlers.first().cloned() else {
+            let command = match &open.command {
+                Ok(command) => command,
+                Err(reason) => {
+                    let reason = reason.clone();
+                    self.finish(open, Reply::Failed(reason), step);
+                    continue;
+                }
+            };
+            let Some((plugin, down)) = self.handlers.first_key_value().map(|(name, down)| (name.clone(), *down)) else {
                 self.finish(open, Reply::Failed("no plugin on this device handles commands".into()), step);
                 continue;
             };
-            if self.running.contains_key(&plugin) {
+            if down == Some(Duration::ZERO) {
+                self.finish(open, Reply::Failed(format!("plugin {plugin} is down")), step);
+                continue;
+            }
+            if down.is_some() || self.running.contains_key(&plugin) {
                 self.waiting.push_back(open);
                 continue;
             }
             let call = CallId(step.ticket().0);
-            let child = open.command.child(&step.config.cpid, &step.config.unique_id).map(str::to_owned);
-            step.act(Action::Call { plugin: plugin.clone(), call, text: open.command.text.clone(), child });
+            let child = command.child(&step.config.cpid, &step.config.unique_id).map(str::to_owned);
+            step.act(Action::Call { plugin: plugin.clone(), call, text: command.text.clone(), child });
             self.running.insert(plugin, Running { call, deadline: step.now.monotonic + CALL_TIME_MAX, open });
         }
     }
@@ -273,7 +319,7 @@ impl Commands {
             }
         };
         let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-        let ack = open.command.ack_id.as_deref().filter(|_| open.command.ack_wanted).and_then(|ack_id| {
+        let ack = open.ack_id.as_deref().and_then(|ack_id| {
             let template = step.world.template.as_ref()?;
             let body = ack::encode(
                 MessageType::CommandAck,
@@ -292,8 +338,26 @@ impl Commands {
     fn write(&mut self, outcome: Outcome, step: &mut Step<'_>) {
         let ticket = step.ticket();
         let (key, ack, offline) = (outcome.key.clone(), outcome.ack.clone(), outcome.offline);
-        step.act(Action::Finish { ticket, key, ack, offline });
+        step.act(Action::Finish { ticket, key, ack, offline, at_unix_ms: step.unix_ms });
         self.finishing.insert(ticket, outcome);
+    }
+}
+
+impl Open {
+    /// Reads a message that needs an outcome; the error says why this one needs none.
+    fn parse(body: &[u8], key: impl FnOnce() -> String) -> Result<Self, String> {
+        match CloudMessage::parse(body) {
+            CloudMessage::Command(command) => Ok(Self {
+                key: command.ack_id.clone().unwrap_or_else(key),
+                ack_id: command.ack_id.clone().filter(|_| command.ack_wanted),
+                command: Ok(command),
+            }),
+            CloudMessage::Unusable { ack_id, reason } => {
+                Ok(Self { key: ack_id.clone(), ack_id: Some(ack_id), command: Err(reason) })
+            }
+            CloudMessage::Other(kind) => Err(format!("kind {kind}")),
+            CloudMessage::NotUnderstood(reason) => Err(reason),
+        }
     }
 }
 

@@ -5,26 +5,25 @@
 //! The exception to "sync first" is a device that has synced before: when only the network path to the portal fails,
 //! it connects to the hub it knows.
 
+mod hub;
+mod portal;
 mod provision;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edgeplug_protocol::azure::dps;
-use edgeplug_protocol::azure::hub::{DESIRED_CHANGES_FILTER, TWIN_ANSWERS_FILTER};
 use edgeplug_protocol::azure::sas::SasRequest;
-use edgeplug_protocol::legacy::discovery::{self, BaseUrl};
-use edgeplug_protocol::legacy::sync::{self, Hub, SyncError, SyncOption, SyncReply};
+use edgeplug_protocol::legacy::discovery::BaseUrl;
+use edgeplug_protocol::legacy::sync::{Hub, SyncReply};
 use edgeplug_protocol::legacy::template::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{ConnectTo, Fact, HttpRequest, Method};
 use crate::backoff::Backoff;
-use crate::event::{Attestation, Failure, FailureKind, HttpReply, LinkDownReason, Registration};
+use crate::event::{Failure, HttpReply, LinkDownReason, Registration};
 use crate::status::{LinkState, Trouble};
 use crate::{Action, ConnectionId, KeySlot, Now, Online, Step, Ticket};
-use provision::{Provision, Provisioned};
+use provision::Provision;
 
 /// Waits between tries: from one second, doubled, up to five minutes.
 const RETRY_BASE: Duration = Duration::from_secs(1);
@@ -75,6 +74,10 @@ pub(crate) struct Connect {
     failures: u32,
     /// Connections the hub refused in a row.
     refusals: u32,
+    /// The hub refused our key again and again: ask DPS for a new one at the next chance, once.
+    ask_dps: bool,
+    /// Why we ended the connection ourselves, when it was no renewal.
+    gave_up: Option<&'static str>,
     registered_at: Option<Duration>,
 }
 
@@ -141,6 +144,8 @@ impl Connect {
             last_connection: 0,
             failures: 0,
             refusals: 0,
+            ask_dps: false,
+            gave_up: None,
             registered_at: None,
         }
     }
@@ -239,6 +244,8 @@ impl Connect {
         self.state = State::Online { connection, since: now, renew_at };
         self.trouble = None;
         self.refusals = 0;
+        self.ask_dps = false;
+        self.gave_up = None;
         let (hub, device_id) = self.target()?;
         tracing::info!(host = %hub.host, "connected to the hub");
         Some(Change::Online(Online { connection, publish_topic: hub.publish_topic, device_id }))
@@ -268,6 +275,7 @@ impl Connect {
             }
             State::Quieting { connection: ours, .. } | State::Renewing { connection: ours } if ours == connection => {
                 self.backoff.reset();
+                self.failures = 0;
                 // A template that was never refreshed since start is asked for now; otherwise only the token is new.
                 if self.synced {
                     self.authorise(step)
@@ -322,6 +330,22 @@ impl Connect {
         }
     }
 
+    /// Ends a connection that is up but of no use.
+    pub(crate) fn give_up_link(&mut self, why: &'static str, step: &mut Step<'_>) {
+        if let State::Online { connection, .. } = self.state
+            && self.gave_up.is_none()
+        {
+            tracing::warn!(why, "ending the connection");
+            self.gave_up = Some(why);
+            step.act(Action::Disconnect { connection });
+        }
+    }
+
+    /// Whether the next try is some time away.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
@@ -373,261 +397,6 @@ impl Connect {
         let ticket = step.ticket();
         self.state = State::OpeningIdentity(ticket);
         step.act(Action::OpenIdentity { ticket });
-    }
-
-    fn discover(&mut self, step: &mut Step<'_>) {
-        if self.base_url.is_some() {
-            return self.sync(step);
-        }
-        let config = step.config;
-        let url = discovery::url(&config.discovery_url, &config.cpid, &config.environment, &config.language);
-        let request = HttpRequest {
-            method: Method::Get,
-            url,
-            authorization: None,
-            body: None,
-            reply_bytes_max: discovery::REPLY_BYTES_MAX,
-        };
-        let ticket = step.ticket();
-        self.state = State::Discovering(ticket);
-        step.act(Action::Http { ticket, request });
-    }
-
-    fn discovered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) {
-        match result.map(|reply| BaseUrl::parse_reply(reply.status, &reply.body)) {
-            Ok(Ok(base_url)) => {
-                self.base_url = Some(base_url);
-                self.sync(step);
-            }
-            Ok(Err(error)) => {
-                let kind = match error {
-                    discovery::DiscoveryError::Status(500..) => FailureKind::Network,
-                    discovery::DiscoveryError::Status(_) => FailureKind::Enrolment,
-                    discovery::DiscoveryError::Malformed(_) => FailureKind::Protocol,
-                };
-                self.portal_failed(Failure { kind, text: error.to_string() }, step);
-            }
-            Err(failure) => self.portal_failed(failure, step),
-        }
-    }
-
-    fn sync(&mut self, step: &mut Step<'_>) {
-        let Some(base_url) = &self.base_url else { return self.discover(step) };
-        let request = HttpRequest {
-            method: Method::Post,
-            url: base_url.sync_url(),
-            authorization: None,
-            body: Some(sync::request_body(&step.config.cpid, &step.config.unique_id, &SyncOption::ALL)),
-            reply_bytes_max: sync::REPLY_BYTES_MAX,
-        };
-        let ticket = step.ticket();
-        self.state = State::Syncing(ticket);
-        step.act(Action::Http { ticket, request });
-    }
-
-    fn sync_answered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) -> Option<Change> {
-        let reply = match result {
-            Ok(reply) => reply,
-            Err(failure) => {
-                self.portal_failed(failure, step);
-                return None;
-            }
-        };
-        match SyncReply::parse(reply.status, &reply.body) {
-            Ok(SyncReply::Ready(sync)) => {
-                self.synced = true;
-                step.act(Action::Keep { fact: Fact::Sync, value: reply.body });
-                self.compare_with_assignment(&sync.hub);
-                self.hub = Some(sync.hub);
-                if self.registration.as_ref().is_some_and(|registration| registration.hub_key) {
-                    self.authorise(step);
-                } else {
-                    self.register(step, "there is no hub key yet");
-                }
-                Some(Change::Template(sync.template))
-            }
-            Ok(SyncReply::NotRegistered) => {
-                self.register(step, "the portal says the device is not registered yet");
-                None
-            }
-            Err(error) => {
-                let kind = match error {
-                    SyncError::Status(500..) => FailureKind::Network,
-                    SyncError::Malformed(_) | SyncError::UnknownCode(_) => FailureKind::Protocol,
-                    _ => FailureKind::Enrolment,
-                };
-                if matches!(error, SyncError::Moved | SyncError::Status(404)) {
-                    self.base_url = None;
-                }
-                self.portal_failed(Failure { kind, text: error.to_string() }, step);
-                None
-            }
-        }
-    }
-
-    /// Discovery or sync did not work: with a hub known from before and only the network to blame, connect anyway.
-    fn portal_failed(&mut self, failure: Failure, step: &mut Step<'_>) {
-        let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
-        let knows_hub = failure.kind == FailureKind::Network && self.hub.is_some() && has_key;
-        match (knows_hub, self.failures) {
-            (true, 0) => {
-                tracing::warn!(
-                    reason = failure.text,
-                    "the portal cannot be reached; connecting to the hub known from before"
-                );
-                self.authorise(step);
-            }
-            (true, _) => self.wait(failure, Next::Hub, step),
-            (false, _) => self.wait(failure, Next::Discovery, step),
-        }
-    }
-
-    fn register(&mut self, step: &mut Step<'_>, why: &str) {
-        let recently = self.registered_at.is_some_and(|at| step.now.monotonic.saturating_sub(at) < DPS_PERIOD_MIN);
-        let (Some(scope_id), Some(registration)) = (step.config.scope_id.clone(), self.registration.clone()) else {
-            let text = format!("{why}, and cloud.scope_id is not set; take it from the portal (Key Vault, DPS)");
-            return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
-        };
-        if recently {
-            let text = format!("{why}, although it registered with DPS a moment ago; the portal may need some time");
-            return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
-        }
-        let endorsement_key = match &registration.attestation {
-            Attestation::Tpm { endorsement_key, .. } => Some(endorsement_key.as_slice()),
-            Attestation::SymmetricKey => None,
-        };
-        let Some(registration_id) = step.config.registration.resolve(endorsement_key) else {
-            let text = "cloud.registration_id asks for a hash of the endorsement key, and there is no TPM".to_owned();
-            return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
-        };
-        tracing::info!(why, "registering with DPS");
-        let enrolment = dps::Enrolment { endpoint: step.config.dps_url.clone(), id_scope: scope_id, registration_id };
-        self.state = State::Provisioning(Box::new(Provision::start(enrolment, registration.attestation, step)));
-    }
-
-    fn provisioned(&mut self, outcome: Provisioned, step: &mut Step<'_>) {
-        match outcome {
-            Provisioned::UnderWay => {}
-            Provisioned::Done(assignment) => {
-                tracing::info!(hub = assignment.hub, "DPS assigned the device to a hub");
-                self.registered_at = Some(step.now.monotonic);
-                if let Some(registration) = &mut self.registration {
-                    registration.hub_key = true;
-                }
-                let known = KnownAssignment { hub: assignment.hub, device_id: assignment.device_id };
-                if let Ok(value) = serde_json::to_vec(&known) {
-                    step.act(Action::Keep { fact: Fact::Assignment, value: value.into() });
-                }
-                self.assignment = Some(known);
-                self.backoff.reset();
-                // Only a sync after the registration knows the template of the new device.
-                self.sync(step);
-            }
-            Provisioned::Failed(failure) => {
-                let next =
-                    if matches!(failure.kind, FailureKind::TpmBusy | FailureKind::TpmMissing | FailureKind::KeyRefused)
-                    {
-                        Next::Identity
-                    } else {
-                        Next::Discovery
-                    };
-                self.wait(failure, next, step);
-            }
-        }
-    }
-
-    fn compare_with_assignment(&mut self, hub: &Hub) {
-        let Some(assignment) = &self.assignment else { return };
-        if assignment.hub.eq_ignore_ascii_case(&hub.host) && assignment.device_id == hub.client_id {
-            self.assignment = None;
-        } else {
-            tracing::warn!(
-                dps = assignment.hub,
-                portal = hub.host,
-                "DPS and the portal name different hubs or device ids; using DPS's until the portal agrees"
-            );
-        }
-    }
-
-    /// The hub to connect to and our name there.
-    fn target(&self) -> Option<(Hub, String)> {
-        let hub = self.hub.clone()?;
-        let Some(assignment) = &self.assignment else {
-            let device_id = hub.client_id.clone();
-            return Some((hub, device_id));
-        };
-        if assignment.hub.eq_ignore_ascii_case(&hub.host) && assignment.device_id == hub.client_id {
-            let device_id = hub.client_id.clone();
-            return Some((hub, device_id));
-        }
-        let device_id = assignment.device_id.clone();
-        let hub = Hub {
-            port: hub.port,
-            user_name: edgeplug_protocol::azure::hub::user_name(&assignment.hub, &device_id),
-            publish_topic: edgeplug_protocol::azure::hub::events_topic(&device_id),
-            subscribe_filter: edgeplug_protocol::azure::hub::devicebound_filter(&device_id),
-            host: assignment.hub.clone(),
-            client_id: device_id.clone(),
-        };
-        Some((hub, device_id))
-    }
-
-    fn authorise(&mut self, step: &mut Step<'_>) {
-        let Some((hub, device_id)) = self.target() else { return self.discover(step) };
-        let life_s = i64::try_from(step.config.token_life.as_secs()).unwrap_or(i64::MAX);
-        let request = SasRequest::for_hub(&hub.host, &device_id, (step.unix_ms / 1000).saturating_add(life_s));
-        let ticket = step.ticket();
-        step.act(Action::Sign { ticket, slot: KeySlot::Hub, bytes: request.bytes_to_sign() });
-        self.state = State::Authorising(ticket, request);
-    }
-
-    fn connect(&mut self, signature: &[u8], step: &mut Step<'_>) {
-        let State::Authorising(_, request) = &self.state else { return };
-        let password = request.token(signature);
-        let Some((hub, _)) = self.target() else { return self.discover(step) };
-        self.last_connection += 1;
-        let connection = ConnectionId(self.last_connection);
-        self.state = State::Connecting { connection };
-        let to = ConnectTo {
-            host: hub.host,
-            port: hub.port,
-            client_id: hub.client_id,
-            user_name: hub.user_name,
-            password,
-            subscriptions: vec![
-                hub.subscribe_filter,
-                TWIN_ANSWERS_FILTER.to_owned(),
-                DESIRED_CHANGES_FILTER.to_owned(),
-            ],
-            window: step.config.window,
-        };
-        step.act(Action::Connect { connection, to });
-    }
-
-    fn connection_failed(&mut self, reason: LinkDownReason, step: &mut Step<'_>) {
-        let failure = match reason {
-            LinkDownReason::NotAuthorised => {
-                self.refusals += 1;
-                Failure {
-                    kind: FailureKind::Enrolment,
-                    text: "the hub does not accept this device's token; the device may be disabled there, its key may \
-                           have been replaced, or this device's clock is wrong"
-                        .into(),
-                }
-            }
-            LinkDownReason::Failed(failure) => failure,
-            LinkDownReason::Asked => Failure { kind: FailureKind::Network, text: "the connection was closed".into() },
-        };
-        if self.refusals >= REFUSALS_BEFORE_DPS && step.config.scope_id.is_some() {
-            self.refusals = 0;
-            if let Some(registration) = &mut self.registration {
-                // The next sync then leads to DPS.
-                registration.hub_key = false;
-            }
-            return self.wait(failure, Next::Discovery, step);
-        }
-        let next = if self.failures.is_multiple_of(FAILURES_BEFORE_SYNC) { Next::Discovery } else { Next::Hub };
-        self.wait(failure, next, step);
     }
 
     fn wait(&mut self, failure: Failure, then: Next, step: &mut Step<'_>) {

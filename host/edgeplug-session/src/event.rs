@@ -114,7 +114,11 @@ pub enum Event {
     PluginDown {
         /// Its name.
         plugin: String,
+        /// For good; otherwise it will be up again by itself.
+        gone: bool,
     },
+    /// The plugins are being stopped because the daemon is: what they do not finish, the next run does.
+    PluginsStopping,
     /// Answer to [`crate::Action::Sample`].
     Sampled {
         /// Who.
@@ -278,7 +282,10 @@ pub enum Recorded {
     /// First sight.
     New,
     /// Delivered again.
-    Seen,
+    Seen {
+        /// Whether it has its outcome.
+        finished: bool,
+    },
 }
 
 /// A plugin that can be called.

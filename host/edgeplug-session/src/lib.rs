@@ -124,8 +124,8 @@ enum Stop {
     Done,
 }
 
-/// How long a polite close of the link may take.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a polite close of the link may take: the link itself waits five seconds for the last PUBACKs.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(7);
 
 /// What a part may use while it handles one event.
 pub(crate) struct Step<'a> {
@@ -198,7 +198,7 @@ impl Session {
             Event::Woke => {}
             Event::Restored(mut restored) => {
                 self.uplink.restore(restored.rows, std::mem::take(&mut restored.acks));
-                self.commands.restore(std::mem::take(&mut restored.commands), now);
+                self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
                 let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
                 self.apply(change);
             }
@@ -246,10 +246,11 @@ impl Session {
                 self.commands.plugin_up(&up);
                 self.plugins.up(up, now);
             }
-            Event::PluginDown { plugin } => {
-                self.commands.plugin_down(&plugin);
+            Event::PluginDown { plugin, gone } => {
+                self.commands.plugin_down(&plugin, gone, now);
                 self.plugins.down(&plugin);
             }
+            Event::PluginsStopping => self.commands.plugins_stopping(),
             Event::Sampled { plugin, call, result } => {
                 if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
                     self.uplink.accept_sampled(plugin, samples, step!(self, now));
@@ -310,9 +311,16 @@ impl Session {
             }
             return;
         }
+        if self.uplink.has_stalled(now) {
+            self.connect.give_up_link("the hub does not acknowledge messages any more", step!(self, now));
+        }
         let idle = self.uplink.nothing_in_flight();
         let change = self.connect.advance(idle, step!(self, now));
         self.apply(change);
+        if self.world.pausing && self.connect.is_waiting() {
+            // The reconnect did not go as planned: now it is an outage.
+            self.apply(Some(Change::Offline { planned: false }));
+        }
         self.plugins.advance(step!(self, now));
         self.commands.advance(step!(self, now));
         self.uplink.advance(step!(self, now));

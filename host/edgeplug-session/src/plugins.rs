@@ -25,6 +25,8 @@ struct Timer {
     running: Option<CallId>,
     skipped: u64,
     failed: u64,
+    /// The last failure's words: the same ones again are no news.
+    failure: Option<String>,
 }
 
 impl Plugins {
@@ -38,7 +40,7 @@ impl Plugins {
             Some(timer) if timer.interval == interval => timer.due,
             _ => now.monotonic,
         };
-        self.timers.insert(up.plugin, Timer { interval, due, running: None, skipped: 0, failed: 0 });
+        self.timers.insert(up.plugin, Timer { interval, due, running: None, skipped: 0, failed: 0, failure: None });
     }
 
     pub(crate) fn down(&mut self, plugin: &str) {
@@ -52,19 +54,28 @@ impl Plugins {
         call: CallId,
         result: Result<Vec<Sample>, CallFailure>,
     ) -> Option<Vec<Sample>> {
-        if let Some(timer) = self.timers.get_mut(plugin)
-            && timer.running == Some(call)
-        {
-            timer.running = None;
-            timer.failed += u64::from(result.is_err());
-        }
-        match result {
+        let timer = self.timers.get_mut(plugin);
+        match (result, timer) {
             // Readings of a call from before a swap are readings all the same.
-            Ok(samples) => (!samples.is_empty()).then_some(samples),
-            Err(failure) => {
-                tracing::warn!(plugin, %failure, "sampling failed");
+            (Ok(samples), timer) => {
+                if let Some(timer) = timer.filter(|timer| timer.running == Some(call)) {
+                    timer.running = None;
+                    timer.failure = None;
+                }
+                (!samples.is_empty()).then_some(samples)
+            }
+            (Err(failure), Some(timer)) => {
+                if timer.running == Some(call) {
+                    timer.running = None;
+                }
+                timer.failed += 1;
+                if timer.failure.as_ref() != Some(&failure.0) {
+                    tracing::warn!(plugin, %failure, failed = timer.failed, "sampling failed");
+                    timer.failure = Some(failure.0);
+                }
                 None
             }
+            (Err(_), None) => None,
         }
     }
 

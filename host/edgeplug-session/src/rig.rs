@@ -41,6 +41,9 @@ pub(crate) struct Rig {
     /// Discovery, sync and DPS.
     pub(crate) portal_up: bool,
     pub(crate) hub_key: bool,
+    pub(crate) tpm_busy: bool,
+    /// What plugins were last told.
+    pub(crate) told_connected: bool,
     pub(crate) outcomes: Vec<(OfferId, Vec<Outcome>)>,
     pub(crate) calls: Vec<String>,
     /// How plugins answer a command; `None` leaves it open.
@@ -52,7 +55,9 @@ pub(crate) struct Rig {
     pub(crate) stopped: bool,
     /// Whether the store answers.
     pub(crate) disk_fails: bool,
-    pub(crate) puback_delay: Duration,
+    /// `None`: never.
+    pub(crate) puback_delay: Option<Duration>,
+    unacknowledged: BTreeSet<Ticket>,
 }
 
 /// The far side.
@@ -70,6 +75,12 @@ pub(crate) struct Cloud {
     last_delivery: u64,
     pub(crate) refuse: bool,
     pub(crate) polls_left: u32,
+    /// The template holds nothing.
+    pub(crate) no_attributes: bool,
+    /// The hub that DPS assigns, when not the portal's.
+    pub(crate) other_hub: Option<&'static str>,
+    /// Hosts that were connected to.
+    pub(crate) hosts: Vec<String>,
 }
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
@@ -117,6 +128,8 @@ impl Rig {
             network_up: true,
             portal_up: true,
             hub_key: false,
+            tpm_busy: false,
+            told_connected: false,
             outcomes: Vec::new(),
             calls: Vec::new(),
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
@@ -125,7 +138,8 @@ impl Rig {
             acknowledged: 0,
             stopped: false,
             disk_fails: false,
-            puback_delay: LATENCY,
+            puback_delay: Some(LATENCY),
+            unacknowledged: BTreeSet::new(),
         }
     }
 
@@ -159,12 +173,18 @@ impl Rig {
     /// `kill -9` and a start: what was on its way is gone, the disk stays.
     pub(crate) fn crash(&mut self) {
         self.coming.clear();
+        self.unacknowledged.clear();
         self.connection = None;
         self.session = Session::new(config(), 8);
         self.boot();
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
+        match &event {
+            Event::Delivered { tickets, .. } => self.unacknowledged.retain(|ticket| !tickets.contains(ticket)),
+            Event::LinkDown { .. } => self.unacknowledged.clear(),
+            _ => {}
+        }
         self.session.handle(event, self.now());
         while let Some(action) = self.session.poll_action() {
             self.carry_out(action);
@@ -282,8 +302,13 @@ impl Rig {
                 self.hub_key |= slot == KeySlot::Hub;
                 self.later(LATENCY, Event::Activated { ticket, slot, result: Ok(()) });
             }
-            Action::Sign { ticket, .. } => self.later(LATENCY, Event::Signed { ticket, result: Ok(vec![0; 32]) }),
-            Action::Connect { connection, .. } if self.network_up && !self.cloud.refuse => {
+            Action::Sign { ticket, .. } => {
+                let busy = Failure { kind: FailureKind::TpmBusy, text: "the TPM is busy".into() };
+                let result = if self.tpm_busy { Err(busy) } else { Ok(vec![0; 32]) };
+                self.later(LATENCY, Event::Signed { ticket, result });
+            }
+            Action::Connect { connection, to } if self.network_up && !self.cloud.refuse && to.host != "dead" => {
+                self.cloud.hosts.push(to.host);
                 self.cloud.connects += 1;
                 self.connection = Some(connection);
                 self.later(LATENCY, Event::LinkUp { connection });
@@ -291,8 +316,8 @@ impl Rig {
                     self.deliver(delivery);
                 }
             }
-            Action::Connect { connection, .. } => {
-                let reason = if self.network_up {
+            Action::Connect { connection, to } => {
+                let reason = if self.network_up && to.host != "dead" {
                     LinkDownReason::NotAuthorised
                 } else {
                     LinkDownReason::Failed(Failure { kind: FailureKind::Network, text: "no route to host".into() })
@@ -300,12 +325,18 @@ impl Rig {
                 self.later(LATENCY, Event::LinkDown { connection, reason });
             }
             Action::Disconnect { connection } => {
+                self.coming.retain(|_, event| !matches!(event, Event::Delivered { .. } | Event::Received { .. }));
                 self.connection = None;
                 self.later(LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Asked });
             }
             Action::Publish { connection, ticket, body, .. } if self.connection == Some(connection) => {
+                assert!(body.len() <= 256 * 1024, "the hub takes no larger message");
+                self.unacknowledged.insert(ticket);
+                assert!(self.unacknowledged.len() <= 100, "more publishes than the window");
                 self.cloud.received.push(serde_json::from_slice(&body).unwrap());
-                self.later(self.puback_delay, Event::Delivered { connection, tickets: vec![ticket] });
+                if let Some(delay) = self.puback_delay {
+                    self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
+                }
             }
             Action::Acknowledge { connection, delivery } if self.connection == Some(connection) => {
                 self.cloud.queue.remove(&delivery.0);
@@ -342,13 +373,15 @@ impl Rig {
                 let more = behind.count() > rows.len();
                 self.later(Duration::from_millis(5), Event::Loaded { ticket, result: Ok(LoadedRows { rows, more }) });
             }
-            Action::Record { ticket, key, body } => {
-                let seen = self.disk.commands.contains_key(&key);
+            Action::Record { ticket, key, body, .. } => {
+                let recorded = match self.disk.commands.get(&key) {
+                    Some((_, finished)) => Recorded::Seen { finished: *finished },
+                    None => Recorded::New,
+                };
                 self.disk.commands.entry(key).or_insert((body, false));
-                let recorded = if seen { Recorded::Seen } else { Recorded::New };
                 self.later(Duration::from_millis(5), Event::Recorded { ticket, result: Ok(recorded) });
             }
-            Action::Finish { ticket, key, ack, offline } => {
+            Action::Finish { ticket, key, ack, offline, .. } => {
                 let command = self.disk.commands.get_mut(&key).expect("finished commands were recorded");
                 assert!(!std::mem::replace(&mut command.1, true), "a command was finished twice");
                 let id = ack.map(|body| {
@@ -372,7 +405,8 @@ impl Rig {
                 }
             }
             Action::AnswerOffer { offer, outcomes } => self.outcomes.push((offer, outcomes)),
-            Action::DiscardChallenge | Action::TellConnected(_) => {}
+            Action::DiscardChallenge => {}
+            Action::TellConnected(connected) => self.told_connected = connected,
             Action::Stopped => self.stopped = true,
         }
     }
@@ -400,7 +434,7 @@ impl Rig {
             "p": {"n": "mqtt", "h": "hub", "p": 8883, "id": "CP-GW", "un": "hub/CP-GW/?api-version=2018-06-30", "pwd": "",
                   "pub": "devices/CP-GW/messages/events/", "sub": "devices/CP-GW/messages/devicebound/#"},
             "d": [{"tg": "", "id": "GW"}],
-            "att": [{"p": "", "dt": null, "tg": "", "d": [{"ln": "n", "dt": 0, "dv": "", "tg": ""}, {"ln": "small", "dt": 0, "dv": "0to9", "tg": ""}]}],
+            "att": if self.cloud.no_attributes { json!(null) } else { json!([{"p": "", "dt": null, "tg": "", "d": [{"ln": "n", "dt": 0, "dv": "", "tg": ""}, {"ln": "small", "dt": 0, "dv": "0to9", "tg": ""}]}]) },
             "set": null, "r": null, "ota": null}})
         .to_string()
     }
@@ -414,7 +448,7 @@ impl Rig {
             (None, _) => (401, json!({"authenticationKey": key, "keyName": "registration"}).to_string()),
             (Some(_), true) if self.cloud.polls_left == 0 => {
                 self.cloud.registered = true;
-                let state = json!({"assignedHub": "hub", "deviceId": "CP-GW", "tpm": {"authenticationKey": key}});
+                let state = json!({"assignedHub": self.cloud.other_hub.unwrap_or("hub"), "deviceId": "CP-GW", "tpm": {"authenticationKey": key}});
                 (200, json!({"operationId": "o", "status": "assigned", "registrationState": state}).to_string())
             }
             (Some(_), polling) => {

@@ -71,6 +71,8 @@ pub struct UplinkCounts {
     pub rejected: u64,
     /// Rows the hub took over.
     pub delivered: u64,
+    /// Stored samples that no template has a place for; given up, and logged.
+    pub given_up: u64,
     /// Rows that wait in the store, in flight ones included.
     pub waiting: u64,
     /// Publishes without PUBACK.

@@ -8,7 +8,8 @@
 //! sync ever they are stored as they are and encoded when they are sent. Topic and the offline mark are added when a
 //! row is sent.
 //!
-//! Memory: at most [`QUEUE_ROWS_MAX`] rows wait here; behind them the store is read back page by page. That works
+//! Memory: at most [`QUEUE_ROWS_MAX`] rows or [`QUEUE_BYTES_MAX`] bytes wait here; behind them the store is read back
+//! page by page. That works
 //! because the store answers in order: a page that says nothing lies behind it covers every row announced so far.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -24,12 +25,16 @@ use edgeplug_protocol::time::Timestamp;
 use crate::action::{NewRow, Outcome};
 use crate::event::{LoadedRows, RestoredAck};
 use crate::status::UplinkCounts;
-use crate::{AckId, Action, ConnectionId, OfferId, Online, RowId, Step, Ticket};
+use crate::{AckId, Action, ConnectionId, Now, OfferId, Online, RowId, Step, Ticket};
 
 /// Rows kept in memory to be sent; ten windows, so that a page is read while others are under way.
 const QUEUE_ROWS_MAX: usize = 1_000;
+/// And their bytes; a page may come on top.
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest page read from the store at once.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A hub that acknowledges nothing for so long while messages wait for it is not going to.
+const PUBACK_TIME_MAX: Duration = Duration::from_secs(60);
 /// Batches of samples that may wait for their commit; beyond that the store is too slow and samples are refused.
 pub(crate) const STORING_MAX: usize = 4_096;
 /// Room for topic and properties beside the largest body.
@@ -59,6 +64,10 @@ pub(crate) struct Uplink {
     alarms: VecDeque<Arc<Item>>,
     /// Rows to send, in id order, gapless from the oldest row on.
     queue: VecDeque<Arc<Item>>,
+    /// Bytes of the bodies in `queue`.
+    queue_bytes: usize,
+    /// When the last PUBACK came, or the first message went out on a quiet link.
+    last_progress: Duration,
     /// Published without PUBACK, in the order published.
     in_flight: BTreeMap<Ticket, Arc<Item>>,
     /// Messages still undelivered for each source in flight.
@@ -136,8 +145,8 @@ impl Uplink {
             self.counts.waiting += 1;
             let source = Source::Row(*row);
             let Storing { batch, kind, offline, created_unix_ms, body } = storing;
-            if self.behind.is_none() && self.queue.len() < QUEUE_ROWS_MAX {
-                self.queue.push_back(Arc::new(Item { source, kind, offline, created_unix_ms, body }));
+            if self.behind.is_none() && self.has_room() {
+                self.push(Item { source, kind, offline, created_unix_ms, body });
             } else if self.behind.is_none() {
                 let after = RowId(row.0.saturating_sub(1));
                 self.behind = Some(Behind { after, loading: None, retry_at: None });
@@ -165,17 +174,16 @@ impl Uplink {
                 return;
             }
         };
+        if let Some(last) = page.rows.last() {
+            behind.after = last.id;
+        }
         for row in page.rows {
-            behind.after = row.id;
             let source = Source::Row(row.id);
             match Kind::from_stored(row.kind) {
-                Some(kind) => self.queue.push_back(Arc::new(Item {
-                    source,
-                    kind,
-                    offline: row.offline,
-                    created_unix_ms: row.created_unix_ms,
-                    body: row.body,
-                })),
+                Some(kind) => {
+                    let (offline, created_unix_ms) = (row.offline, row.created_unix_ms);
+                    self.push(Item { source, kind, offline, created_unix_ms, body: row.body });
+                }
                 None => tracing::error!(
                     row = row.id.0,
                     kind = row.kind,
@@ -192,6 +200,7 @@ impl Uplink {
         if step.world.online.as_ref().is_none_or(|online| online.connection != connection) {
             return;
         }
+        self.last_progress = step.now.monotonic;
         let (mut rows, mut acks) = (Vec::new(), Vec::new());
         for ticket in tickets {
             let Some(item) = self.in_flight.remove(ticket) else { continue };
@@ -207,7 +216,8 @@ impl Uplink {
                 Source::Ack(ack) => acks.push(ack),
             }
         }
-        self.gone(rows, step);
+        self.counts.delivered += rows.len() as u64;
+        self.remove(rows, step);
         if !acks.is_empty() {
             step.act(Action::RemoveAcks { acks });
         }
@@ -221,9 +231,16 @@ impl Uplink {
             std::mem::take(&mut self.in_flight).into_values().filter(|item| seen.insert(item.source)).collect();
         for item in again.into_iter().rev() {
             match item.source {
-                Source::Row(_) => self.queue.push_front(item),
+                Source::Row(_) => {
+                    self.queue_bytes += item.body.len();
+                    self.queue.push_front(item);
+                }
                 Source::Ack(_) => self.alarms.push_front(item),
             }
+        }
+        // What could not be read is asked for again when there is somebody to send it to.
+        if let Some(behind) = &mut self.behind {
+            behind.retry_at = None;
         }
     }
 
@@ -232,11 +249,7 @@ impl Uplink {
         if let Some(online) = step.world.online.clone()
             && !step.world.pausing
         {
-            let window = usize::from(step.config.window);
-            while self.in_flight.len() < window {
-                let Some(item) = self.alarms.pop_front().or_else(|| self.queue.pop_front()) else { break };
-                self.publish(item, &online, step);
-            }
+            while self.publish_next(&online, step) {}
             self.load_more(step);
         }
     }
@@ -245,8 +258,22 @@ impl Uplink {
         self.in_flight.is_empty()
     }
 
+    /// Whether the hub has stopped acknowledging; says so once, and then gives it the same time again.
+    pub(crate) fn has_stalled(&mut self, now: Now) -> bool {
+        let stalled = self.stalls_at().is_some_and(|at| now.monotonic >= at);
+        if stalled {
+            self.last_progress = now.monotonic;
+        }
+        stalled
+    }
+
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.behind.as_ref().and_then(|behind| behind.retry_at)
+        let retry = self.behind.as_ref().and_then(|behind| behind.retry_at).filter(|_| self.wants_page());
+        retry.into_iter().chain(self.stalls_at()).min()
+    }
+
+    fn stalls_at(&self) -> Option<Duration> {
+        (!self.in_flight.is_empty()).then(|| self.last_progress + PUBACK_TIME_MAX)
     }
 
     pub(crate) fn counts(&self) -> UplinkCounts {
@@ -264,9 +291,7 @@ impl Uplink {
             prepare(&samples, &now, step)
         };
         for complaint in outcomes.iter().filter_map(Outcome::complaint) {
-            if self.complaints.len() < COMPLAINTS_MAX && self.complaints.insert(format!("{plugin}: {complaint}")) {
-                tracing::warn!(plugin, reason = complaint, "a reading was not taken as it is");
-            }
+            self.complain(plugin, complaint);
         }
         let tickets: Vec<_> = bodies.iter().map(|_| step.ticket()).collect();
         let batch = Batch { rows_left: bodies.len(), failed: None, offer, outcomes };
@@ -295,6 +320,7 @@ impl Uplink {
     fn answer(&mut self, batch: Batch, step: &mut Step<'_>) {
         let mut outcomes = batch.outcomes;
         if let Some(reason) = batch.failed {
+            self.complain("the store", &reason);
             outcomes.fill(Outcome::Rejected(format!("not stored: {reason}")));
         }
         for outcome in &outcomes {
@@ -308,20 +334,34 @@ impl Uplink {
         }
     }
 
-    fn publish(&mut self, item: Arc<Item>, online: &Online, step: &mut Step<'_>) {
+    /// Sends the oldest thing that waits, if the window has room for it. Says whether to go on.
+    fn publish_next(&mut self, online: &Online, step: &mut Step<'_>) -> bool {
+        let window = usize::from(step.config.window);
+        let Some(item) = self.alarms.front().or_else(|| self.queue.front()).map(Arc::clone) else { return false };
+        if self.in_flight.len() >= window {
+            return false;
+        }
         let bodies = match item.kind {
             Kind::Message => vec![item.body.clone()],
-            Kind::Samples => match encode_stored(&item, step) {
+            Kind::Samples => match self.encode_stored(&item, step) {
                 Some(bodies) => bodies,
-                // No template: only possible before the first sync, when there is no link either.
-                None => return self.queue.push_front(item),
+                None => return false,
             },
         };
+        if self.in_flight.len() + bodies.len() > window && !self.in_flight.is_empty() {
+            return false;
+        }
+        if self.alarms.pop_front().is_none() && self.queue.pop_front().is_some() {
+            self.queue_bytes = self.queue_bytes.saturating_sub(item.body.len());
+        }
         if bodies.is_empty() {
             if let Source::Row(row) = item.source {
-                self.gone(vec![row], step);
+                self.remove(vec![row], step);
             }
-            return;
+            return true;
+        }
+        if self.in_flight.is_empty() {
+            self.last_progress = step.now.monotonic;
         }
         self.undelivered.insert(item.source, bodies.len());
         for body in bodies {
@@ -331,20 +371,81 @@ impl Uplink {
             let (connection, topic) = (online.connection, online.publish_topic.clone());
             step.act(Action::Publish { connection, ticket, topic, body });
         }
+        true
     }
 
-    fn gone(&mut self, rows: Vec<RowId>, step: &mut Step<'_>) {
+    /// Messages made of samples that were stored before the template was known; `None` while it holds nothing they
+    /// could be measured by. What a template has no place for is counted, and logged once for each reason.
+    fn encode_stored(&mut self, item: &Item, step: &Step<'_>) -> Option<Vec<Bytes>> {
+        let template = step.world.template.as_ref().filter(|template| template.attribute_count() > 0)?;
+        let samples: Vec<Sample> = match serde_json::from_slice(&item.body) {
+            Ok(samples) => samples,
+            Err(error) => {
+                tracing::error!(%error, "stored samples cannot be read and are given up");
+                self.counts.given_up += 1;
+                return Some(Vec::new());
+            }
+        };
+        let taken_at = Timestamp::from_unix_ms(item.created_unix_ms);
+        let mut bodies = Vec::new();
+        let mut pieces = VecDeque::from([samples.as_slice()]);
+        while let Some(piece) = pieces.pop_front() {
+            let encoded = telemetry::encode(template, &step.world.sdk, piece, &taken_at);
+            let made: Vec<_> = encoded.report.into_iter().chain(encoded.fault).map(Bytes::from).collect();
+            let fits = made.iter().all(|body| body.len() <= BODY_BYTES_MAX);
+            if !fits && piece.len() > 1 {
+                let (first, second) = piece.split_at(piece.len() / 2);
+                pieces.push_front(second);
+                pieces.push_front(first);
+                continue;
+            }
+            self.counts.given_up += encoded.taken.iter().filter(|taken| !**taken).count() as u64;
+            for dropped in encoded.dropped {
+                self.complain("a reading from before the first sync", &dropped.reason.to_string());
+            }
+            if fits {
+                bodies.extend(made);
+            } else {
+                self.counts.given_up += 1;
+                self.complain("a reading from before the first sync", "it is larger than a hub message");
+            }
+        }
+        Some(bodies)
+    }
+
+    fn complain(&mut self, about: &str, reason: &str) {
+        if self.complaints.len() < COMPLAINTS_MAX && self.complaints.insert(format!("{about}: {reason}")) {
+            tracing::warn!(about, reason, "a reading was not taken as it is");
+        }
+    }
+
+    fn remove(&mut self, rows: Vec<RowId>, step: &mut Step<'_>) {
         if !rows.is_empty() {
-            self.counts.delivered += rows.len() as u64;
             self.counts.waiting = self.counts.waiting.saturating_sub(rows.len() as u64);
             step.act(Action::Remove { rows });
         }
     }
 
+    fn push(&mut self, item: Item) {
+        self.queue_bytes += item.body.len();
+        self.queue.push_back(Arc::new(item));
+    }
+
+    fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE_ROWS_MAX && self.queue_bytes < QUEUE_BYTES_MAX
+    }
+
+    fn wants_page(&self) -> bool {
+        self.queue.len() < QUEUE_ROWS_MAX / 2 && self.queue_bytes < QUEUE_BYTES_MAX / 2
+    }
+
     fn load_more(&mut self, step: &mut Step<'_>) {
+        if !self.wants_page() {
+            return;
+        }
         let Some(behind) = &mut self.behind else { return };
         let due = behind.retry_at.is_none_or(|at| step.now.monotonic >= at);
-        if behind.loading.is_some() || !due || self.queue.len() >= QUEUE_ROWS_MAX / 2 {
+        if behind.loading.is_some() || !due {
             return;
         }
         let ticket = step.ticket();
@@ -409,24 +510,6 @@ fn prepare(samples: &[Sample], now: &Timestamp, step: &Step<'_>) -> (Vec<(Kind, 
 
 fn too_large() -> Outcome {
     Outcome::Rejected(format!("larger than the {BODY_BYTES_MAX} bytes a hub message holds; send fewer samples at once"))
-}
-
-/// Messages made of samples that were stored before the template was known.
-fn encode_stored(item: &Item, step: &Step<'_>) -> Option<Vec<Bytes>> {
-    let template = step.world.template.as_ref()?;
-    let samples: Vec<Sample> = match serde_json::from_slice(&item.body) {
-        Ok(samples) => samples,
-        Err(error) => {
-            tracing::error!(%error, "stored samples cannot be read and are given up");
-            return Some(Vec::new());
-        }
-    };
-    let taken_at = Timestamp::from_unix_ms(item.created_unix_ms);
-    let encoded = telemetry::encode(template, &step.world.sdk, &samples, &taken_at);
-    for dropped in &encoded.dropped {
-        tracing::warn!(reason = %dropped.reason, "a reading from before the first sync has no place in the template");
-    }
-    Some(encoded.report.into_iter().chain(encoded.fault).map(Bytes::from).collect())
 }
 
 fn offline_form(body: &Bytes) -> Bytes {

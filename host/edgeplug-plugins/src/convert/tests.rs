@@ -72,3 +72,14 @@ fn what_breaks_a_limit_is_refused_by_name() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn a_list_that_is_larger_than_a_message_is_refused_whole() {
+    let sample = || with(vec![("text", Held::Text("x".repeat(1000)))]);
+    assert_eq!(check_list(&vec![sample(); 200]), Ok(()));
+    let refused = check_list(&vec![sample(); 300]).expect_err("too large");
+    assert!(refused.contains("306 KB") && refused.contains("send fewer at once"), "{refused}");
+    let objects = || with(vec![("o", Held::Object(vec![("m".to_owned(), Scalar::Integer(1)); 200]))]);
+    assert!(check_list(&vec![objects(); 100]).is_err(), "what costs no text costs something too");
+    assert!(check_list(&vec![with(vec![]); SAMPLES_MAX + 1]).expect_err("too many").contains("at most 1000"));
+}

@@ -24,7 +24,7 @@ impl Ground {
         let patterns: Vec<Pattern> =
             granted.iter().map(|name| Pattern::parse(&self.path(name)).expect("pattern")).collect();
         let policy = Policy {
-            plugins: [("p".to_owned(), PluginPolicy { files: patterns.clone() })].into(),
+            plugins: [("p".to_owned(), PluginPolicy { files: patterns.clone(), ..PluginPolicy::default() })].into(),
             ..Policy::default()
         };
         Rights::new("p", Path::new("/plugins/p.toml"), patterns, &policy, &[PathBuf::from(self.path("private"))])
@@ -50,7 +50,7 @@ fn kernel_files_without_a_size_are_read() {
 fn rights_to(path: &str) -> Rights {
     let pattern = Pattern::parse(path).expect("pattern");
     let policy = Policy {
-        plugins: [("*".to_owned(), PluginPolicy { files: vec![pattern.clone()] })].into(),
+        plugins: [("*".to_owned(), PluginPolicy { files: vec![pattern.clone()], ..PluginPolicy::default() })].into(),
         ..Policy::default()
     };
     Rights::new("p", Path::new("/plugins/p.toml"), vec![pattern], &policy, &[])
@@ -88,6 +88,26 @@ fn pipes_directories_and_large_files_are_refused_without_waiting() {
     assert!(matches!(read(&rights, &pipe), Err(FileError::Other(_))));
     assert!(matches!(read(&rights, &ground.path("directory")), Err(FileError::Other(_))));
     assert_eq!(read(&rights, &ground.path("large")), Err(FileError::TooLarge(FILE_BYTES_MAX)));
+}
+
+#[test]
+fn a_search_looks_only_where_the_operator_allows() {
+    let ground = Ground::new();
+    for name in ["open", "closed"] {
+        fs::create_dir(ground.path(name)).expect("directory");
+        ground.write(&format!("{name}/a"), b"1");
+    }
+    let pattern = |name: &str| Pattern::parse(&ground.path(name)).expect("pattern");
+    let policy = Policy {
+        plugins: [("p".to_owned(), PluginPolicy { files: vec![pattern("open/*")], ..PluginPolicy::default() })].into(),
+        ..Policy::default()
+    };
+    let rights = Rights::new("p", Path::new("/plugins/p.toml"), vec![pattern("closed/*")], &policy, &[]);
+    let mut visited = 0;
+    expand(&rights, &pattern("closed/*"), &mut visited, &mut |path| panic!("{path}"));
+    assert_eq!(visited, 0);
+    expand(&rights, &pattern("*/*"), &mut visited, &mut |path| assert_eq!(path, ground.path("open/a")));
+    assert_eq!(visited, 3);
 }
 
 #[test]

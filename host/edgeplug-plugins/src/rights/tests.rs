@@ -5,7 +5,7 @@ fn rights(asked: &[&str], allowed: &[&str]) -> Rights {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).expect("pattern")).collect();
     let policy = Policy {
         source: "[allow.NAME] in /etc/edgeplug.toml".to_owned(),
-        plugins: [("p".to_owned(), PluginPolicy { files: patterns(allowed) })].into(),
+        plugins: [("p".to_owned(), PluginPolicy { files: patterns(allowed), ..PluginPolicy::default() })].into(),
     };
     Rights::new(
         "p",
@@ -70,4 +70,20 @@ fn grants_are_told_in_words() {
             "asks to read /etc/shadow, which [allow.p] in /etc/edgeplug.toml does not allow",
         ]
     );
+}
+
+#[test]
+fn a_hostile_path_or_pattern_costs_nothing() {
+    let nasty = format!("/{}b", "*a".repeat(250));
+    let rights = rights(&vec![nasty.as_str(); 256], &["/proc/stat"]);
+    let started = std::time::Instant::now();
+    for path in [format!("/{}", "a".repeat(16 << 20)), "/a".repeat(8 << 20), format!("/{}", "a".repeat(4000))] {
+        let refused = rights.check(&path).expect_err("too long");
+        assert!(refused.contains("longer than any") && refused.len() < 200, "{refused:.300}");
+    }
+    for _ in 0..1000 {
+        let refused = rights.check(&format!("/{}", "a".repeat(250))).expect_err("not allowed");
+        assert!(refused.contains("the operator does not allow"), "{refused}");
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
 }

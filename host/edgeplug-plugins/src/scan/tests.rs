@@ -64,3 +64,74 @@ fn too_many_plugins_are_refused_not_run() {
     assert_eq!(look.candidates.len(), PLUGINS_MAX);
     assert_eq!(look.refused.len(), 2);
 }
+
+#[test]
+fn a_typing_error_in_a_manifest_sets_no_component_free() {
+    for manifest in [
+        "component = \"shared.wasm\"\nfilez = []",
+        "component = \"shared.wasm\"\ninterval_s = = 1",
+        "component = 'shared.wasm'\n[limits]\nmemory_mb = 0",
+    ] {
+        let look = look(&[("shared.wasm", ""), ("in.toml", manifest)]);
+        assert_eq!(names(&look), [("in", "shared.wasm".to_owned())], "{manifest}");
+    }
+}
+
+#[test]
+fn a_manifest_that_breaks_is_still_for_its_component() {
+    let directory = tempfile::tempdir().expect("directory");
+    let write = |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).expect("write");
+    let mut scanner = Scanner::default();
+    let mut look = || scanner.look(directory.path(), &Limits::default()).expect("look");
+    write("shared.wasm", b"");
+    write("in.toml", b"component = \"shared.wasm\"");
+    let whole = look();
+    for broken in [&b"component"[..], b"\xff", b"componentt = \"shared.wasm\" # longer"] {
+        write("in.toml", broken);
+        assert_eq!(names(&look()), names(&whole), "{broken:?}");
+    }
+    write("in.toml", b"");
+    assert_eq!(names(&look()), [("shared", "shared.wasm".to_owned())], "now it says so");
+}
+
+#[test]
+fn a_newcomer_takes_nobodys_place() {
+    let directory = tempfile::tempdir().expect("directory");
+    for number in 0..PLUGINS_MAX {
+        fs::write(directory.path().join(format!("p{number:03}.wasm")), "").expect("write");
+    }
+    let mut scanner = Scanner::default();
+    let mut look = || scanner.look(directory.path(), &Limits::default()).expect("look");
+    let before = look();
+    fs::write(directory.path().join("aaa.wasm"), "").expect("write");
+    let after = look();
+    assert_eq!(names(&after), names(&before));
+    assert!(after.refused.contains_key(&directory.path().join("aaa.wasm")));
+}
+
+#[test]
+fn other_content_of_the_same_length_and_time_is_a_change() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("a.wasm");
+    fs::write(&path, "one").expect("write");
+    let before = Stamp::at(&path).expect("stamp");
+    let limit = std::time::Instant::now() + Duration::from_secs(10);
+    // The kernel's clock for files is coarse; it moves within some milliseconds.
+    while Stamp::at(&path) == Some(before) {
+        assert!(std::time::Instant::now() < limit, "the change is not noticed");
+        fs::write(&path, "two").expect("write");
+        File::options().write(true).open(&path).expect("open").set_modified(before.modified).expect("time");
+    }
+    assert_eq!(Stamp::at(&path).expect("stamp").modified, before.modified);
+}
+
+#[test]
+fn a_failure_of_the_machine_is_told_from_one_of_the_manifest() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("a.toml");
+    assert!(matches!(read_manifest(&path), Err(ManifestFailure::Missing)));
+    fs::write(&path, b"\xff").expect("write");
+    assert!(matches!(read_manifest(&path), Err(ManifestFailure::Refused(_))));
+    // Stands in for a disk that fails: reading a directory does.
+    assert!(matches!(read_manifest(directory.path()), Err(ManifestFailure::Io(_))));
+}

@@ -118,7 +118,8 @@ async fn a_plugin_that_loops_in_its_start_disturbs_nobody() {
 
 #[tokio::test]
 async fn memory_is_capped() {
-    let setup = Setup::new();
+    let mut setup = Setup::new();
+    setup.allow_limits("hog");
     setup.put("hog.wasm", &guest("hog"));
     setup.put("hog.toml", b"[limits]\nmemory_mb = 8\ndeadline_ms = 5000");
     let mut rig = setup.start();
@@ -146,6 +147,17 @@ async fn commands_are_answered_failed_and_survived() {
     let wanted = Err(NotReady::NotExported { plugin: "echo".to_owned(), export: "sensor" });
     assert_eq!(rig.plugins.sample("echo", 1), wanted);
     assert_eq!(rig.plugins.sample("nobody", 1), Err(NotReady::Unknown("nobody".to_owned())));
+}
+
+#[tokio::test]
+async fn a_guests_words_are_one_clean_line() {
+    let mut rig = Rig::start();
+    rig.put_and_up("echo", &guest("echo-commands")).await;
+    let clean = "x\\n2026-01-01 ERROR forged\\u{1b}[2J";
+    let told = rig.command("echo", "error x\n2026-01-01 ERROR forged\u{1b}[2J").await;
+    assert_eq!(told, Err(CallFailure::Error(clean.to_owned())));
+    let told = rig.command("echo", "fail x\n2026-01-01 ERROR forged\u{1b}[2J").await;
+    assert_eq!(told, Ok(CommandOutcome::Failed(clean.to_owned())));
 }
 
 #[tokio::test]
@@ -180,10 +192,11 @@ async fn every_call_that_was_taken_is_answered_even_across_a_fault() {
 
 #[tokio::test]
 async fn stopping_ends_plugins_well_and_names_the_stragglers() {
-    let setup = Setup::new();
+    let mut setup = Setup::new();
+    setup.allow_limits("stop-late");
     setup.put("stop-well.wasm", &guest("sequence"));
     setup.put("stop-late.wasm", &guest("loops"));
-    setup.put("stop-late.toml", b"[limits]\ndeadline_ms = 60000");
+    setup.put("stop-late.toml", b"[limits]\ndeadline_ms = 50000");
     let mut rig = setup.start();
     rig.until(|event| matches!(event, PluginEvent::ScanDone).then_some(())).await;
     rig.ask("stop-late");

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use edgeplug_plugins::{PluginEvent, Plugins, StartError};
+use edgeplug_plugins::{PluginEvent, PluginState, Plugins, StartError};
 
-use crate::rig::{Rig, Setup, guest};
+use crate::rig::{Rig, Setup, guest, variant};
 
 #[tokio::test]
 async fn a_wrong_manifest_is_refused_by_file_and_key() {
@@ -23,6 +23,90 @@ async fn a_wrong_manifest_is_refused_by_file_and_key() {
     assert!(reason.contains("filez") && reason.contains("line 2"), "{reason}");
     rig.put("typo.toml", b"interval_s = 1\nfiles = [\"/proc/stat\"]");
     rig.up("typo").await;
+}
+
+#[tokio::test]
+async fn a_typing_error_starts_no_phantom() {
+    let mut rig = Rig::start();
+    rig.put("shared.wasm", &guest("traps"));
+    rig.put("inside.toml", b"component = \"shared.wasm\"");
+    rig.up("inside").await;
+    for broken in ["component = \"shared.wasm\"\nfilez = []", "compo"] {
+        rig.put("inside.toml", broken.as_bytes());
+        rig.refused("inside").await;
+    }
+    rig.put("inside.toml", b"component = \"shared.wasm\"\ninterval_s = 1");
+    let reloaded = |event: &PluginEvent| match event {
+        PluginEvent::Up { plugin, .. } => Some(plugin.clone()),
+        _ => None,
+    };
+    assert_eq!(rig.until(reloaded).await, "inside");
+    let names: Vec<_> = rig.plugins.list().into_iter().map(|status| status.plugin).collect();
+    assert_eq!(names, ["inside"]);
+}
+
+#[tokio::test]
+async fn an_old_component_waits_for_the_manifest_that_takes_it() {
+    let mut rig = Rig::start();
+    assert!(matches!(rig.next().await, PluginEvent::ScanDone));
+    std::fs::write(rig.path(".moved"), guest("traps")).expect("write");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::options()
+        .write(true)
+        .open(rig.path(".moved"))
+        .and_then(|file| file.set_modified(long_ago))
+        .expect("time");
+    std::fs::rename(rig.path(".moved"), rig.path("shared.wasm")).expect("rename");
+    while rig.plugins.list().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    rig.put("inside.toml", b"component = \"shared.wasm\"");
+    let up = rig.until(|event| if let PluginEvent::Up { plugin, .. } = event { Some(plugin.clone()) } else { None });
+    assert_eq!(up.await, "inside");
+}
+
+#[tokio::test]
+async fn a_plugin_is_loading_until_it_is_up_or_refused() {
+    let mut setup = Setup::new();
+    let go = setup.directory.path().join("go");
+    let real = setup.options.compiler.display().to_string();
+    stand_in(&mut setup, &format!("while [ ! -e {} ]; do /bin/sleep 0.01; done; exec {real}", go.display()));
+    setup.put("traps.wasm", &guest("traps"));
+    setup.put("broken.wasm", b"not a component");
+    let mut rig = setup.start();
+    rig.refused("broken").await;
+    let states: Vec<_> = rig.plugins.list().into_iter().map(|status| status.state).collect();
+    assert_eq!(states, [PluginState::Refused, PluginState::Loading]);
+    std::fs::write(go, "").expect("write");
+    rig.up("traps").await;
+    assert_eq!(rig.plugins.list()[1].state, PluginState::Running);
+}
+
+#[tokio::test]
+async fn a_load_that_ends_late_says_nothing_about_who_came_under_its_name() {
+    let mut setup = Setup::new();
+    let file = |name: &str| setup.directory.path().join(name).display().to_string();
+    let (begun, go, real) = (file("begun"), file("go"), setup.options.compiler.display().to_string());
+    let script = format!(
+        "if [ -e {begun} ]; then exec {real}; fi; : > {begun}; while [ ! -e {go} ]; do /bin/sleep 0.01; done; exit 5"
+    );
+    stand_in(&mut setup, &script);
+    setup.put("late.wasm", &guest("traps"));
+    let mut rig = setup.start();
+    while !Path::new(&begun).exists() {
+        tokio::task::yield_now().await;
+    }
+    std::fs::remove_file(rig.path("late.wasm")).expect("remove");
+    while !rig.plugins.list().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    rig.put("late.wasm", &variant(&guest("traps"), 1));
+    while rig.plugins.list().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    std::fs::write(go, "").expect("write");
+    // `up` fails on any refusal.
+    rig.up("late").await;
 }
 
 #[tokio::test]

@@ -58,7 +58,13 @@ impl Setup {
 
     pub(crate) fn allow(&mut self, plugin: &str, files: &[&str]) {
         let files = files.iter().map(|text| Pattern::parse(text).expect("pattern")).collect();
-        self.options.policy.plugins.insert(plugin.to_owned(), PluginPolicy { files });
+        self.options.policy.plugins.insert(plugin.to_owned(), PluginPolicy { files, ..PluginPolicy::default() });
+    }
+
+    /// Lets a plugin have what limits its manifest asks for.
+    pub(crate) fn allow_limits(&mut self, plugin: &str) {
+        let most = PluginPolicy { memory_mb: Some(1024), deadline_ms: Some(50_000), ..PluginPolicy::default() };
+        self.options.policy.plugins.insert(plugin.to_owned(), most);
     }
 
     /// Puts a component there before the start.

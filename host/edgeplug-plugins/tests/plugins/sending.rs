@@ -69,7 +69,8 @@ async fn waiting_for_the_store_is_not_charged_to_the_plugin() {
 
 #[tokio::test]
 async fn too_many_samples_at_once_are_rejected_whole() {
-    let setup = Setup::new();
+    let mut setup = Setup::new();
+    setup.allow_limits("send-many");
     setup.put("send-many.wasm", &guest("sequence"));
     setup.put("send-many.toml", b"[config]\nrun = \"r\"\nper_call = \"1001\"\n[limits]\ndeadline_ms = 5000");
     let mut rig = setup.start();
@@ -78,4 +79,16 @@ async fn too_many_samples_at_once_are_rejected_whole() {
     assert!(rig.offered.is_empty());
     let log = logged("send-many");
     assert!(log.iter().any(|line| line.contains("at most 1000")), "{log:?}");
+}
+
+#[tokio::test]
+async fn samples_larger_than_a_message_are_rejected_whole() {
+    let setup = Setup::new();
+    setup.put("send-large.wasm", &guest("sequence"));
+    let run = "x".repeat(60_000);
+    setup.put("send-large.toml", format!("[config]\nrun = \"{run}\"\nper_call = \"4\"").as_bytes());
+    let mut rig = setup.start();
+    rig.up("send-large").await;
+    assert_eq!(rig.sample("send-large").await, Ok(vec![]));
+    assert!(rig.offered.is_empty());
 }

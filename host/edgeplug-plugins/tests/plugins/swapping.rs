@@ -189,3 +189,21 @@ async fn a_swapped_link_is_a_swapped_plugin() {
     std::fs::rename(rig.path(".new-link"), rig.path("linked.wasm")).expect("rename");
     assert_eq!(rig.up("linked").await, Change::Replaced);
 }
+
+#[tokio::test]
+async fn a_version_that_waits_for_its_restart_outlives_one_that_does_not_start() {
+    let mut setup = Setup::new();
+    // Long enough for the new version to be tried meanwhile; its component is compiled already.
+    setup.options.limits.restart_min = Duration::from_secs(4);
+    setup.put("warm.wasm", &guest("sequence"));
+    setup.put("falls.wasm", &guest("traps"));
+    setup.put("falls.toml", b"[config]\nevery = \"1\"\nper_call = \"many\"");
+    let mut rig = setup.start();
+    rig.until(|event| matches!(event, PluginEvent::ScanDone).then_some(())).await;
+    rig.sample("falls").await.expect_err("a trap");
+    rig.put("falls.wasm", &guest("sequence"));
+    let reason = rig.refused("falls").await;
+    assert!(reason.contains("the version before will be tried again"), "{reason}");
+    assert_eq!(rig.up("falls").await, Change::Restarted);
+    assert!(rig.sample("falls").await.expect_err("a trap").to_string().contains("trapping as configured"));
+}

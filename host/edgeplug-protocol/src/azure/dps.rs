@@ -294,10 +294,11 @@ fn is_host(text: &str) -> bool {
 }
 
 fn is_device_id(text: &str) -> bool {
-    // Azure IoT Hub identity registry: up to 128 of these ASCII characters.
+    // Azure IoT Hub identity registry: up to 128 of these ASCII characters, but for the two that are wildcards in a
+    // topic and would make the device's own topic unpublishable.
     !text.is_empty()
         && text.len() <= 128
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-:.+%_#*?!(),=@;$'".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-:.%_*?!(),=@;$'".contains(c))
 }
 
 fn encode(text: &str) -> String {

@@ -12,6 +12,13 @@ const ID_BYTES_MAX: usize = 256;
 pub enum CloudMessage {
     /// 0x01.
     Command(Command),
+    /// 0x01, but not a command that can be carried out. The cloud waits for an answer under this id.
+    Unusable {
+        /// Under which to answer.
+        ack_id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another defined type, by its number or word (`0x10`, `sync`, …).
     Other(String),
     /// Not a message of this protocol, and why.
@@ -70,21 +77,26 @@ impl CloudMessage {
     }
 
     fn command(data: CommandData) -> Self {
-        let too_long = |id: &Option<String>| id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX);
-        if too_long(&data.ack_id) || too_long(&data.unique_id) {
-            return Self::NotUnderstood(format!("an id longer than {ID_BYTES_MAX} bytes"));
-        }
-        match data.command {
+        let fits = |id: &String| !id.is_empty() && id.len() <= ID_BYTES_MAX;
+        let ack_id = data.ack_id.filter(fits);
+        let ack_wanted = data.ack == Some(true);
+        let problem = match &data.command {
             Some(text) if text.len() > COMMAND_BYTES_MAX => {
-                Self::NotUnderstood(format!("a command longer than {COMMAND_BYTES_MAX} bytes"))
+                format!("the command is longer than {COMMAND_BYTES_MAX} bytes")
             }
-            Some(text) if !text.is_empty() => Self::Command(Command {
-                text,
-                unique_id: data.unique_id.filter(|id| !id.is_empty()),
-                ack_id: data.ack_id.filter(|id| !id.is_empty()),
-                ack_wanted: data.ack == Some(true),
-            }),
-            _ => Self::NotUnderstood("a command without text".into()),
+            Some(text) if text.is_empty() => "the command has no text".to_owned(),
+            None => "the command has no text".to_owned(),
+            Some(_) if data.unique_id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX) => {
+                format!("the command's unique id is longer than {ID_BYTES_MAX} bytes")
+            }
+            Some(text) => {
+                let unique_id = data.unique_id.filter(|id| !id.is_empty());
+                return Self::Command(Command { text: text.clone(), unique_id, ack_id, ack_wanted });
+            }
+        };
+        match ack_id.filter(|_| ack_wanted) {
+            Some(ack_id) => Self::Unusable { ack_id, reason: problem },
+            None => Self::NotUnderstood(problem),
         }
     }
 }

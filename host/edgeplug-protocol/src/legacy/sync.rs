@@ -11,7 +11,7 @@ use crate::legacy::template::{Attribute, DataType, Device, Scalar, Template};
 use crate::legacy::validation::ValidValues;
 
 /// Largest reply read.
-pub const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// Data frequency when the reply has no `sc`, in seconds.
 pub const DATA_FREQUENCY_DEFAULT_S: u64 = 60;
 
@@ -243,16 +243,13 @@ fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
     let missing = |name: &str| SyncError::Malformed(format!("p.{name} is missing or unusable"));
     let text = |value: Option<String>, name| value.filter(|v| is_wire_name(v)).ok_or_else(|| missing(name));
     let host = text(p.h, "h")?;
-    let client_id = text(p.id, "id")?;
+    let client_id = text(p.id, "id").and_then(|id| if is_topic(&id) { Ok(id) } else { Err(missing("id")) })?;
     if p.n.as_deref() != Some("mqtt") {
         return Err(SyncError::Malformed(format!("p.n is {:?}; this daemon speaks mqtt", p.n.unwrap_or_default())));
     }
     Ok(Hub {
         user_name: p.un.filter(|v| is_wire_name(v)).unwrap_or_else(|| crate::azure::hub::user_name(&host, &client_id)),
-        publish_topic: p
-            .publish
-            .filter(|v| is_wire_name(v))
-            .unwrap_or_else(|| crate::azure::hub::events_topic(&client_id)),
+        publish_topic: p.publish.filter(|v| is_topic(v)).unwrap_or_else(|| crate::azure::hub::events_topic(&client_id)),
         subscribe_filter: p
             .sub
             .filter(|v| is_wire_name(v))
@@ -266,6 +263,23 @@ fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
 /// Host, client id, topic: something, not endless, no white space or control characters.
 fn is_wire_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 512 && !text.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+/// A name without the wildcards that make a topic unpublishable (MQTT 3.1.1, section 4.7).
+fn is_topic(text: &str) -> bool {
+    is_wire_name(text) && !text.contains(['+', '#'])
+}
+
+/// The reply as it may be kept: without the password that comes with some kinds of authentication.
+#[must_use]
+pub fn without_secrets(body: &[u8]) -> Vec<u8> {
+    let Ok(mut reply) = serde_json::from_slice::<serde_json::Value>(body) else { return Vec::new() };
+    for secret in ["/d/p/pwd", "/d/sc/hb/pwd", "/d/sc/log/pwd"] {
+        if let Some(secret) = reply.pointer_mut(secret) {
+            *secret = "".into();
+        }
+    }
+    reply.to_string().into_bytes()
 }
 
 fn template(d: &WireSync) -> Template {

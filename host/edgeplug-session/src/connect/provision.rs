@@ -13,8 +13,8 @@ use crate::action::{HttpRequest, Method};
 use crate::event::{Attestation, Failure, FailureKind, HttpReply};
 use crate::{Action, KeySlot, Step, Ticket};
 
-/// Life of the token for DPS, seconds: long enough for every poll.
-const TOKEN_LIFE_S: i64 = 3600;
+/// Life of the token for DPS, seconds: a day, since polls at the service's own pace can take hours.
+const TOKEN_LIFE_S: i64 = 24 * 3600;
 /// Waits between polls: at least this (DPS allows five in ten seconds), and the longest the service can make us wait.
 const POLL_WAIT: Duration = Duration::from_secs(2);
 const POLL_WAIT_MAX: Duration = Duration::from_secs(300);

@@ -47,6 +47,15 @@ fn what_is_no_command_is_said() {
     assert_eq!(CloudMessage::parse(br#"{"cmdType":"resetpwd"}"#), CloudMessage::Other("resetpwd".into()));
 }
 
+#[test]
+fn an_unusable_command_can_still_be_answered() {
+    let long = "x".repeat(COMMAND_BYTES_MAX + 1);
+    for text in ["", &long] {
+        let body = format!(r#"{{"cmdType":"0x01","data":{{"command":"{text}","ack":true,"ackId":"a"}}}}"#);
+        assert!(matches!(CloudMessage::parse(body.as_bytes()), CloudMessage::Unusable { ack_id, .. } if ack_id == "a"));
+    }
+}
+
 proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -58,6 +58,23 @@ fn every_member_of_a_full_reply_is_read() {
 }
 
 #[test]
+fn what_is_kept_of_a_reply_holds_no_password_and_reads_the_same() {
+    let with_password = GATEWAY.replace(r#""pwd":"","pub":"d"#, r#""pwd":"SharedAccessSignature sr=x","pub":"d"#);
+    let kept = without_secrets(with_password.as_bytes());
+    assert!(!String::from_utf8(kept.clone()).unwrap().contains("SharedAccessSignature"));
+    assert_eq!(SyncReply::parse(200, &kept), SyncReply::parse(200, GATEWAY.as_bytes()));
+}
+
+#[test]
+fn a_topic_that_cannot_be_published_to_is_not_taken() {
+    let wild = GATEWAY.replace("messages/events/\"", "messages/+/\"");
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, wild.as_bytes()) else { panic!("not ready") };
+    assert_eq!(sync.hub.publish_topic, "devices/CP-GW/messages/events/");
+    let wild = GATEWAY.replace("\"id\":\"CP-GW\"", "\"id\":\"#\"");
+    assert!(matches!(SyncReply::parse(200, wild.as_bytes()), Err(SyncError::Malformed(_))));
+}
+
+#[test]
 fn null_lists_are_empty_lists() {
     let reply = r#"{"d":{"sc":{"df":30},"p":{"n":"mqtt","h":"h","p":8883,"id":"i","un":"u","pwd":"","pub":"p/","sub":"s"},"d":null,"att":null,"set":null,"r":null,"ota":null,"dtg":"891ed197","cpId":"CP","rc":0,"ee":0,"at":2,"ds":0}}"#;
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, reply.as_bytes()) else { panic!("not ready") };
