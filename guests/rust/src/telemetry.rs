@@ -5,7 +5,8 @@ use crate::Sample;
 /// What became of one sample: taken into the daemon's store for good, or not, with the reason.
 pub type Outcome = Result<(), String>;
 
-/// Sends up to 1000 samples and waits until the daemon's store has them. One outcome per sample, in the order given.
+/// Sends up to 1000 samples, at most 240 KB of names and texts and 16 bytes for every value, and waits until the daemon's
+/// store has them. One outcome per sample, in the order given; more at once is rejected whole.
 #[must_use]
 pub fn send(samples: &[Sample]) -> Vec<Outcome> {
     #[cfg(target_family = "wasm")]

@@ -5,9 +5,15 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use crate::error::OpenError;
+
+/// How long an opening waits for the lock. A child that another thread of the last holder was just starting holds a
+/// copy of it until it runs its own program.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 
 /// Holds the directory against other processes for as long as it lives; the kernel frees it however the process ends.
 #[derive(Debug)]
@@ -63,12 +69,16 @@ impl Layout {
     pub(crate) fn lock_exclusively(&self) -> Result<Lock, OpenError> {
         let path = self.lock();
         let mut file = private_file(&path).map_err(failed(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked { directory: self.directory.clone(), holder: holder(&mut file) });
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT_MAX => std::thread::sleep(LOCK_WAIT),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(OpenError::Locked { directory: self.directory.clone(), holder: holder(&mut file) });
+                }
+                Err(TryLockError::Error(source)) => return Err(OpenError::Directory { path, source }),
             }
-            Err(TryLockError::Error(source)) => return Err(OpenError::Directory { path, source }),
         }
         // The process id only helps a person to find the holder: a full disk must not stop us here.
         if let Err(error) = write_holder(&mut file) {

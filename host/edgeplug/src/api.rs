@@ -3,8 +3,9 @@
 //! Whoever may open the socket may ask; it belongs to the daemon's user and group. Every answer is made by the main
 //! loop in its own turn, so it never shows a half-changed state.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Longest path a unix socket can have on Linux.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// How long a client waits: the main loop answers within a turn.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Largest answer a client reads.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -47,9 +50,13 @@ pub(crate) fn serve(socket: &Path, questions: mpsc::Sender<Question>) -> std::io
     if let Some(directory) = socket.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if let Ok(there) = std::fs::symlink_metadata(socket) {
+        if !there.file_type().is_socket() {
+            return Err(std::io::Error::other(
+                "something that is no socket lies there; move it or choose another path",
+            ));
+        }
+        std::fs::remove_file(socket)?;
     }
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
@@ -82,6 +89,10 @@ async fn ask<T>(
 
 /// Asks a running daemon; the error says why nobody answered.
 pub(crate) async fn get_json(socket: &Path, path: &str) -> anyhow::Result<serde_json::Value> {
+    tokio::time::timeout(ANSWER_TIME_MAX, exchange(socket, path)).await?
+}
+
+async fn exchange(socket: &Path, path: &str) -> anyhow::Result<serde_json::Value> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

@@ -151,11 +151,13 @@ impl Listing {
 fn on_runtime<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
+        // A plugin that computes holds a worker for a whole tick; look at sockets and timers after every other one.
+        .event_interval(2)
         .enable_all()
         .build()
         .map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {}", chain(&error))))?;
     let result = runtime.block_on(work);
-    // A TPM or a disk that hangs must not keep the process.
+    // A TPM that hangs must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     result
 }

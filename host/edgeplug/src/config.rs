@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     pub(crate) socket: PathBuf,
     pub(crate) ca_file: Option<PathBuf>,
+    /// Files with keys and passwords, which no plugin may be granted.
+    pub(crate) secret_files: Vec<PathBuf>,
     pub(crate) identity: IdentityConfig,
     pub(crate) session: edgeplug_session::SessionConfig,
     pub(crate) plugins: PluginsConfig,
@@ -83,8 +85,7 @@ struct TypedIdentity {
     ek_handle: Option<u32>,
     srk_handle: Option<u32>,
     identity_handle: Option<u32>,
-    #[serde(default)]
-    ek_template: TypedTemplate,
+    ek_template: Option<TypedTemplate>,
     owner_auth_file: Option<PathBuf>,
     endorsement_auth_file: Option<PathBuf>,
     command_timeout_ms: Option<u64>,
@@ -175,6 +176,7 @@ impl Typed {
         Ok(Config {
             socket: self.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into()),
             ca_file: cloud.ca_file.clone(),
+            secret_files: self.identity.secret_files(),
             identity: self.identity.check(&context, &state_dir)?,
             session: edgeplug_session::SessionConfig {
                 cpid: cloud.cpid.clone(),
@@ -195,10 +197,18 @@ impl Typed {
 }
 
 impl TypedIdentity {
+    fn secret_files(&self) -> Vec<PathBuf> {
+        [&self.key_file, &self.owner_auth_file, &self.endorsement_auth_file].into_iter().flatten().cloned().collect()
+    }
+
     fn check(&self, context: &Context<'_>, state_dir: &Path) -> Result<IdentityConfig, Problem> {
         let tpm_only = [
             ("tcti", self.tcti.is_some()),
             ("ek_handle", self.ek_handle.is_some()),
+            ("srk_handle", self.srk_handle.is_some()),
+            ("identity_handle", self.identity_handle.is_some()),
+            ("ek_template", self.ek_template.is_some()),
+            ("command_timeout_ms", self.command_timeout_ms.is_some()),
             ("owner_auth_file", self.owner_auth_file.is_some()),
             ("endorsement_auth_file", self.endorsement_auth_file.is_some()),
         ];
@@ -237,7 +247,7 @@ impl TypedIdentity {
             ek_handle: handle("identity.ek_handle", self.ek_handle, defaults.ek_handle)?,
             srk_handle: handle("identity.srk_handle", self.srk_handle, defaults.srk_handle)?,
             identity_handle: handle("identity.identity_handle", self.identity_handle, defaults.identity_handle)?,
-            ek_template: match self.ek_template {
+            ek_template: match self.ek_template.unwrap_or_default() {
                 TypedTemplate::Tcg => EkTemplate::Tcg,
                 TypedTemplate::AzureC => EkTemplate::AzureC,
             },

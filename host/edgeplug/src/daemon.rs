@@ -6,47 +6,34 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use edgeplug_identity::Identity;
-use edgeplug_link::{
-    ConnectOptions, HttpClient, HttpOptions, LinkEvent, Mqtt, PACKET_BYTES_MAX, RumqttcMqtt, TlsMode, tls_config,
-};
+use edgeplug_link::LinkEvent;
 use edgeplug_outbox::{Outbox, OutboxEvent, OutboxOptions};
 use edgeplug_plugins::{Change, DeviceInfo, Limits, PluginEvent, Plugins, PluginsOptions, Straggler};
-use edgeplug_session::action::ConnectTo;
-use edgeplug_session::event::{Event, LinkDownReason, PluginUp};
-use edgeplug_session::{Action, CallId, ConnectionId, DeliveryId, Now, OfferId, Session, Ticket};
-use secrecy::SecretString;
+use edgeplug_session::event::{Event, PluginUp};
+use edgeplug_session::{Action, CallId, OfferId, Session};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api;
+use crate::clocks::{Clocks, sleep_until};
+use crate::cloud::{Cloud, link_event};
 use crate::config::Config;
 use crate::exit::{Exit, Problem, chain};
 use crate::store::{self, Store};
 use crate::translate;
 
-/// Results of tasks on their way back. The session has one step of its connection outstanding; the rest is room.
-const COMPLETIONS_MAX: usize = 16;
 /// Questions from the local API that may wait for a turn.
 const QUESTIONS_MAX: usize = 16;
 /// Events taken in one turn, so that a flood on one side does not starve the timers.
 const EVENTS_PER_TURN: usize = 1_024;
 /// How long plugins may take to stop.
 const PLUGINS_STOP: Duration = Duration::from_secs(5);
+/// How long the store may take to write and close.
+const STORE_CLOSE: Duration = Duration::from_secs(10);
 /// Waits between tries to open a store that may heal (a full disk, for instance).
 const STORE_RETRY: Duration = Duration::from_secs(5);
-/// A message that the clock was set from the network since boot (systemd-timesyncd).
-const CLOCK_SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
-/// How often that is looked up.
-const CLOCK_LOOK: Duration = Duration::from_secs(10);
-
-const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-const MQTT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The old SDK's value, and well under the four minutes after which NATs on the way forget a silent connection.
-const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Runs until a signal; returns how it went.
 pub(crate) async fn run(config: Config) -> Result<(), Problem> {
@@ -81,19 +68,14 @@ pub(crate) async fn run(config: Config) -> Result<(), Problem> {
     let _ = std::fs::remove_file(&config.socket);
     daemon.cloud.identity.close().await;
     let store = daemon.store;
-    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let closed = tokio::time::timeout(STORE_CLOSE, tokio::task::spawn_blocking(move || store.close())).await;
     tracing::info!(stragglers = stragglers.len(), "edgeplug stopped");
-    closed.map_err(|error| Problem::new(Exit::Failed, format!("the store did not close: {error}")))
-}
-
-/// The parts that reach the cloud; `identity test` runs a session on these alone.
-pub(crate) struct Cloud {
-    pub(crate) identity: Identity,
-    http: HttpClient,
-    mqtt: RumqttcMqtt,
-    completions: mpsc::Sender<Event>,
-    pub(crate) completed: mpsc::Receiver<Event>,
-    pub(crate) link_events: mpsc::Receiver<LinkEvent>,
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        // What was accepted is on disk all the same.
+        Ok(Err(error)) => Err(Problem::new(Exit::Failed, format!("the store did not close: {error}"))),
+        Err(_) => Err(Problem::new(Exit::Failed, "the store did not close in time; the disk may hang")),
+    }
 }
 
 struct Daemon {
@@ -139,7 +121,11 @@ impl Daemon {
                 wake
             };
             tokio::select! {
-                Some(event) = inputs.outbox.recv() => self.on_outbox(event),
+                event = inputs.outbox.recv() => match event {
+                    Some(event) => self.on_outbox(event),
+                    // Without a store nothing can be accepted; a fresh start may find out why.
+                    None => return Err(Problem::new(Exit::Failed, "the store ended unexpectedly")),
+                },
                 Some(event) = inputs.plugins.recv() => self.on_plugin(event),
                 Some(event) = self.cloud.link_events.recv() => self.on_link(event),
                 Some(event) = self.cloud.completed.recv() => self.feed(event),
@@ -151,6 +137,10 @@ impl Daemon {
                     stragglers = ended;
                     for straggler in &stragglers {
                         tracing::warn!(plugin = straggler.plugin, "the plugin did not stop in time and was cut off");
+                    }
+                    // Their last readings may still be on the way to the store.
+                    while let Ok(event) = inputs.plugins.try_recv() {
+                        self.on_plugin(event);
                     }
                     self.feed(Event::Stop);
                 }
@@ -166,6 +156,7 @@ impl Daemon {
         }
         tracing::info!("stopping");
         self.stopping = true;
+        self.feed(Event::PluginsStopping);
         let (plugins, ended) = (Arc::clone(&self.plugins), plugins_ended.clone());
         tokio::spawn(async move {
             // The receiver lives as long as the loop does.
@@ -229,7 +220,7 @@ impl Daemon {
             }
             PluginEvent::Down { plugin, reason, gone } => {
                 tracing::warn!(plugin, reason, gone, "plugin down");
-                Event::PluginDown { plugin }
+                Event::PluginDown { plugin, gone }
             }
             PluginEvent::Refused { plugin, file, reason } => {
                 tracing::error!(plugin, file = %file.display(), reason, "plugin file refused");
@@ -257,7 +248,7 @@ impl Daemon {
             api::Question::Status(answer) => {
                 let status = api::DaemonStatus {
                     version: env!("CARGO_PKG_VERSION"),
-                    uptime_s: self.clocks.started.elapsed().as_secs_f64(),
+                    uptime_s: self.clocks.uptime().as_secs_f64(),
                     session: self.session.status(self.clocks.now()),
                 };
                 // The asker may have gone.
@@ -285,7 +276,7 @@ impl Daemon {
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
-        let action = self.store.take(action, self.clocks.now().wall_unix_ms)?;
+        let action = self.store.take(action, self.clocks.uptime())?;
         match action {
             Action::Sample { plugin, call } => match self.plugins.sample(&plugin, call.0) {
                 Ok(()) => None,
@@ -323,162 +314,6 @@ impl Daemon {
     }
 }
 
-impl Cloud {
-    /// Nothing is connected or opened yet.
-    pub(crate) fn new(config: &Config) -> Result<Self, Problem> {
-        let unusable = |error: &dyn std::error::Error| {
-            Problem::new(Exit::ConfigFileMissing, format!("cloud.ca_file: {}; mend or remove it", chain(error)))
-        };
-        let tls = tls_config(config.ca_file.as_deref()).map_err(|error| unusable(&error))?;
-        let http = HttpClient::new(HttpOptions {
-            extra_root_ca: config.ca_file.clone(),
-            connect_timeout: HTTP_CONNECT_TIMEOUT,
-            request_timeout: HTTP_REQUEST_TIMEOUT,
-            user_agent: concat!("edgeplug/", env!("CARGO_PKG_VERSION")).to_owned(),
-        })
-        .map_err(|error| unusable(&error))?;
-        let (mqtt, link_events) = RumqttcMqtt::new(tls, tokio::runtime::Handle::current());
-        let (completions, completed) = mpsc::channel(COMPLETIONS_MAX);
-        Ok(Self { identity: Identity::open(config.identity.clone()), http, mqtt, completions, completed, link_events })
-    }
-
-    /// Carries out an action that concerns identity, HTTPS or MQTT.
-    pub(crate) fn act(&self, action: Action) -> Option<Event> {
-        match action {
-            Action::OpenIdentity { ticket } => {
-                let identity = self.identity.clone();
-                self.spawn(async move {
-                    let result = identity.registration().await;
-                    let result = result.map(translate::registration).map_err(|e| translate::identity_failure(&e));
-                    Event::IdentityOpened { ticket, result }
-                });
-            }
-            Action::Http { ticket, request } => {
-                let http = self.http.clone();
-                self.spawn(async move {
-                    let result = http.send(translate::http_request(request)).await;
-                    let result = result.map(translate::http_reply).map_err(|error| translate::http_failure(&error));
-                    Event::HttpDone { ticket, result }
-                });
-            }
-            Action::Activate { ticket, slot, blob } => {
-                let identity = self.identity.clone();
-                self.spawn(async move {
-                    let result = identity.activate(translate::key_slot(slot), &blob).await;
-                    Event::Activated { ticket, slot, result: result.map_err(|e| translate::identity_failure(&e)) }
-                });
-            }
-            Action::Sign { ticket, slot, bytes } => {
-                let identity = self.identity.clone();
-                self.spawn(async move {
-                    let result = identity.sign(translate::key_slot(slot), &bytes).await;
-                    let result = result.map(|signature| signature.as_bytes().to_vec());
-                    Event::Signed { ticket, result: result.map_err(|e| translate::identity_failure(&e)) }
-                });
-            }
-            Action::DiscardChallenge => {
-                let identity = self.identity.clone();
-                tokio::spawn(async move { identity.discard_challenge().await });
-            }
-            Action::Connect { connection, to } => {
-                if self.mqtt.connect(edgeplug_link::ConnectionId(connection.0), connect_options(to)).is_err() {
-                    return Some(Event::LinkDown { connection, reason: LinkDownReason::Asked });
-                }
-            }
-            Action::Disconnect { connection } => self.mqtt.disconnect(edgeplug_link::ConnectionId(connection.0)),
-            Action::Publish { connection, ticket, topic, body } => {
-                let link = edgeplug_link::ConnectionId(connection.0);
-                if let Err(error) = self.mqtt.publish(link, ticket.0, topic, body) {
-                    // Custody lies with the store: a new connection sends everything again.
-                    tracing::error!(%error, "a message could not be handed to the link; connecting anew");
-                    self.mqtt.disconnect(link);
-                }
-            }
-            Action::Acknowledge { connection, delivery } => {
-                let link = edgeplug_link::ConnectionId(connection.0);
-                self.mqtt.acknowledge(link, edgeplug_link::DeliveryId(delivery.0));
-            }
-            other => tracing::debug!(?other, "nobody here to do this"),
-        }
-        None
-    }
-
-    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
-        let completions = self.completions.clone();
-        tokio::spawn(async move {
-            // The receiver lives as long as the loop does.
-            let _ = completions.send(work.await).await;
-        });
-    }
-}
-
-/// A link event in the session's words.
-pub(crate) fn link_event(event: LinkEvent) -> Event {
-    match event {
-        LinkEvent::Up { connection, .. } => Event::LinkUp { connection: ConnectionId(connection.0) },
-        LinkEvent::Down { connection, reason } => {
-            Event::LinkDown { connection: ConnectionId(connection.0), reason: translate::down_reason(reason) }
-        }
-        LinkEvent::Delivered { connection, tickets } => Event::Delivered {
-            connection: ConnectionId(connection.0),
-            tickets: tickets.into_iter().map(Ticket).collect(),
-        },
-        LinkEvent::Received { connection, delivery, topic, payload } => {
-            Event::Received { connection: ConnectionId(connection.0), delivery: DeliveryId(delivery.0), topic, payload }
-        }
-    }
-}
-
-/// The device's clocks.
-pub(crate) struct Clocks {
-    started: Instant,
-    /// Whether the wall clock was set from the network, and when that was looked up.
-    trusted: bool,
-    looked_at: Instant,
-}
-
-impl Clocks {
-    pub(crate) fn start() -> Self {
-        let now = Instant::now();
-        Self { started: now, trusted: Path::new(CLOCK_SYNCHRONISED).exists(), looked_at: now }
-    }
-
-    /// All clocks, read together.
-    pub(crate) fn now(&mut self) -> Now {
-        if self.looked_at.elapsed() > CLOCK_LOOK {
-            self.trusted = Path::new(CLOCK_SYNCHRONISED).exists();
-            self.looked_at = Instant::now();
-        }
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now {
-            monotonic: self.started.elapsed(),
-            wall_unix_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
-            wall_trusted: self.trusted,
-        }
-    }
-
-    /// A moment of the session's monotonic clock.
-    pub(crate) fn at(&self, monotonic: Duration) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.started + monotonic)
-    }
-}
-
-fn connect_options(to: ConnectTo) -> ConnectOptions {
-    ConnectOptions {
-        host: to.host,
-        port: to.port,
-        client_id: to.client_id,
-        username: to.user_name,
-        password: SecretString::from(to.password.expose().to_owned()),
-        keep_alive: MQTT_KEEP_ALIVE,
-        window: to.window,
-        subscriptions: to.subscriptions,
-        packet_bytes_max: PACKET_BYTES_MAX,
-        connect_timeout: MQTT_CONNECT_TIMEOUT,
-        tls: TlsMode::Verified,
-    }
-}
-
 fn plugins_options(config: &Config) -> PluginsOptions {
     PluginsOptions {
         directory: config.plugins.directory.clone(),
@@ -486,9 +321,16 @@ fn plugins_options(config: &Config) -> PluginsOptions {
         compiler: config.plugins.compiler.clone(),
         policy: config.plugins.policy.clone(),
         device: DeviceInfo { unique_id: config.session.unique_id.clone() },
-        private_directories: vec![config.state_dir.clone()],
+        private_directories: private_paths(config),
         limits: Limits::default(),
     }
+}
+
+/// Where no grant reaches: state, keys, passwords.
+fn private_paths(config: &Config) -> Vec<std::path::PathBuf> {
+    let mut paths = vec![config.state_dir.clone()];
+    paths.extend(config.secret_files.iter().cloned());
+    paths
 }
 
 /// Opens the store, waiting for one that may heal.
@@ -514,12 +356,5 @@ async fn open_store(
             }
             Err(error) => return Err(Problem::new(Exit::Failed, chain(&error))),
         }
-    }
-}
-
-pub(crate) async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -10,8 +10,9 @@ use edgeplug_session::{LinkState, Session};
 use serde_json::json;
 
 use crate::api;
+use crate::clocks::{Clocks, sleep_until};
+use crate::cloud::{Cloud, link_event};
 use crate::config::Config;
-use crate::daemon::{Clocks, Cloud, link_event, sleep_until};
 use crate::exit::{Exit, Problem};
 use crate::translate;
 

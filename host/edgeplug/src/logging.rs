@@ -14,7 +14,8 @@ const ALWAYS: &str = "tss_esapi=off";
 
 /// Starts logging. `EDGEPLUG_LOG` (for instance `debug` or `edgeplug_link=trace,info`) wins over the default.
 pub(crate) fn start(format: LogFormat, default_filter: &str) {
-    let filter = EnvFilter::try_from_env("EDGEPLUG_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default_filter},{ALWAYS}")));
+    let filter = EnvFilter::try_from_env("EDGEPLUG_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{default_filter},{ALWAYS}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start, which no command makes, keeps the first.
     let _ = match format {

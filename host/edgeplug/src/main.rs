@@ -2,6 +2,8 @@
 
 mod api;
 mod cli;
+mod clocks;
+mod cloud;
 mod config;
 mod daemon;
 mod exit;

@@ -5,6 +5,7 @@
 //! outstanding than it has commands and messages in flight.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use edgeplug_outbox::{
     Ack, AckId, FinishOutcome, Lane, NewRow, Outbox, OutboxEvent, RecordOutcome, Refused, Request, RowId, StoredAck,
@@ -24,6 +25,8 @@ const ACK_KIND: u8 = 1;
 /// How long finished commands are remembered, so that a late redelivery is known: the hub keeps a message for two days
 /// at most (Azure IoT Hub, cloud-to-device time to live).
 const COMMANDS_KEPT_MS: i64 = 2 * 24 * 60 * 60 * 1000;
+const PRUNE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const PRUNE_NOT_BEFORE: Duration = Duration::from_secs(60 * 60);
 
 /// The open outbox and what waits for it.
 pub(crate) struct Store {
@@ -32,16 +35,17 @@ pub(crate) struct Store {
     rows: Vec<NewRow>,
     /// Requests the outbox had no room for.
     waiting: VecDeque<Request>,
-    pruned_unix_ms: i64,
+    /// Uptime when old commands were last forgotten.
+    pruned_at: Option<Duration>,
 }
 
 impl Store {
     pub(crate) fn new(outbox: Outbox) -> Self {
-        Self { outbox, rows: Vec::new(), waiting: VecDeque::new(), pruned_unix_ms: 0 }
+        Self { outbox, rows: Vec::new(), waiting: VecDeque::new(), pruned_at: None }
     }
 
     /// Takes a store action; the rest come back.
-    pub(crate) fn take(&mut self, action: Action, now_unix_ms: i64) -> Option<Action> {
+    pub(crate) fn take(&mut self, action: Action, uptime: Duration) -> Option<Action> {
         let request = match action {
             Action::Store { ticket, row } => {
                 self.rows.push(NewRow {
@@ -58,14 +62,13 @@ impl Store {
             Action::Load { ticket, after, rows_max, bytes_max } => {
                 Request::Load { ticket: ticket.0, lane: Lane::Live, after: RowId(signed(after.0)), rows_max, bytes_max }
             }
-            Action::Record { ticket, key, body } => {
-                Request::RecordCommand { ticket: ticket.0, key, body, received_unix_ms: now_unix_ms }
+            Action::Record { ticket, key, body, at_unix_ms } => {
+                Request::RecordCommand { ticket: ticket.0, key, body, received_unix_ms: at_unix_ms }
             }
-            Action::Finish { ticket, key, ack, offline } => {
-                let ack =
-                    ack.map(|body| Ack { kind: ACK_KIND, link_down: offline, created_unix_ms: now_unix_ms, body });
-                self.prune(now_unix_ms);
-                Request::FinishCommand { ticket: ticket.0, key, finished_unix_ms: now_unix_ms, ack }
+            Action::Finish { ticket, key, ack, offline, at_unix_ms } => {
+                let ack = ack.map(|body| Ack { kind: ACK_KIND, link_down: offline, created_unix_ms: at_unix_ms, body });
+                self.prune(at_unix_ms, uptime);
+                Request::FinishCommand { ticket: ticket.0, key, finished_unix_ms: at_unix_ms, ack }
             }
             Action::RemoveAcks { acks } => {
                 Request::RemoveAcks(acks.into_iter().map(|ack| AckId(signed(ack.0))).collect())
@@ -121,9 +124,12 @@ impl Store {
         self.outbox.close();
     }
 
-    fn prune(&mut self, now_unix_ms: i64) {
-        if now_unix_ms.saturating_sub(self.pruned_unix_ms) > COMMANDS_KEPT_MS / 24 {
-            self.pruned_unix_ms = now_unix_ms;
+    /// Forgets old commands once a day. Not soon after the start: until the clock is set, a command of a moment ago may
+    /// look decades old.
+    fn prune(&mut self, now_unix_ms: i64, uptime: Duration) {
+        let due = self.pruned_at.is_none_or(|at| uptime.saturating_sub(at) > PRUNE_EVERY);
+        if due && uptime > PRUNE_NOT_BEFORE {
+            self.pruned_at = Some(uptime);
             let finished_before_unix_ms = now_unix_ms.saturating_sub(COMMANDS_KEPT_MS);
             self.waiting.push_back(Request::PruneCommands { finished_before_unix_ms });
         }
@@ -141,15 +147,21 @@ pub(crate) async fn restored(
     while more {
         let after = acks.last().map_or(AckId(0), |ack| ack.id);
         let page = Request::LoadAcks { ticket: 0, after, rows_max: ACKS_PAGE, bytes_max: ACKS_PAGE_BYTES };
-        more = outbox.request(page).is_ok()
-            && match events.recv().await {
+        if outbox.request(page).is_err() {
+            break;
+        }
+        more = loop {
+            match events.recv().await {
                 Some(OutboxEvent::AcksLoaded { acks: page, more, .. }) => {
                     acks.extend(page);
-                    more
+                    break more;
                 }
                 // They stay in the ledger and are found at the next start.
-                _ => false,
-            };
+                Some(OutboxEvent::LoadFailed { .. }) | None => break false,
+                // The store may say first that it cannot write.
+                Some(other) => drop(event(other)),
+            }
+        };
     }
     let restored_ack = |ack: StoredAck| RestoredAck {
         id: edgeplug_session::AckId(unsigned(ack.id.0)),
@@ -195,7 +207,7 @@ pub(crate) fn event(event: OutboxEvent) -> Option<Event> {
         OutboxEvent::Recorded { ticket, outcome } => {
             let recorded = match outcome {
                 RecordOutcome::New => Recorded::New,
-                RecordOutcome::Seen { .. } => Recorded::Seen,
+                RecordOutcome::Seen { finished } => Recorded::Seen { finished },
             };
             Event::Recorded { ticket: Ticket(ticket), result: Ok(recorded) }
         }
