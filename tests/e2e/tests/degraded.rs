@@ -1,5 +1,6 @@
 //! What can heal leaves the daemon up, says so in the same words everywhere, and heals. What cannot be understood stops
 //! it with a code of its own.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
