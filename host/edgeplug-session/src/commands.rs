@@ -193,7 +193,8 @@ impl Commands {
         if gone {
             self.handlers.remove(plugin);
         } else if let Some(until) = self.handlers.get_mut(plugin) {
-            *until = Some(now.monotonic + HOLD_MAX);
+            // A plugin that goes down again before it was up gets no more time.
+            until.get_or_insert(now.monotonic + HOLD_MAX);
         }
     }
 
