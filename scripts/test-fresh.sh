@@ -60,11 +60,11 @@ outside() {
 # ---- inside the namespaces: make the root, run the commands, sum up ----
 
 inside() {
-    local root=$1 last=$1.last-output report=() command status=0 began
+    local root=$1 home=$1/root last=$1.last-output report=() command status=0 began
     shift
     timed "debootstrap $SUITE" bootstrap "$root" "$(mirror)"
     timed "packages and Rust" furnish "$root"
-    git clone -q --no-hardlinks . "$root/root/edgeplug"
+    git clone -q --no-hardlinks . "$home/edgeplug"
     say "HEAD is $(git log -1 --format='%h %s'); the root holds $(du -shx "$root" | cut -f 1)"
     for command in "$@"; do
         say "running: $command"
@@ -151,17 +151,17 @@ trust() {
 
 # The calling machine's toolchain under its own name, without documentation, other targets and downloaded crates.
 rust() {
-    local root=$1 sysroot name cargo_home=${CARGO_HOME:-$HOME/.cargo} proxy target
+    local root=$1 home=$1/root sysroot name cargo_home=${CARGO_HOME:-$HOME/.cargo} proxy target
     sysroot=$(readlink -f "$(rustc --print sysroot)")
     name=$(basename "$sysroot")
-    mkdir -p "$root/root/.rustup/toolchains/$name" "$root/root/.cargo/bin"
-    tar -C "$sysroot" --exclude=./share -cf - . | tar -C "$root/root/.rustup/toolchains/$name" -xf -
-    printf 'version = "12"\ndefault_toolchain = "%s"\nprofile = "minimal"\n\n[overrides]\n' "$name" >"$root/root/.rustup/settings.toml"
-    cp -L "$cargo_home/bin/rustup" "$root/root/.cargo/bin/rustup"
+    mkdir -p "$home/.rustup/toolchains/$name" "$home/.cargo/bin"
+    tar -C "$sysroot" --exclude=./share -cf - . | tar -C "$home/.rustup/toolchains/$name" -xf -
+    printf 'version = "12"\ndefault_toolchain = "%s"\nprofile = "minimal"\n\n[overrides]\n' "$name" >"$home/.rustup/settings.toml"
+    cp -L "$cargo_home/bin/rustup" "$home/.cargo/bin/rustup"
     for proxy in cargo rustc rustdoc rustfmt cargo-fmt cargo-clippy clippy-driver; do
-        ln -s rustup "$root/root/.cargo/bin/$proxy"
+        ln -s rustup "$home/.cargo/bin/$proxy"
     done
-    if [ -e "$cargo_home/config.toml" ]; then cp -L "$cargo_home/config.toml" "$root/root/.cargo/config.toml"; fi
+    if [ -e "$cargo_home/config.toml" ]; then cp -L "$cargo_home/config.toml" "$home/.cargo/config.toml"; fi
     # Removed by rustup itself, so that its records agree that they are gone.
     for target in $(in_root "$root" "rustup target list --installed" | grep '^wasm32'); do
         in_root "$root" "rustup target remove $target" || return

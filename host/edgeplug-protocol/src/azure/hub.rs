@@ -6,8 +6,6 @@ use crate::azure::sas::RESERVED;
 
 /// Largest device-to-cloud message, body and properties together.
 pub const D2C_BYTES_MAX: usize = 256 * 1024;
-/// Most topic filters IoT Hub lets a device subscribe to.
-pub const SUBSCRIPTIONS_MAX: usize = 5;
 /// TLS port of MQTT.
 pub const MQTT_PORT: u16 = 8883;
 /// The `api-version` of the user name when the cloud gives none.

@@ -48,12 +48,6 @@ impl SasRequest {
         format!("{}\n{}", self.resource, self.expiry_unix_s).into_bytes()
     }
 
-    /// Unix seconds at which the token ends.
-    #[must_use]
-    pub fn expiry_unix_s(&self) -> i64 {
-        self.expiry_unix_s
-    }
-
     /// Puts the signature (HMAC-SHA256 over [`Self::bytes_to_sign`]) in its place.
     #[must_use]
     pub fn token(&self, signature: &[u8]) -> SasToken {
