@@ -16,6 +16,8 @@
 set -euo pipefail
 
 SUITE=bookworm
+# Whose home the programs in the fresh root see.
+ROOT_HOME=/root
 ROOT_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 README_COMMANDS=("DEMO_S=${DEMO_S:-20} make demo" "make test")
 
@@ -60,7 +62,7 @@ outside() {
 # ---- inside the namespaces: make the root, run the commands, sum up ----
 
 inside() {
-    local root=$1 home=$1/root last=$1.last-output report=() command status=0 began
+    local root=$1 home=$1$ROOT_HOME last=$1.last-output report=() command status=0 began
     shift
     timed "debootstrap $SUITE" bootstrap "$root" "$(mirror)"
     timed "packages and Rust" furnish "$root"
@@ -69,7 +71,7 @@ inside() {
     for command in "$@"; do
         say "running: $command"
         began=$SECONDS
-        in_root "$root" "cd /root/edgeplug && $command" 2>&1 | tee "$last" || status=$?
+        in_root "$root" "cd $ROOT_HOME/edgeplug && $command" 2>&1 | tee "$last" || status=$?
         report+=("$(printf '%6d s  status %d  %s\n                    last line: %s' "$((SECONDS - began))" "$status" "$command" \
             "$(grep -v '^make' "$last" | tail -n 1)")")
         [ "$status" -eq 0 ] || break
@@ -151,7 +153,7 @@ trust() {
 
 # The calling machine's toolchain under its own name, without documentation, other targets and downloaded crates.
 rust() {
-    local root=$1 home=$1/root sysroot name cargo_home=${CARGO_HOME:-$HOME/.cargo} proxy target
+    local root=$1 home=$1$ROOT_HOME sysroot name cargo_home=${CARGO_HOME:-$HOME/.cargo} proxy target
     sysroot=$(readlink -f "$(rustc --print sysroot)")
     name=$(basename "$sysroot")
     mkdir -p "$home/.rustup/toolchains/$name" "$home/.cargo/bin"
@@ -174,8 +176,8 @@ in_root() {
     local root=$1 command=$2 variables=()
     mapfile -t variables < <(env | grep -E '^(CARGO|RUSTUP|SSL_CERT|CURL_CA|GIT_SSL)_[A-Z0-9_]*=|^(https?|no|all|HTTPS?|NO|ALL)_(proxy|PROXY)=|^(CURL_CA_BUNDLE|CI|TERM)=' |
         grep -vE '^(CARGO_(HOME|TARGET_DIR|MANIFEST|PKG|BIN|CRATE|PRIMARY)|RUSTUP_(HOME|TOOLCHAIN))|TOKEN|PASSWORD|SECRET')
-    chroot "$root" /usr/bin/env -i HOME=/root USER=root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        "PATH=/root/.cargo/bin:$ROOT_PATH" "${variables[@]}" /bin/bash -c "$command" </dev/null
+    chroot "$root" /usr/bin/env -i "HOME=$ROOT_HOME" USER=root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        "PATH=$ROOT_HOME/.cargo/bin:$ROOT_PATH" "${variables[@]}" /bin/bash -c "$command" </dev/null
 }
 
 if [ "${1:-}" = --inside ]; then

@@ -5,8 +5,8 @@
 //! back in front of what waits.
 //!
 //! Rows come in two kinds. Once the template is known, samples are encoded before they are stored. Before the first
-//! sync ever they are stored as they are and encoded when they are sent. Topic and the offline mark are added when a
-//! row is sent.
+//! sync ever they are stored as they are and encoded when they are sent; what the template then has no place for makes no
+//! message, and is counted as given up and logged. Topic and the offline mark are added when a row is sent.
 //!
 //! Memory: at most [`QUEUE_ROWS_MAX`] rows or [`QUEUE_BYTES_MAX`] bytes wait here; behind them the store is read back
 //! page by page. That works
