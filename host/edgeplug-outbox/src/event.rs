@@ -97,6 +97,15 @@ pub struct Damaged {
     pub reason: String,
 }
 
+/// Why rows were given up undelivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// Their room was needed for newer ones.
+    Space,
+    /// An operator dropped them.
+    Asked,
+}
+
 /// What happened, in the past tense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutboxEvent {
@@ -106,7 +115,13 @@ pub enum OutboxEvent {
     AppendFailed { tickets: Vec<u64>, reason: String },
     /// This many removal requests on this store are done with: on disk, or, while the store cannot write, kept in
     /// memory to be tried again. What was not on disk at a crash is delivered again.
-    Removed { store: Store, requests: usize },
+    ///
+    /// `rows` counts the ids named in the requests.
+    Removed { store: Store, requests: usize, rows: u64 },
+    /// The oldest rows were given up to keep the limits, or dropped on request: every row up to `through` is gone.
+    Evicted { through: RowId, rows: u64, bytes: u64, why: Eviction },
+    /// A damaged segment was put aside while the rest goes on; its undelivered rows are lost to the cloud.
+    SetAside(Damaged),
     /// Rows in id order; `more` when the lane held further ones.
     Loaded { ticket: u64, lane: Lane, rows: Vec<StoredRow>, more: bool },
     /// Acknowledgements in id order; `more` when the ledger held further ones.

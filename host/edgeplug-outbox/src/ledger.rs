@@ -82,7 +82,7 @@ impl Ledger {
             None => self.process_degraded(entries, events),
         }
         if removals > 0 {
-            events.push(OutboxEvent::Removed { store: Store::Ledger, requests: removals });
+            events.push(OutboxEvent::Removed { store: Store::Ledger, requests: removals, rows: 0 });
         }
     }
 

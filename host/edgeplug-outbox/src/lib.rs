@@ -43,11 +43,12 @@ mod trouble;
 
 pub use error::{OpenError, SqliteError, StatsError};
 pub use event::{
-    AckId, AppendedRow, Damaged, FinishOutcome, LaneState, OutboxEvent, RecordOutcome, Restored, RowId, Store,
-    StoredAck, StoredCommand, StoredRow,
+    AckId, AppendedRow, Damaged, Eviction, FinishOutcome, LaneState, OutboxEvent, RecordOutcome, Restored, RowId,
+    Store, StoredAck, StoredCommand, StoredRow,
 };
 pub use outbox::{
-    EVENTS_QUEUED_MAX, Outbox, OutboxOptions, REQUEST_BYTES_OUTSTANDING_MAX, REQUESTS_OUTSTANDING_MAX, Refused,
+    Durability, EVENTS_QUEUED_MAX, Outbox, OutboxOptions, REQUEST_BYTES_OUTSTANDING_MAX, REQUESTS_OUTSTANDING_MAX,
+    Refused, SpaceLimits,
 };
 pub use request::{
     ACKS_UNDELIVERED_MAX, Ack, BODY_BYTES_MAX, COMMAND_BODY_BYTES_MAX, COMMANDS_SEEN_MAX, COMMANDS_UNFINISHED_MAX,

@@ -8,6 +8,7 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{Builder, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -32,12 +33,44 @@ pub const REQUEST_BYTES_OUTSTANDING_MAX: usize = 32 * 1024 * 1024;
 /// caller that keeps to [`REQUESTS_OUTSTANDING_MAX`] never makes the owner thread wait for room.
 pub const EVENTS_QUEUED_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX + 8;
 
-/// Where the outbox lies. Start from [`OutboxOptions::new`].
+/// Under load a commit every ten milliseconds: fewer syncs for a flash disk, and half of what a plugin may wait.
+const GROUP_WAIT_DEFAULT: Duration = Duration::from_millis(10);
+
+/// Most room and files of the telemetry store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceLimits {
+    /// All telemetry segments together, write-ahead logs and their indexes included, in bytes.
+    pub bytes_max: u64,
+    /// Segments at most. With one, the oldest rows are evicted; with more, the oldest segment is.
+    pub files_max: u16,
+}
+
+impl Default for SpaceLimits {
+    fn default() -> Self {
+        Self { bytes_max: 512 * 1024 * 1024, files_max: 8 }
+    }
+}
+
+/// What a commit of telemetry survives. The ledger always survives a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// `synchronous=FULL`: a power cut.
+    #[default]
+    PowerLoss,
+    /// `synchronous=NORMAL`: `kill -9`, not a power cut.
+    ProcessCrash,
+}
+
+/// Where the outbox lies and what it promises. Start from [`OutboxOptions::new`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OutboxOptions {
     /// Made with mode 0700 if it is missing. One process at a time.
     pub directory: PathBuf,
+    pub limits: SpaceLimits,
+    pub durability: Durability,
+    /// Longest wait of a request for company in its commit; a full group does not wait.
+    pub group_wait: Duration,
     /// Lets tests meet a full disk: the telemetry file does not grow beyond this many 4 KiB pages.
     #[doc(hidden)]
     pub telemetry_pages_max_for_tests: Option<u32>,
@@ -45,7 +78,13 @@ pub struct OutboxOptions {
 
 impl OutboxOptions {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), telemetry_pages_max_for_tests: None }
+        Self {
+            directory: directory.into(),
+            limits: SpaceLimits::default(),
+            durability: Durability::default(),
+            group_wait: GROUP_WAIT_DEFAULT,
+            telemetry_pages_max_for_tests: None,
+        }
     }
 }
 

@@ -89,6 +89,7 @@ impl Telemetry {
             return;
         }
         refuse_large(&mut operations, events);
+        let rows = operations.iter().map(|operation| operation.removed().len() as u64).sum();
         let removal_requests = operations.iter().filter(|operation| matches!(operation, Operation::Remove(_))).count();
         self.shrink_due |= removal_requests > 0;
         match self.transact(&operations) {
@@ -100,7 +101,7 @@ impl Telemetry {
             None => self.process_degraded(operations, events),
         }
         if removal_requests > 0 {
-            events.push(OutboxEvent::Removed { store: Store::Telemetry, requests: removal_requests });
+            events.push(OutboxEvent::Removed { store: Store::Telemetry, requests: removal_requests, rows });
         }
     }
 

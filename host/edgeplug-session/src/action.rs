@@ -155,6 +155,11 @@ pub enum Action {
         /// One for each sample, in order.
         outcomes: Vec<Outcome>,
     },
+    /// What time it really is, for checks of certificates: milliseconds since 1970 at the zero of the monotonic clock.
+    CorrectClock {
+        /// Add the monotonic clock to it.
+        unix_ms_at_zero: i64,
+    },
     /// Tell plugins whether the cloud can be reached.
     TellConnected(bool),
     /// The session came to rest after [`crate::Event::Stop`].
@@ -226,6 +231,10 @@ pub enum Fact {
     Sync,
     /// The last DPS assignment.
     Assignment,
+    /// The last time known to be right.
+    Clock,
+    /// What was spent of the daily budget.
+    Budget,
 }
 
 /// What became of one sample a plugin sent.
@@ -233,6 +242,8 @@ pub enum Fact {
 pub enum Outcome {
     /// On disk; it will be delivered.
     Accepted,
+    /// In the bounded memory of a mode that stores less; lost with the process.
+    AcceptedInMemory,
     /// On disk, but the template has no place for some of its values.
     AcceptedInPart(String),
     /// Not taken, and why.

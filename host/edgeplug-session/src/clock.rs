@@ -6,7 +6,7 @@ use std::time::Duration;
 /// One reading of the shell's clocks, passed with every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Since the daemon started; never goes back.
+    /// Since the system booted, time asleep included; never goes back.
     pub monotonic: Duration,
     /// Milliseconds since 1970 by the device's own clock, which may be wrong.
     pub wall_unix_ms: i64,
@@ -34,6 +34,11 @@ impl Clock {
             tracing::warn!(deviation_s = deviation_ms / 1000, "this device's clock is wrong; using the cloud's");
         }
         self.correction = off.then(|| server_ms.saturating_sub(monotonic_ms(now)));
+    }
+
+    /// Whether the time of day is known.
+    pub(crate) fn is_known(&self, now: Now) -> bool {
+        now.wall_trusted || self.correction.is_some()
     }
 
     /// The best guess, milliseconds since 1970.

@@ -48,6 +48,41 @@ pub struct SessionConfig {
     pub registration: RegistrationName,
     /// How long a token for the hub is valid.
     pub token_life: Duration,
-    /// Publishes left unacknowledged at most.
+    /// Which boot of the system this is; tells whether stored monotonic times are of the same clock.
+    pub boot_id: String,
+    /// Rows published and not yet removed from the disk at most: what a crash may send twice.
     pub window: u16,
+    /// Publishes left unacknowledged at most.
+    pub in_flight_max: u16,
+    /// How rows are gathered into messages; `None` sends each row as a message of its own.
+    pub batch: Option<Batch>,
+    /// Messages of the backlog sent in a second at most.
+    pub backlog_per_s: u32,
+    /// Bytes published in a day at most (UTC, topic and body); alarms are sent beyond it.
+    pub daily_bytes_max: Option<u64>,
+    /// Readings older than this are given up instead of sent.
+    pub time_to_live: Option<Duration>,
+    /// What is stored.
+    pub durability: Durability,
+}
+
+/// When a message that is not full goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Largest message made of several rows, topic included.
+    pub bytes_max: usize,
+    /// Longest wait of a row for others.
+    pub delay: Duration,
+}
+
+/// What "accepted" means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Committed to the store, whatever its own guarantee is.
+    #[default]
+    Stored,
+    /// Committed only while the link is down; otherwise in a bounded window in memory.
+    OfflineOnly,
+    /// Never committed: in a bounded window in memory.
+    None,
 }

@@ -85,6 +85,18 @@ pub enum Event {
         /// Why, in words for an operator.
         reason: String,
     },
+    /// So many removed rows are off the disk for good; a crash cannot send them again.
+    Removed {
+        /// Rows named in [`crate::Action::Remove`], in that order.
+        rows: u64,
+    },
+    /// The store gave up its oldest rows to keep its limits, or an operator dropped them.
+    Evicted {
+        /// Every row up to here is gone.
+        through: RowId,
+        /// How many that were.
+        rows: u64,
+    },
     /// Answer to [`crate::Action::Load`].
     Loaded {
         /// Of the action.
@@ -155,6 +167,8 @@ pub enum Event {
 pub struct Restored {
     /// Telemetry rows that wait.
     pub rows: u64,
+    /// The highest row id ever given out.
+    pub last_row: Option<RowId>,
     /// Acknowledgements that wait, oldest first.
     pub acks: Vec<RestoredAck>,
     /// Commands accepted from the cloud but not finished, oldest first: key and body.
@@ -163,6 +177,10 @@ pub struct Restored {
     pub sync: Option<Bytes>,
     /// The last DPS assignment, as the session wrote it.
     pub assignment: Option<Bytes>,
+    /// The last time known to be right, as the session wrote it.
+    pub clock: Option<Bytes>,
+    /// What was spent of the daily budget, as the session wrote it.
+    pub budget: Option<Bytes>,
 }
 
 /// An acknowledgement that waits.
@@ -248,6 +266,9 @@ pub enum LinkDownReason {
     Asked,
     /// The hub does not accept this device or token (CONNACK 4 or 5).
     NotAuthorised,
+    /// The hub closed an open connection without a word: an expired token, a second connection of the same device, a
+    /// broken rule, or maintenance (Azure IoT Hub MQTT docs).
+    Closed,
     /// Anything else.
     Failed(Failure),
 }

@@ -234,6 +234,8 @@ impl Session {
             }
             Event::Committed { rows } => self.uplink.committed(&rows, step!(self, now)),
             Event::NotStored { tickets, reason } => self.uplink.not_stored(&tickets, &reason, step!(self, now)),
+            Event::Removed { rows } => self.uplink.removed(rows),
+            Event::Evicted { through, rows } => self.uplink.evicted(through, rows),
             Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, step!(self, now)),
             Event::Recorded { ticket, result } => self.commands.recorded(ticket, result, step!(self, now)),
             Event::Finished { ticket, result } => {
@@ -295,6 +297,7 @@ impl Session {
             trouble: self.connect.trouble().cloned(),
             retry_in_s: self.connect.retry_in(now).map(|wait| wait.as_secs_f64()),
             hub: self.connect.hub_name(),
+            time_known: self.clock.is_known(now),
             template_attributes: self.world.template.as_ref().map(|template| template.attribute_count()),
             uplink: self.uplink.counts(),
             commands: self.commands.counts(),

@@ -98,7 +98,14 @@ pub(crate) fn config() -> SessionConfig {
         scope_id: Some("0ne00TEST".into()),
         registration: RegistrationName::Is(RegistrationId::iotconnect("CP", "GW").unwrap()),
         token_life: Duration::from_secs(3600),
-        window: 100,
+        boot_id: "boot-1".into(),
+        window: 256,
+        in_flight_max: 100,
+        batch: None,
+        backlog_per_s: 1_000,
+        daily_bytes_max: None,
+        time_to_live: None,
+        durability: crate::config::Durability::Stored,
     }
 }
 
@@ -166,6 +173,9 @@ impl Rig {
                 .collect(),
             sync: self.disk.facts.get(&Fact::Sync).cloned(),
             assignment: self.disk.facts.get(&Fact::Assignment).cloned(),
+            clock: self.disk.facts.get(&Fact::Clock).cloned(),
+            budget: self.disk.facts.get(&Fact::Budget).cloned(),
+            last_row: (self.disk.last_row > 0).then_some(RowId(self.disk.last_row)),
         };
         self.handle(Event::Restored(restored));
     }
@@ -406,6 +416,7 @@ impl Rig {
             }
             Action::AnswerOffer { offer, outcomes } => self.outcomes.push((offer, outcomes)),
             Action::DiscardChallenge => {}
+            Action::CorrectClock { .. } => {}
             Action::TellConnected(connected) => self.told_connected = connected,
             Action::Stopped => self.stopped = true,
         }

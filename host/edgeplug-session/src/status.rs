@@ -17,6 +17,8 @@ pub struct Status {
     pub hub: Option<String>,
     /// Attributes in the device template; `None` before the first sync.
     pub template_attributes: Option<usize>,
+    /// Whether the time of day is known, so that readings can be stamped and tokens signed.
+    pub time_known: bool,
     /// Readings on their way.
     pub uplink: UplinkCounts,
     /// Commands.
@@ -77,6 +79,18 @@ pub struct UplinkCounts {
     pub waiting: u64,
     /// Publishes without PUBACK.
     pub in_flight: u64,
+    /// Messages the hub took over; rows travel several to a message.
+    pub messages: u64,
+    /// Of `waiting`, rows that wait behind live ones, sent at the backlog's rate.
+    pub backlog: u64,
+    /// Rows the store gave up to keep its limits.
+    pub evicted: u64,
+    /// Rows given up because they outlived their time to live.
+    pub expired: u64,
+    /// Bytes published today (UTC), topic and body.
+    pub bytes_today: u64,
+    /// Whether the daily budget is spent, so that only alarms go.
+    pub budget_spent: bool,
 }
 
 /// Counts of commands since start.

@@ -163,6 +163,12 @@ impl Uplink {
         }
     }
 
+    pub(crate) fn removed(&mut self, _rows: u64) {}
+
+    pub(crate) fn evicted(&mut self, _through: RowId, rows: u64) {
+        self.counts.evicted += rows;
+    }
+
     pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<LoadedRows, String>, step: &mut Step<'_>) {
         let Some(behind) = self.behind.as_mut().filter(|behind| behind.loading == Some(ticket)) else { return };
         behind.loading = None;
@@ -336,7 +342,7 @@ impl Uplink {
 
     /// Sends the oldest thing that waits, if the window has room for it. Says whether to go on.
     fn publish_next(&mut self, online: &Online, step: &mut Step<'_>) -> bool {
-        let window = usize::from(step.config.window);
+        let window = usize::from(step.config.in_flight_max);
         let Some(item) = self.alarms.front().or_else(|| self.queue.front()).map(Arc::clone) else { return false };
         if self.in_flight.len() >= window {
             return false;
@@ -465,7 +471,7 @@ impl Kind {
 impl Outcome {
     fn complaint(&self) -> Option<&str> {
         match self {
-            Self::Accepted => None,
+            Self::Accepted | Self::AcceptedInMemory => None,
             Self::AcceptedInPart(reason) | Self::Rejected(reason) => Some(reason),
         }
     }

@@ -23,8 +23,10 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/edgeplug/api.sock";
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Rows published and not yet off the disk: what a crash may send twice.
+const WINDOW: u16 = 256;
 /// Publishes left unacknowledged: enough for the rate of any hub, few enough to be sent again after a lost link.
-const WINDOW: u16 = 100;
+const IN_FLIGHT_MAX: u16 = 100;
 /// Shortest and longest life of a hub token.
 const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 60..=86_400;
 
@@ -188,7 +190,14 @@ impl Typed {
                 scope_id: cloud.scope_id.clone().filter(|scope| !scope.is_empty()),
                 registration,
                 token_life: Duration::from_secs(token_life_s),
+                boot_id: String::new(),
                 window: WINDOW,
+                in_flight_max: IN_FLIGHT_MAX,
+                batch: None,
+                backlog_per_s: 50,
+                daily_bytes_max: None,
+                time_to_live: None,
+                durability: edgeplug_session::config::Durability::Stored,
             },
             plugins: self.plugins.check(&context, &state_dir)?,
             state_dir,

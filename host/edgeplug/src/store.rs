@@ -175,6 +175,9 @@ pub(crate) async fn restored(
         commands: found.unfinished.into_iter().map(|command| (command.key, command.body)).collect(),
         sync: fact(Fact::Sync),
         assignment: fact(Fact::Assignment),
+        clock: fact(Fact::Clock),
+        budget: fact(Fact::Budget),
+        last_row: (found.last_row.0 > 0).then(|| edgeplug_session::RowId(unsigned(found.last_row.0))),
     }
 }
 
@@ -235,6 +238,14 @@ pub(crate) fn event(event: OutboxEvent) -> Option<Event> {
             tracing::warn!(?store, ?damaged, "the store can write again");
             return None;
         }
+        OutboxEvent::Removed { store: edgeplug_outbox::Store::Telemetry, rows, .. } => Event::Removed { rows },
+        OutboxEvent::Evicted { through, rows, .. } => {
+            Event::Evicted { through: edgeplug_session::RowId(unsigned(through.0)), rows }
+        }
+        OutboxEvent::SetAside(damaged) => {
+            tracing::error!(?damaged, "a damaged segment was set aside");
+            return None;
+        }
         OutboxEvent::Removed { .. } | OutboxEvent::Stored { .. } | OutboxEvent::AcksLoaded { .. } => return None,
     })
 }
@@ -243,6 +254,8 @@ fn fact_name(fact: Fact) -> &'static str {
     match fact {
         Fact::Sync => "legacy-sync",
         Fact::Assignment => "dps-assignment",
+        Fact::Clock => "clock",
+        Fact::Budget => "budget",
     }
 }
 

@@ -80,12 +80,12 @@ pub(crate) fn http_failure(error: &HttpError) -> Failure {
 pub(crate) fn down_reason(reason: DownReason) -> LinkDownReason {
     let kind = match &reason {
         DownReason::Asked => return LinkDownReason::Asked,
+        DownReason::Closed => return LinkDownReason::Closed,
         DownReason::Refused(Refusal::BadCredentials | Refusal::NotAuthorized) => return LinkDownReason::NotAuthorised,
         DownReason::Tls(_) => FailureKind::Certificate,
-        DownReason::Refused(Refusal::ServerUnavailable)
-        | DownReason::Closed
-        | DownReason::TimedOut(_)
-        | DownReason::Unreachable(_) => FailureKind::Network,
+        DownReason::Refused(Refusal::ServerUnavailable) | DownReason::TimedOut(_) | DownReason::Unreachable(_) => {
+            FailureKind::Network
+        }
         _ => FailureKind::Protocol,
     };
     LinkDownReason::Failed(Failure { kind, text: chain(&reason) })
@@ -105,7 +105,9 @@ pub(crate) fn reply(outcome: edgeplug_plugins::CommandOutcome) -> Reply {
 pub(crate) fn sample_outcome(outcome: Outcome) -> edgeplug_plugins::SampleOutcome {
     match outcome {
         // What the template has no place for is logged; the plugin's reading as such was taken.
-        Outcome::Accepted | Outcome::AcceptedInPart(_) => edgeplug_plugins::SampleOutcome::Accepted,
+        Outcome::Accepted | Outcome::AcceptedInMemory | Outcome::AcceptedInPart(_) => {
+            edgeplug_plugins::SampleOutcome::Accepted
+        }
         Outcome::Rejected(reason) => edgeplug_plugins::SampleOutcome::Rejected(reason),
     }
 }

@@ -257,7 +257,7 @@ fn requests_on_one_store_take_effect_in_the_order_made() {
         match rig.next() {
             OutboxEvent::Committed { rows } => seen.push(format!("committed {}", rows[0].ticket)),
             OutboxEvent::Loaded { ticket, rows, .. } => seen.push(format!("loaded {ticket}: {}", rows.len())),
-            OutboxEvent::Removed { store: Store::Telemetry, requests } => removed += requests,
+            OutboxEvent::Removed { store: Store::Telemetry, requests, .. } => removed += requests,
             other => panic!("{other:?}"),
         }
     }

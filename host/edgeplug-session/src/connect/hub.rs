@@ -61,7 +61,7 @@ impl Connect {
                 TWIN_ANSWERS_FILTER.to_owned(),
                 DESIRED_CHANGES_FILTER.to_owned(),
             ],
-            window: step.config.window,
+            window: step.config.in_flight_max,
         };
         step.act(Action::Connect { connection, to });
     }
@@ -78,6 +78,9 @@ impl Connect {
                 }
             }
             LinkDownReason::Failed(failure) => failure,
+            LinkDownReason::Closed => {
+                Failure { kind: FailureKind::Network, text: "the hub closed the connection".to_owned() }
+            }
             LinkDownReason::Asked => {
                 let why = self.gave_up.take().unwrap_or("the connection was closed");
                 Failure { kind: FailureKind::Network, text: why.to_owned() }
