@@ -7,10 +7,12 @@ SHELL := /bin/bash
 
 BUILD_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+# Of `install`; its script has the defaults.
+export PREFIX SYSCONFDIR DESTDIR
 # Where rustup puts cargo, and where Debian puts mosquitto; neither is on every user's PATH.
 export PATH := $(PATH):$(CARGO_HOME_DIR)/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build build-compiler build-host guests demo test check bench clean test-fresh
+.PHONY: help setup build build-compiler build-host guests demo test check bench torture clean test-fresh install uninstall test-service
 
 help: ## Print this list
 	@printf 'make TARGET, where TARGET is one of\n\n'
@@ -42,10 +44,34 @@ test: ## Set up, build and run every test; prints how long each phase took and h
 check: setup ## Formatting, clippy, rustdoc, and cargo-deny (which is installed when missing); no test is run
 	@scripts/check.sh
 
-bench: setup guests ## Release builds, then the figures of the README, measured on this machine
+bench: setup guests ## Release builds, then the figures of the README, measured on this machine; ROWS_MAX=100000 is short
+	@scripts/bench-python.sh
 	@cargo build --release -p edgeplug-compiler
 	@cargo build --release -p edgeplug
 	@cargo run --release -p edgeplug-bench
+
+# CYCLES, CUTS, SEEDS, JOBS, MINUTES, ROWS, SEED, DIR (a directory on the disk to be tested) and SYNC_MS (0: the disk as it is)
+# are passed on where the mode knows them.
+MODE ?= kill
+TORTURE_kill = $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SYNC_MS),--sync-ms $(SYNC_MS))
+TORTURE_powercut = $(if $(CUTS),--cuts $(CUTS))
+TORTURE_chaos = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(JOBS),--jobs $(JOBS))
+TORTURE_soak = $(if $(MINUTES),--minutes $(MINUTES))
+TORTURE_backlog = $(if $(ROWS),--rows $(ROWS))
+TORTURE_SEED = $(if $(filter kill powercut chaos,$(MODE)),$(if $(SEED),--seed $(SEED)))
+TORTURE_DIR = $(if $(filter-out powercut,$(MODE)),$(if $(DIR),--dir '$(DIR)'))
+
+torture: setup guests ## Release builds, then MODE=kill|powercut|chaos|soak|backlog: nothing accepted is lost (docs/reliability.md)
+	@cargo build --release -p edgeplug-compiler
+	@cargo build --release -p edgeplug
+	@cargo build --release -p edgeplug-torture
+	@exec '$(BUILD_DIR)/release/edgeplug-torture' $(MODE) $(TORTURE_$(MODE)) $(TORTURE_SEED) $(TORTURE_DIR)
+
+install: ## Release builds, then programs, unit and an example configuration below PREFIX (/usr/local); enables nothing
+	@scripts/install.sh install
+
+uninstall: ## Remove what install laid, but for configuration, plugins and state
+	@scripts/install.sh uninstall
 
 clean: ## Remove everything that was built here
 	@cargo clean
@@ -53,3 +79,6 @@ clean: ## Remove everything that was built here
 
 test-fresh: ## Prove the README on a bare Debian 12 in FRESH_DIR (default below /var/tmp); needs root and debootstrap
 	@scripts/test-fresh.sh
+
+test-service: ## Run the installed unit under a real systemd in a throw-away machine; needs root and systemd-container
+	@scripts/test-service.sh

@@ -39,6 +39,8 @@ missing_packages() {
     has swtpm_setup || echo swtpm-tools
     has tpm2 || echo tpm2-tools
     has mosquitto || echo mosquitto
+    # Tests of a wrong clock: the library has no program to look for and lies in a directory of the architecture.
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
 }
 
 apt_install() {

@@ -5,6 +5,7 @@ use std::{error::Error as StdError, io};
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError, mqttbytes::Error as PacketError};
 
 use crate::{
+    dial::DialError,
     mqtt::{DownReason, Refusal},
     tls::{certificate_problem, find_rustls},
 };
@@ -19,17 +20,15 @@ pub(crate) fn down_reason(host: &str, packet_bytes_max: usize, error: &Connectio
         return reason;
     }
     match error {
+        ConnectionError::Io(source) => match source.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(error) => dial_reason(error),
+            None => unreachable(host, source),
+        },
         ConnectionError::ConnectionRefused(code) => {
             refusal(*code).map_or_else(|| unexpected(error), DownReason::Refused)
         }
         ConnectionError::NetworkTimeout => DownReason::TimedOut("connecting"),
         ConnectionError::FlushTimeout => DownReason::TimedOut("sending"),
-        // Only the connector reports this variant: nothing has been read or written yet.
-        ConnectionError::Io(source) => unreachable(host, source),
-        ConnectionError::Tls(rumqttc::TlsError::Io(_)) => {
-            DownReason::Tls(format!("{host} broke off the tls handshake; check the port"))
-        }
-        ConnectionError::Tls(source) => DownReason::Tls(format!("tls to {host} failed: {source}")),
         ConnectionError::MqttState(source) => state_reason(packet_bytes_max, source),
         other => unexpected(other),
     }
@@ -37,6 +36,12 @@ pub(crate) fn down_reason(host: &str, packet_bytes_max: usize, error: &Connectio
 
 fn state_reason(packet_bytes_max: usize, error: &StateError) -> DownReason {
     match error {
+        // The other side takes nothing any more (`stall.rs`), or the kernel has given it up.
+        StateError::Io(source) | StateError::Deserialization(PacketError::Io(source))
+            if source.kind() == io::ErrorKind::TimedOut =>
+        {
+            DownReason::TimedOut("sending")
+        }
         StateError::ConnectionAborted | StateError::Io(_) | StateError::Deserialization(PacketError::Io(_)) => {
             DownReason::Closed
         }
@@ -48,6 +53,15 @@ fn state_reason(packet_bytes_max: usize, error: &StateError) -> DownReason {
             | PacketError::OutgoingPacketTooLarge { .. },
         ) => DownReason::TooLarge { bytes_max: packet_bytes_max },
         other => unexpected(other),
+    }
+}
+
+fn dial_reason(error: &DialError) -> DownReason {
+    match error {
+        DialError::Unreachable { host, source } => unreachable(host, source),
+        DialError::Proxy(failure) => DownReason::Unreachable(chain(failure)),
+        DialError::Tls { host, .. } => DownReason::Tls(format!("{host} broke off the tls handshake; check the port")),
+        DialError::WebSocket(text) => DownReason::Protocol(text.chars().take(DETAIL_CHARS_MAX).collect()),
     }
 }
 
@@ -71,6 +85,16 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
         ConnectReturnCode::BadUserNamePassword => Refusal::BadCredentials,
         ConnectReturnCode::NotAuthorized => Refusal::NotAuthorized,
     })
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
 }
 
 /// The library's words can quote what the broker sent.

@@ -4,9 +4,9 @@
 //! up to the limit that the request names. An answer with an error status is an answer, not an error; a redirect is
 //! returned as it came, since whether its target may see the request is for the caller to judge.
 //!
-//! The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`) are honoured, but never for this machine itself.
+//! Requests go through the configured proxy when there is one; the environment's proxies do not count (see `proxy.rs`).
 
-use std::{error::Error as StdError, fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -14,15 +14,20 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
+use rustls::ClientConfig;
+use secrecy::ExposeSecret as _;
 
-use crate::tls::{CertificateProblem, TlsSetupError, certificate_problem, find_rustls, tls_config};
+use crate::{
+    proxy::{Proxy, ProxyFailure},
+    tls::{CertificateProblem, certificate_problem, find_rustls},
+};
 
 /// How all requests of one client are made.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// A PEM file whose certificates are trusted beside the system's roots.
-    pub extra_root_ca: Option<PathBuf>,
-    /// For name look-up, TCP and TLS together.
+    /// The way out; `None` is straight. Plain-text requests to this machine never take it.
+    pub proxy: Option<Proxy>,
+    /// For name look-up, TCP, proxy and TLS together.
     pub connect_timeout: Duration,
     /// For the whole request, from the call until the last byte of the answer.
     pub request_timeout: Duration,
@@ -63,29 +68,32 @@ pub struct HttpResponse {
 /// Makes requests; cheap to clone, connections are shared and reused.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    /// For the world, through a proxy where the environment names one.
-    outside: Client,
-    /// For this machine, past any proxy.
-    loopback: Client,
+    client: Client,
+    proxy: Option<Proxy>,
 }
 
 impl HttpClient {
+    /// `tls` is what [`tls_config`](crate::tls_config) made.
+    ///
     /// # Errors
-    /// [`HttpSetupError`] when the TLS configuration cannot be made or the user agent is no header value.
-    pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
-        let tls = tls_config(options.extra_root_ca.as_deref())?;
-        let builder = || {
-            Client::builder()
-                .tls_backend_preconfigured((*tls).clone())
-                .redirect(Policy::none())
-                .connect_timeout(options.connect_timeout)
-                .timeout(options.request_timeout)
-                .user_agent(&options.user_agent)
-        };
-        Ok(Self {
-            outside: builder().build().map_err(HttpSetupError::Client)?,
-            loopback: builder().no_proxy().build().map_err(HttpSetupError::Client)?,
-        })
+    /// [`HttpSetupError`] when the user agent is no header value.
+    pub fn new(tls: &Arc<ClientConfig>, options: HttpOptions) -> Result<Self, HttpSetupError> {
+        // `no_proxy` switches the environment's off and comes first, since it would switch ours off as well.
+        let mut builder = Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured((**tls).clone())
+            .redirect(Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .timeout(options.request_timeout)
+            .user_agent(&options.user_agent);
+        if let Some(proxy) = &options.proxy {
+            let mut way = reqwest::Proxy::https(proxy.to_string()).map_err(HttpSetupError)?;
+            if let Some(login) = &proxy.login {
+                way = way.basic_auth(&login.user, login.password.expose_secret());
+            }
+            builder = builder.proxy(way);
+        }
+        Ok(Self { client: builder.build().map_err(HttpSetupError)?, proxy: options.proxy })
     }
 
     /// Sends one request and reads the whole answer.
@@ -96,14 +104,13 @@ impl HttpClient {
         let target = Target::parse(&request.url)?;
         let host = target.host;
         let headers = header_map(&request.headers)?;
-        let client = if target.loopback { &self.loopback } else { &self.outside };
-        let mut outgoing = client.request(request.method.into(), target.url).headers(headers);
+        let mut outgoing = self.client.request(request.method.into(), target.url).headers(headers);
         if let Some(body) = request.body {
             outgoing = outgoing.body(body);
         }
 
         tracing::debug!(host, method = ?request.method, "http request");
-        let mut response = outgoing.send().await.map_err(|error| classify(&host, error))?;
+        let mut response = outgoing.send().await.map_err(|error| self.classify(&host, error))?;
         let status = response.status().as_u16();
         let bytes_max = request.body_bytes_max;
         let too_large = || HttpError::TooLarge { host: host.clone(), bytes_max };
@@ -117,7 +124,7 @@ impl HttpClient {
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
             .collect::<Vec<_>>();
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&host, error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&host, error))? {
             if body.len() + chunk.len() > bytes_max {
                 return Err(too_large());
             }
@@ -127,16 +134,31 @@ impl HttpClient {
         let date_unix_s = headers.iter().find(|(name, _)| name == "date").and_then(|(_, date)| parse_date(date));
         Ok(HttpResponse { status, headers, body: body.freeze(), date_unix_s })
     }
+
+    fn classify(&self, host: &str, error: reqwest::Error) -> HttpError {
+        let host = host.to_owned();
+        // The URL may name the device; the host says enough.
+        let error = error.without_url();
+        if let Some(problem) = certificate_problem(&error as &(dyn StdError + 'static)) {
+            HttpError::Untrusted { host, problem }
+        } else if error.is_timeout() {
+            HttpError::TimedOut { host }
+        } else if !error.is_connect() || find_rustls(&error).is_some() {
+            HttpError::Broken { host, source: error }
+        } else if let Some(proxy) = &self.proxy
+            && let Some(problem) = tunnel_problem(&error)
+        {
+            HttpError::Proxy(proxy_failure(proxy, problem, error))
+        } else {
+            HttpError::Unreachable { host, source: error }
+        }
+    }
 }
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
-pub enum HttpSetupError {
-    #[error("cannot set up tls")]
-    Tls(#[from] TlsSetupError),
-    #[error("cannot set up the http client")]
-    Client(#[source] reqwest::Error),
-}
+#[error("cannot set up the http client")]
+pub struct HttpSetupError(#[source] reqwest::Error);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -148,8 +170,11 @@ pub enum HttpError {
     #[error("refused to talk to {host} in plain text; use https://")]
     PlainText { host: String },
     /// Name look-up or TCP failed.
-    #[error("cannot reach {host}; check the host name, the network and the proxy settings")]
+    #[error("cannot reach {host}; check the host name and the network")]
     Unreachable { host: String, source: reqwest::Error },
+    /// The request did not get past the proxy.
+    #[error(transparent)]
+    Proxy(ProxyFailure),
     /// The server could not be trusted, and nothing was sent to it.
     #[error("the certificate of {host} {problem}")]
     Untrusted { host: String, problem: CertificateProblem },
@@ -197,7 +222,6 @@ impl fmt::Debug for HttpResponse {
 struct Target {
     url: Url,
     host: String,
-    loopback: bool,
 }
 
 impl Target {
@@ -205,10 +229,9 @@ impl Target {
         let bad = || HttpError::BadUrl { url: text.to_owned() };
         let url = Url::parse(text).map_err(|_| bad())?;
         let host = url.host_str().ok_or_else(bad)?.to_owned();
-        let loopback = is_loopback(&host);
         match url.scheme() {
-            "https" => Ok(Self { url, host, loopback }),
-            "http" if loopback => Ok(Self { url, host, loopback }),
+            "https" => Ok(Self { url, host }),
+            "http" if is_loopback(&host) => Ok(Self { url, host }),
             "http" => Err(HttpError::PlainText { host }),
             _ => Err(bad()),
         }
@@ -241,18 +264,27 @@ fn parse_date(date: &str) -> Option<i64> {
     jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp().as_second())
 }
 
-fn classify(host: &str, error: reqwest::Error) -> HttpError {
-    let host = host.to_owned();
-    // The URL may name the device; the host says enough.
-    let error = error.without_url();
-    if let Some(problem) = certificate_problem(&error as &(dyn StdError + 'static)) {
-        HttpError::Untrusted { host, problem }
-    } else if error.is_timeout() {
-        HttpError::TimedOut { host }
-    } else if error.is_connect() && find_rustls(&error).is_none() {
-        HttpError::Unreachable { host, source: error }
-    } else {
-        HttpError::Broken { host, source: error }
+/// What the HTTP library's tunnel error says. The type is private to it, so this goes by its words; a test with a real
+/// proxy notices when they change.
+fn tunnel_problem(error: &reqwest::Error) -> Option<String> {
+    let mut next = error.source();
+    while let Some(source) = next {
+        let text = source.to_string();
+        if let Some(problem) = text.strip_prefix("tunnel error: ") {
+            return Some(problem.to_owned());
+        }
+        next = source.source();
+    }
+    None
+}
+
+fn proxy_failure(proxy: &Proxy, problem: String, error: reqwest::Error) -> ProxyFailure {
+    match &*problem {
+        "proxy authorization required" => proxy.login_refused(),
+        "failed to create underlying connection" => {
+            ProxyFailure::Unreachable { proxy: proxy.to_string(), source: error.into() }
+        }
+        _ => ProxyFailure::Refused { proxy: proxy.to_string(), answer: problem },
     }
 }
 

@@ -5,23 +5,31 @@
 //! to try again and what was lost are the caller's questions; a connection that breaks is reported once and is over.
 //!
 //! What must stay true:
-//! - TLS is always verified, against the system's roots plus at most one extra root, by the `ring` provider
-//!   ([`tls_config`] is the only place where a TLS configuration is made);
+//! - TLS is always verified, against the system's roots plus at most one extra root, by the `ring` provider and at the
+//!   time of the [`LinkClock`] ([`tls_config`] is the only place where a TLS configuration is made);
+//! - HTTPS and MQTT go out the same way: directly, or through the one configured [`Proxy`];
 //! - no call blocks: requests are futures, MQTT calls put something into a bounded queue or say that it is full;
 //! - tokens and passwords appear in no log, error or `Debug` output;
 //! - every answer and packet from outside has a size limit.
 
+mod clock;
 mod connection;
+mod dial;
 mod failure;
 mod http;
 mod mqtt;
+mod proxy;
 mod rumqttc_mqtt;
+mod stall;
 mod tls;
+mod websocket;
 
+pub use clock::LinkClock;
 pub use http::{HttpClient, HttpError, HttpMethod, HttpOptions, HttpRequest, HttpResponse, HttpSetupError};
 pub use mqtt::{
     ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError, QueueFull,
-    Refusal, TlsMode,
+    Refusal, Transport,
 };
+pub use proxy::{Proxy, ProxyFailure, ProxyUrlError};
 pub use rumqttc_mqtt::{EVENTS_MAX, RumqttcMqtt, UNACKNOWLEDGED_MAX};
 pub use tls::{CertificateProblem, TlsSetupError, tls_config};

@@ -22,9 +22,12 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use secrecy::SecretString;
 
-/// Largest packet in either direction unless the options say otherwise: 256 KiB of message (the "device-to-cloud
-/// messages" row of the Azure IoT Hub quotas page, the largest thing a hub carries) and room for topic and headers.
-pub const PACKET_BYTES_MAX: usize = 288 * 1024;
+use crate::proxy::Proxy;
+
+/// Largest packet in either direction unless the options say otherwise: a hub takes 256 KiB of body and properties
+/// together (the "device-to-cloud messages" row of the Azure IoT Hub quotas page) and hangs up on more; nothing it sends
+/// is larger. Topic and headers count here as well, so what passes here passes there.
+pub const PACKET_BYTES_MAX: usize = 256 * 1024;
 
 /// One attempt to be connected, chosen by the caller and never used twice. Every event carries it, so that an event of
 /// an older connection that was still in the queue can be told from a new one.
@@ -38,7 +41,7 @@ pub struct DeliveryId(pub u64);
 /// All that a connection needs; made anew for each, since the password is.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// A DNS name, or an IPv4 address; it is also the name that the server's certificate must carry.
+    /// A DNS name, or an IP address; it is also the name that the server's certificate must carry.
     pub host: String,
     pub port: u16,
     pub client_id: String,
@@ -46,7 +49,7 @@ pub struct ConnectOptions {
     /// Sent as the MQTT password; empty means none (a client certificate identifies the device instead).
     pub password: SecretString,
     /// Whole seconds; a PINGREQ goes out after this much silence, and the connection is given up when none was answered
-    /// within as much again. Zero turns it off.
+    /// within as much again, or when for that long the other side takes nothing of what is to be sent. Zero turns it off.
     pub keep_alive: Duration,
     /// How many publishes may be unacknowledged at once, at least 1.
     pub window: u16,
@@ -54,16 +57,21 @@ pub struct ConnectOptions {
     pub subscriptions: Vec<String>,
     /// Largest packet in either direction, in bytes; see [`PACKET_BYTES_MAX`].
     pub packet_bytes_max: usize,
-    /// For everything up to [`LinkEvent::Up`]: name look-up, TCP, TLS, CONNACK and SUBACK together.
+    /// For everything up to [`LinkEvent::Up`]: name look-up, TCP, proxy, TLS, WebSocket, CONNACK and SUBACK together.
     pub connect_timeout: Duration,
-    pub tls: TlsMode,
+    pub transport: Transport,
+    /// The way out; `None` is straight.
+    pub proxy: Option<Proxy>,
 }
 
-/// How the bytes travel.
+/// What carries the MQTT bytes. TLS is 1.2 or 1.3 with the server's certificate verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// TLS 1.2 or 1.3 with the server's certificate verified.
-    Verified,
+pub enum Transport {
+    /// TLS, usually on port 8883.
+    Mqtts,
+    /// WebSocket in TLS at `/$iothub/websocket`, usually on port 443, for networks that let nothing else out ("Communicate
+    /// with an IoT hub using the MQTT protocol").
+    WebSocket,
     /// No TLS, refused unless the host is this machine.
     PlainForLoopbackTests,
 }
@@ -95,7 +103,7 @@ pub trait Mqtt: Send + Sync {
 
     /// Leaves in order: what was acknowledged so far goes out, publishes in flight get a few seconds to be
     /// acknowledged (they still come as `Delivered`), publishes that were queued but not sent are dropped, DISCONNECT
-    /// is sent, and `Down { reason: Asked }` follows. Before `Up` the attempt is abandoned at once.
+    /// is sent, and `Down { reason: Asked }` follows within a few seconds even on a dead link. Before `Up` the attempt is abandoned at once.
     fn disconnect(&self, connection: ConnectionId);
 }
 
@@ -132,7 +140,7 @@ pub enum DownReason {
     /// The secure channel could not be made; the text names the host and the remedy.
     #[error("{0}")]
     Tls(String),
-    /// No such name, no route, or nobody listens; the text names the host.
+    /// No such name, no route, nobody listens, or the proxy gives no tunnel; the text names the host or the proxy.
     #[error("{0}")]
     Unreachable(String),
     /// The broker does not serve this topic filter to this client.

@@ -10,6 +10,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -18,22 +19,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use rumqttc::{
-    AckMode, AsyncClient, EventLoop, ManualAck, MqttOptions, PubAck, PublishOptions, TlsConfiguration, Transport,
-    ValidatedTopic,
-};
+use rumqttc::{AckMode, AsyncClient, EventLoop, ManualAck, MqttOptions, PubAck, PublishOptions, ValidatedTopic};
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use tokio::{
     runtime::Handle,
+    select,
     sync::{Notify, mpsc},
     task::JoinHandle,
+    time::sleep,
 };
 
 use crate::{
     connection,
+    dial::{Target, dial},
     http::is_loopback,
-    mqtt::{ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PublishError, QueueFull, TlsMode},
+    mqtt::{ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PublishError, QueueFull, Transport},
 };
 
 /// Room for events that the caller has not taken yet. Delivered tickets come in batches, so this is a few rounds of
@@ -50,6 +51,9 @@ const CONNECTIONS_MAX: usize = 2;
 /// How long a planned disconnect waits for the PUBACKs of what is in flight. A hub answers in a fraction of a second
 /// or not at all, and what is not acknowledged is sent again anyway.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// When leaving in order has failed: the wait for PUBACKs and a little for the DISCONNECT.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(6);
 
 /// Publishes written to the socket in one go; measured, more gains nothing.
 const REQUEST_BATCH_MAX: usize = 64;
@@ -86,6 +90,8 @@ pub(crate) struct Live {
     packet_bytes_max: usize,
     /// Told when the connection shall end at once.
     cut: Notify,
+    /// Told when the connection begins to leave.
+    leaving: Notify,
     state: Mutex<LiveState>,
 }
 
@@ -200,6 +206,7 @@ impl Live {
             window: usize::from(options.window),
             packet_bytes_max: options.packet_bytes_max,
             cut: Notify::new(),
+            leaving: Notify::new(),
             state: Mutex::default(),
         }
     }
@@ -247,6 +254,7 @@ impl Live {
             Phase::Leaving => false,
         };
         state.phase = Phase::Leaving;
+        self.leaving.notify_one();
         if cut {
             self.cut.notify_one();
         }
@@ -255,8 +263,17 @@ impl Live {
 
 /// What the connection's task does to it.
 impl Live {
+    /// Until the connection shall end, whatever it is doing.
     pub(crate) async fn until_cut(&self) {
-        self.cut.notified().await;
+        // The library only looks at its own limit when it does not wait to write.
+        let left_for_too_long = async {
+            self.leaving.notified().await;
+            sleep(LEAVE_TIME_MAX).await;
+        };
+        select! {
+            () = self.cut.notified() => {}
+            () = left_for_too_long => {}
+        }
     }
 
     pub(crate) fn subscribe(&self, filters: &[String]) -> Result<(), DownReason> {
@@ -332,19 +349,27 @@ async fn finish(previous: Option<JoinHandle<()>>) {
 
 fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClient, EventLoop), DownReason> {
     let invalid = |error: &dyn std::fmt::Display| DownReason::Protocol(error.to_string());
-    let transport = match options.tls {
-        TlsMode::Verified => Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())),
-        TlsMode::PlainForLoopbackTests if is_loopback(&options.host) => Transport::tcp(),
-        TlsMode::PlainForLoopbackTests => {
-            return Err(DownReason::Tls(format!("refused to talk to {} in plain text", options.host)));
-        }
-    };
+    if options.transport == Transport::PlainForLoopbackTests && !is_loopback(&options.host) {
+        return Err(DownReason::Tls(format!("refused to talk to {} in plain text", options.host)));
+    }
     if let Some(filter) = options.subscriptions.iter().find(|filter| !rumqttc::valid_filter(filter)) {
         return Err(DownReason::SubscriptionRefused(filter.clone()));
     }
 
     let mut mqtt = MqttOptions::new(&options.client_id, (options.host.as_str(), options.port));
-    mqtt.set_transport(transport)
+    let target = Target {
+        host: options.host.clone(),
+        port: options.port,
+        transport: options.transport,
+        proxy: options.proxy.clone(),
+        tls: tls.clone(),
+        stall_time: options.keep_alive,
+    };
+    mqtt.set_transport(rumqttc::Transport::tcp())
+        .set_socket_connector(move |_, _| {
+            let target = target.clone();
+            async move { dial(target).await.map_err(io::Error::other) }
+        })
         .set_keep_alive(u16::try_from(options.keep_alive.as_secs()).unwrap_or(u16::MAX))
         .set_max_packet_size(options.packet_bytes_max, options.packet_bytes_max)
         .set_max_request_batch(REQUEST_BATCH_MAX)
@@ -365,7 +390,6 @@ fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClie
     let (client, mut event_loop) =
         AsyncClient::builder(mqtt).capacity(capacity).try_build().map_err(|error| invalid(&error))?;
     let mut network = event_loop.network_options();
-    network.set_tcp_nodelay(true);
     // The library counts whole seconds; the exact limit is kept by the connection's task.
     network.set_connection_timeout(options.connect_timeout.as_secs() + 1);
     event_loop.set_network_options(network);

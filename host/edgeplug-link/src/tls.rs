@@ -17,12 +17,14 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
+use crate::clock::LinkClock;
+
 /// Makes the TLS configuration for HTTPS and MQTT: TLS 1.2 and 1.3, trusting the system's roots and the certificates in
-/// the PEM file `extra_root_ca` when one is given.
+/// the PEM file `extra_root_ca` when one is given, at the time of `clock`.
 ///
 /// # Errors
 /// [`TlsSetupError`] when the file cannot be read or holds no certificate, or when there is no root at all.
-pub fn tls_config(extra_root_ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSetupError> {
+pub fn tls_config(extra_root_ca: Option<&Path>, clock: &LinkClock) -> Result<Arc<ClientConfig>, TlsSetupError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let extra_roots = match extra_root_ca {
         Some(path) => read_certificates(path)?,
@@ -30,7 +32,7 @@ pub fn tls_config(extra_root_ca: Option<&Path>) -> Result<Arc<ClientConfig>, Tls
     };
     let verifier = Verifier::new_with_extra_roots(extra_roots, provider.clone()).map_err(TlsSetupError::Roots)?;
     // The platform verifier is a custom one in rustls' terms, hence the method's name; it verifies everything.
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_details(provider, Arc::new(clock.clone()))
         .with_safe_default_protocol_versions()
         .map_err(TlsSetupError::Provider)?
         .dangerous()

@@ -15,13 +15,14 @@ use crate::{
     directory::{private_file, sync_directory},
     error::{OpenError, SqliteError, is_damage},
     event::{Damaged, Store},
+    outbox::Durability,
 };
+
+/// Bytes of a page of a new file: SQLite's default, and what this crate's arithmetic of room is made of.
+pub(crate) const PAGE_BYTES: u64 = 4_096;
 
 /// How long a write waits for another connection; ours only read, so only a hand with an SQLite shell holds one longer.
 const BUSY_WAIT: Duration = Duration::from_millis(250);
-/// At a start, files up to this size are read in full to check them (about a second on slow flash). Larger ones are
-/// checked where they are read, and in full once something about them looked wrong.
-const CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The write-ahead log is cut back to this many bytes when it starts over. Not zero: a log that keeps its room on disk
 /// can still take removals when the disk is full.
 const JOURNAL_BYTES_MAX: u32 = 8 * 1024 * 1024;
@@ -34,25 +35,61 @@ const STATEMENTS_CACHED: usize = 32;
 /// What a file must look like.
 pub(crate) struct Schema {
     pub(crate) store: Store,
-    pub(crate) version: i64,
-    /// Makes the tables in an empty file. `?` ids start at the number passed to `seed`.
+    /// Makes the tables of the newest version in an empty file.
     pub(crate) create: &'static str,
-    /// Sets where ids start in a fresh file; one parameter.
+    /// Sets where ids start in a fresh file; one parameter: the highest id given out before.
     pub(crate) seed: &'static str,
+    /// The n-th of them makes version n + 1 out of version n; the newest version is one more than there are.
+    pub(crate) upgrades: &'static [&'static str],
     /// Statements that must fit the tables.
     pub(crate) probes: &'static [&'static str],
+    /// Reads what every use of the file rests on.
+    pub(crate) verify: fn(&Connection) -> rusqlite::Result<()>,
+    /// Counts the undelivered rows; one number. Asked of a damaged file as well.
+    pub(crate) rows: &'static str,
     pub(crate) cache_kib: i32,
-    /// Pages of 4 KiB in the write-ahead log after which a commit moves them into the file.
-    pub(crate) checkpoint_pages: u32,
+}
+
+impl Schema {
+    fn version(&self) -> i64 {
+        self.upgrades.len() as i64 + 1
+    }
 }
 
 /// How much of the file to read before trusting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// All of it unless it is large.
-    Start,
+    /// Its header and tables: damage elsewhere is met where it is read.
+    Head,
     /// All of it.
     Full,
+}
+
+/// At a start, files are read in full to check them up to this many bytes together (about a second on slow flash), the
+/// newest first. The others are checked where they are read, and in full once something about them looked wrong.
+pub(crate) const CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+impl Check {
+    /// Full if the file fits what is left of the budget.
+    pub(crate) fn within(budget: &mut u64, path: &Path) -> Self {
+        let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        match budget.checked_sub(bytes) {
+            Some(left) => {
+                *budget = left;
+                Self::Full
+            }
+            None => Self::Head,
+        }
+    }
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) check: Check,
+    pub(crate) durability: Durability,
+    /// Ids of a fresh file start above it.
+    pub(crate) given_out: i64,
 }
 
 /// A file that can be used.
@@ -62,15 +99,11 @@ pub(crate) struct Opened {
 }
 
 /// Opens or creates the file at `path`; sets it aside first if it is damaged.
-pub(crate) fn open(path: &Path, schema: &Schema, check: Check) -> Result<Opened, OpenError> {
-    let in_directory = |source| OpenError::Directory { path: path.to_owned(), source };
-    finish_setting_aside(path).map_err(in_directory)?;
-    match open_trusted(path, schema, check) {
+pub(crate) fn open(path: &Path, schema: &Schema, opening: Opening) -> Result<Opened, OpenError> {
+    match open_existing(path, schema, opening)? {
         Ok(connection) => Ok(Opened { connection, damaged: None }),
-        Err(Refusal::Damaged(reason)) => {
-            let set_aside = set_aside(path).map_err(in_directory)?;
-            let damaged = Damaged { store: schema.store, set_aside, reason };
-            let connection = open_trusted(path, schema, check).map_err(|refusal| match refusal {
+        Err(damaged) => {
+            let connection = open_trusted(path, schema, opening).map_err(|refusal| match refusal {
                 Refusal::Damaged(reason) => OpenError::Store {
                     file: path.to_owned(),
                     source: SqliteError(failure(rusqlite::ffi::SQLITE_CORRUPT, reason)),
@@ -78,6 +111,24 @@ pub(crate) fn open(path: &Path, schema: &Schema, check: Check) -> Result<Opened,
                 Refusal::Open(error) => error,
             })?;
             Ok(Opened { connection, damaged: Some(damaged) })
+        }
+    }
+}
+
+/// As [`open`], but nothing takes the place of a damaged file.
+pub(crate) fn open_existing(
+    path: &Path,
+    schema: &Schema,
+    opening: Opening,
+) -> Result<Result<Connection, Damaged>, OpenError> {
+    let in_directory = |source| OpenError::Directory { path: path.to_owned(), source };
+    finish_setting_aside(path).map_err(in_directory)?;
+    match open_trusted(path, schema, opening) {
+        Ok(connection) => Ok(Ok(connection)),
+        Err(Refusal::Damaged(reason)) => {
+            let rows_lost = count_rows(path, schema);
+            let set_aside = set_aside(path).map_err(in_directory)?;
+            Ok(Err(Damaged { store: schema.store, set_aside, reason, rows_lost }))
         }
         Err(Refusal::Open(error)) => Err(error),
     }
@@ -88,22 +139,14 @@ pub(crate) fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>
     Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
 }
 
-/// Moves the write-ahead log into the file and empties it.
-pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-}
-
-/// Writes and takes back as much as a busy group of small rows needs, to see whether the store can write.
-pub(crate) fn try_writing(connection: &Connection) -> rusqlite::Result<()> {
+/// Commits and takes back so many bytes, to see whether the store can write.
+pub(crate) fn try_writing(connection: &Connection, bytes: u32) -> rusqlite::Result<()> {
     let transaction = begin(connection)?;
-    transaction.execute("INSERT INTO probe (body) VALUES (zeroblob(?1))", [PROBE_BYTES])?;
+    transaction.execute("INSERT INTO probe (body) VALUES (zeroblob(?1))", [bytes])?;
     transaction.commit()?;
     connection.execute("DELETE FROM probe", [])?;
     Ok(())
 }
-
-/// Room that must be free before a store counts as healed.
-const PROBE_BYTES: i64 = 64 * 1024;
 
 /// Paths that SQLite keeps beside a file.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -112,12 +155,35 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Deletes a file and what SQLite keeps beside it. The file first: a log without its file is known as a leftover, a file
+/// without its log would be half a store.
+pub(crate) fn delete_file(path: &Path) -> io::Result<()> {
+    delete(path)?;
+    COMPANIONS.into_iter().try_for_each(|suffix| delete(&beside(path, suffix)))
+}
+
+/// Clears away what a crash left beside a file that is gone: of one that was being set aside it is moved after it.
+pub(crate) fn clear_leftovers(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    finish_setting_aside(path)?;
+    delete_file(path)
+}
+
+fn delete(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 enum Refusal {
     Damaged(String),
     Open(OpenError),
 }
 
-fn open_trusted(path: &Path, schema: &Schema, check: Check) -> Result<Connection, Refusal> {
+fn open_trusted(path: &Path, schema: &Schema, opening: Opening) -> Result<Connection, Refusal> {
     let refused = |source: rusqlite::Error| {
         if is_damage(&source) {
             Refusal::Damaged(source.to_string())
@@ -126,9 +192,7 @@ fn open_trusted(path: &Path, schema: &Schema, check: Check) -> Result<Connection
         }
     };
     let io = |source| Refusal::Open(OpenError::Directory { path: path.to_owned(), source });
-    let file = private_file(path).map_err(io)?;
-    let bytes = file.metadata().map_err(io)?.len();
-    drop(file);
+    drop(private_file(path).map_err(io)?);
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(refused)?;
@@ -142,77 +206,106 @@ fn open_trusted(path: &Path, schema: &Schema, check: Check) -> Result<Connection
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(refused)?;
     if found == 0 && tables == 0 {
-        create(&connection, path, schema).map_err(refused)?;
+        create(&connection, path, schema, opening.given_out).map_err(refused)?;
         if let Some(directory) = path.parent() {
             sync_directory(directory).map_err(io)?;
         }
     } else {
-        if check == Check::Full || bytes <= CHECK_BYTES_MAX {
+        if found > schema.version() {
+            let file = path.to_owned();
+            return Err(Refusal::Open(OpenError::Newer { file, found, known: schema.version() }));
+        }
+        if found < 1 {
+            return Err(Refusal::Damaged(format!("schema version {found} was never released")));
+        }
+        if opening.check == Check::Full {
             let verdict: String =
                 connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(refused)?;
             if verdict != "ok" {
                 return Err(Refusal::Damaged(verdict));
             }
         }
-        if found > schema.version {
-            let file = path.to_owned();
-            return Err(Refusal::Open(OpenError::Newer { file, found, known: schema.version }));
-        }
-        if found != schema.version {
-            return Err(Refusal::Damaged(format!("schema version {found} was never released")));
+        if found < schema.version() {
+            upgrade(&connection, schema, found).map_err(refused)?;
         }
     }
-    configure(&connection, schema).map_err(refused)?;
+    configure(&connection, schema, opening.durability).map_err(refused)?;
     for sql in schema.probes {
         connection.prepare_cached(sql).map_err(refused)?;
     }
+    (schema.verify)(&connection).map_err(refused)?;
     Ok(connection)
 }
 
-fn create(connection: &Connection, path: &Path, schema: &Schema) -> rusqlite::Result<()> {
+fn create(connection: &Connection, path: &Path, schema: &Schema, given_out: i64) -> rusqlite::Result<()> {
     // Must be set before the first table is made.
+    connection.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = begin(connection)?;
     transaction.execute_batch(schema.create)?;
-    transaction.execute(schema.seed, [generation(path) << GENERATION_BITS])?;
-    transaction.pragma_update(None, "user_version", schema.version)?;
+    transaction.execute(schema.seed, [given_out.max(ids_given_out_by_damaged(path))])?;
+    transaction.pragma_update(None, "user_version", schema.version())?;
     transaction.commit()
 }
 
-fn configure(connection: &Connection, schema: &Schema) -> rusqlite::Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+/// All steps in one transaction: a crash leaves the old version or the new one.
+fn upgrade(connection: &Connection, schema: &Schema, found: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", schema.checkpoint_pages)?;
+    let transaction = begin(connection)?;
+    for step in schema.upgrades.iter().skip(usize::try_from(found - 1).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", schema.version())?;
+    transaction.commit()?;
+    tracing::info!(store = %schema.store, from = found, to = schema.version(), "the store was upgraded");
+    Ok(())
+}
+
+fn configure(connection: &Connection, schema: &Schema, durability: Durability) -> rusqlite::Result<()> {
+    let (name, wanted) = match durability {
+        Durability::PowerLoss => ("FULL", SYNCHRONOUS_FULL),
+        Durability::ProcessCrash => ("NORMAL", SYNCHRONOUS_NORMAL),
+    };
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", name)?;
+    // Checkpoints are made between commits, see `log.rs`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -schema.cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     let sync: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-    if sync != SYNCHRONOUS_FULL || journal != "wal" {
-        let why = format!("this file system gave journal mode {journal}, synchronous {sync} instead of wal, full");
+    if sync != wanted || journal != "wal" {
+        let why = format!("this file system gave journal mode {journal}, synchronous {sync} instead of wal, {name}");
         return Err(failure(rusqlite::ffi::SQLITE_CANTOPEN, why));
     }
     Ok(())
 }
 
-fn failure(code: i32, why: String) -> rusqlite::Error {
+pub(crate) fn failure(code: i32, why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(why))
 }
 
 /// SQLite documentation, PRAGMA synchronous.
+const SYNCHRONOUS_NORMAL: i64 = 1;
 const SYNCHRONOUS_FULL: i64 = 2;
 
-/// Highest number of a file set aside from this place, 0 for none.
-fn generation(path: &Path) -> i64 {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return 0;
-    };
-    let prefix = format!("{name}.damaged-");
-    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+/// Ids at or below it may have been given out by damaged files that were set aside in the directory of `path`.
+pub(crate) fn ids_given_out_by_damaged(path: &Path) -> i64 {
+    generation(path, "") << GENERATION_BITS
+}
+
+/// The highest number of the files of this name (of all, if it is empty) that were set aside beside `path`, 0 for none.
+fn generation(path: &Path, name: &str) -> i64 {
+    let Some(Ok(entries)) = path.parent().map(fs::read_dir) else { return 0 };
     entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
+        .filter_map(|entry| {
+            let file_name = entry.ok()?.file_name();
+            let (of, number) = file_name.to_str()?.split_once(".damaged-")?;
+            if of == name || name.is_empty() { number.parse().ok() } else { None }
+        })
         .filter(|number| (1..GENERATION_MAX).contains(number))
         .max()
         .unwrap_or(0)
@@ -221,11 +314,19 @@ fn generation(path: &Path) -> i64 {
 /// So that ids stay positive.
 const GENERATION_MAX: i64 = 1 << 22;
 
-/// SQLite keeps the log (`-wal`) and its index (`-shm`) beside the file; both belong to the file that is set aside.
-const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+/// What SQLite keeps beside a file: its log, the log's index and, while the file is being made, its rollback journal.
+pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// How many undelivered rows a file holds, if it can still say.
+fn count_rows(path: &Path, schema: &Schema) -> Option<u64> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    let rows: i64 = connection.query_row(schema.rows, [], |row| row.get(0)).ok()?;
+    u64::try_from(rows).ok()
+}
 
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let aside = beside(path, &format!(".damaged-{}", generation(path) + 1));
+    let aside = beside(path, &format!(".damaged-{}", generation(path, "") + 1));
     fs::rename(path, &aside)?;
     move_companions(path, &aside)?;
     Ok(aside)
@@ -233,7 +334,8 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
 
 /// A crash between the renames of [`set_aside`] leaves a log without its file; SQLite would delete it.
 fn finish_setting_aside(path: &Path) -> io::Result<()> {
-    let number = generation(path);
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let number = generation(path, name);
     if path.exists() || number == 0 {
         return Ok(());
     }
@@ -252,3 +354,6 @@ fn move_companions(from: &Path, to: &Path) -> io::Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

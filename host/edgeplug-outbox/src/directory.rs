@@ -1,6 +1,7 @@
 //! The outbox directory: its rights, its lock, its durability.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -32,8 +33,31 @@ impl Layout {
         self.directory.join("telemetry")
     }
 
-    pub(crate) fn telemetry(&self) -> PathBuf {
-        self.telemetry_directory().join("000001.db")
+    pub(crate) fn segment(&self, number: u32) -> PathBuf {
+        self.telemetry_directory().join(format!("{number:06}.db"))
+    }
+
+    /// The numbers of the segments there are, oldest first.
+    pub(crate) fn segments(&self) -> io::Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(self.telemetry_directory())? {
+            let name = entry?.file_name();
+            // Only names as `segment` makes them: not `1.db`, nor what lies beside a segment.
+            let number = name.to_str().and_then(|name| name.strip_suffix(".db")?.parse().ok());
+            numbers.extend(number.filter(|number| self.segment(*number).file_name() == Some(&name)));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The numbers of segments that are there or have left something behind.
+    pub(crate) fn segments_named(&self) -> io::Result<BTreeSet<u32>> {
+        let mut numbers = BTreeSet::new();
+        for entry in fs::read_dir(self.telemetry_directory())? {
+            let name = entry?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.split_once(".db")?.0.parse::<u32>().ok()));
+        }
+        Ok(numbers)
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {

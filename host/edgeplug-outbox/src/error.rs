@@ -12,12 +12,21 @@ pub enum OpenError {
     /// A directory or file could not be created, read or protected.
     #[error("cannot prepare {path}; check that it exists, who owns it and that the disk has room")]
     Directory { path: PathBuf, source: io::Error },
+    /// There is nothing to open, and nothing is to be made.
+    #[error("no outbox in {directory}; name the directory the daemon uses")]
+    Missing { directory: PathBuf },
     /// Another process has the directory.
     #[error("outbox directory {directory} is in use{}; stop that process or name another directory", by(.holder))]
     Locked { directory: PathBuf, holder: Option<u32> },
     /// A later release wrote the file.
     #[error("{file} has schema version {found}, this release knows up to {known}; install the later release again")]
     Newer { file: PathBuf, found: i64, known: i64 },
+    /// The limits leave no room for anything of use.
+    #[error(
+        "outbox.available_space_mb allows {bytes_max} bytes, but with outbox.file_count = {files_max} at least \
+         {bytes_min} bytes and one file are needed; raise the first or lower the second"
+    )]
+    Limits { bytes_max: u64, files_max: u16, bytes_min: u64 },
     /// SQLite could not open or prepare a file that is not known to be damaged.
     #[error("cannot open {file}; check its owner and that the disk can be written")]
     Store { file: PathBuf, source: SqliteError },
@@ -32,7 +41,7 @@ impl OpenError {
     pub fn may_heal(&self) -> bool {
         match self {
             Self::Directory { .. } | Self::Store { .. } | Self::Thread(_) => true,
-            Self::Locked { .. } | Self::Newer { .. } => false,
+            Self::Missing { .. } | Self::Locked { .. } | Self::Newer { .. } | Self::Limits { .. } => false,
         }
     }
 }
@@ -79,7 +88,7 @@ impl Remedy {
     pub(crate) fn reopen(self) -> Option<Check> {
         match self {
             Self::Room | Self::Wait => None,
-            Self::Reopen => Some(Check::Start),
+            Self::Reopen => Some(Check::Head),
             Self::Check => Some(Check::Full),
         }
     }
@@ -87,12 +96,32 @@ impl Remedy {
 
 impl StoreError {
     pub(crate) fn remedy(&self) -> Remedy {
-        if is_damage(&self.source.0) {
+        self.source.remedy()
+    }
+}
+
+impl SqliteError {
+    fn remedy(&self) -> Remedy {
+        if is_damage(&self.0) {
             return Remedy::Check;
         }
-        match self.source.0.sqlite_error_code() {
+        match self.0.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Remedy::Room,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => Remedy::Wait,
+            _ => Remedy::Reopen,
+        }
+    }
+}
+
+impl OpenError {
+    /// What may bring a store back whose file cannot be opened again or taken up.
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Directory { source, .. } if source.kind() == io::ErrorKind::StorageFull => Remedy::Room,
+            Self::Store { source, .. } => match source.remedy() {
+                Remedy::Wait => Remedy::Reopen,
+                other => other,
+            },
             _ => Remedy::Reopen,
         }
     }

@@ -95,6 +95,8 @@ pub struct Damaged {
     pub store: Store,
     pub set_aside: PathBuf,
     pub reason: String,
+    /// Undelivered rows or acknowledgements in it, where it could still say. They are not sent any more.
+    pub rows_lost: Option<u64>,
 }
 
 /// Why rows were given up undelivered.
@@ -118,7 +120,9 @@ pub enum OutboxEvent {
     ///
     /// `rows` counts the ids named in the requests.
     Removed { store: Store, requests: usize, rows: u64 },
-    /// The oldest rows were given up to keep the limits, or dropped on request: every row up to `through` is gone.
+    /// The oldest rows were given up to keep the limits, or dropped on request: every live row up to `through` is gone.
+    /// Alarm rows up to it are gone as well, except where one file holds everything: there they go once no live row is
+    /// left. `rows` and `bytes` (of bodies) count what was undelivered.
     Evicted { through: RowId, rows: u64, bytes: u64, why: Eviction },
     /// A damaged segment was put aside while the rest goes on; its undelivered rows are lost to the cloud.
     SetAside(Damaged),
@@ -126,6 +130,8 @@ pub enum OutboxEvent {
     Loaded { ticket: u64, lane: Lane, rows: Vec<StoredRow>, more: bool },
     /// Acknowledgements in id order; `more` when the ledger held further ones.
     AcksLoaded { ticket: u64, acks: Vec<StoredAck>, more: bool },
+    /// Nothing was dropped: the store cannot write.
+    DropFailed { reason: String },
     /// A load could not read.
     LoadFailed { ticket: u64, reason: String },
     /// The command is on disk; it may be acknowledged to the broker now.

@@ -5,19 +5,20 @@
 
 pub(crate) mod store;
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use crate::{
-    database::Check,
+    database::{CHECK_BYTES_MAX, Check},
     directory::Layout,
-    error::{OpenError, Remedy, SqliteError, StoreError, chain},
+    error::{OpenError, SqliteError, StoreError, chain},
     event::{AckId, Damaged, OutboxEvent, Restored, Store},
     request::{
         ACKS_UNDELIVERED_MAX, BODY_BYTES_MAX, COMMAND_BODY_BYTES_MAX, FACT_BYTES_MAX, KEY_BYTES_MAX, LOAD_BYTES_MAX,
         LOAD_ROWS_MAX,
     },
     reserve::Reserve,
-    trouble::{Cause, Trouble},
+    trouble::{Cause, Health, Mend},
+    written::Counters,
 };
 use store::{Entry, LedgerStore, LoadAcks};
 
@@ -25,36 +26,37 @@ use store::{Entry, LedgerStore, LoadAcks};
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 
 pub(crate) struct Ledger {
+    file: LedgerFile,
+    health: Health,
+}
+
+struct LedgerFile {
     layout: Layout,
-    reserve: Reserve,
+    written: Arc<Counters>,
     /// `None` while the file is being opened again.
     store: Option<LedgerStore>,
-    trouble: Option<Trouble>,
     /// At most as many as there are acknowledgements: [`ACKS_UNDELIVERED_MAX`].
     removals_owed: BTreeSet<AckId>,
 }
 
 impl Ledger {
     /// Adds to `events` if the store starts degraded.
-    pub(crate) fn open(layout: &Layout, events: &mut Vec<OutboxEvent>) -> Result<(Self, Option<Damaged>), OpenError> {
-        let mut ledger = Self {
-            layout: layout.clone(),
-            reserve: Reserve::new(layout.ledger_reserve(), RESERVE_BYTES),
-            store: None,
-            trouble: None,
-            removals_owed: BTreeSet::new(),
-        };
-        let damaged = ledger.open_store(Check::Start)?;
-        if let Err(error) = ledger.reserve.hold() {
-            ledger.trouble = Some(Trouble::begin(Store::Ledger, Cause::no_reserve(&error), events));
-        }
-        Ok((ledger, damaged))
+    pub(crate) fn open(
+        layout: &Layout,
+        written: Arc<Counters>,
+        events: &mut Vec<OutboxEvent>,
+    ) -> Result<(Self, Option<Damaged>), OpenError> {
+        let mut file = LedgerFile { layout: layout.clone(), written, store: None, removals_owed: BTreeSet::new() };
+        let damaged = file.open(Check::within(&mut { CHECK_BYTES_MAX }, &layout.ledger()))?;
+        let reserve = Reserve::new(layout.ledger_reserve(), RESERVE_BYTES);
+        let health = Health::begin(Store::Ledger, reserve, events);
+        Ok((Self { file, health }, damaged))
     }
 
     /// Fills in what the ledger holds.
     pub(crate) fn restore(&self, restored: &mut Restored) -> Result<(), OpenError> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let failed = |source| OpenError::Store { file: self.layout.ledger(), source: SqliteError(source) };
+        let Some(store) = &self.file.store else { return Ok(()) };
+        let failed = |source| OpenError::Store { file: self.file.layout.ledger(), source: SqliteError(source) };
         let load = LoadAcks { ticket: 0, after: AckId::default(), rows_max: LOAD_ROWS_MAX, bytes_max: LOAD_BYTES_MAX };
         (restored.acks, restored.acks_more) = store.load_acks(&load).map_err(|error| failed(error.source.0))?;
         restored.unfinished = store.unfinished().map_err(failed)?;
@@ -69,6 +71,7 @@ impl Ledger {
         }
         let removals =
             entries.iter().filter(|entry| matches!(entry, Entry::RemoveAcks(_) | Entry::Prune { .. })).count();
+        let removed = entries.iter().map(Entry::removed).sum();
         let (entries, refused): (Vec<_>, Vec<_>) =
             entries.into_iter().map(|entry| (breaks_cap(&entry), entry)).partition(|(broken, _)| broken.is_none());
         let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
@@ -76,42 +79,42 @@ impl Ledger {
         match self.transact(&entries) {
             Some(Ok(happened)) => events.extend(happened),
             Some(Err(error)) => {
-                self.degrade(&error, events);
+                self.health.degrade(error.into(), events);
                 self.process_degraded(entries, events);
             }
             None => self.process_degraded(entries, events),
         }
         if removals > 0 {
-            events.push(OutboxEvent::Removed { store: Store::Ledger, requests: removals, rows: 0 });
+            events.push(OutboxEvent::Removed { store: Store::Ledger, requests: removals, rows: removed });
         }
     }
 
     /// When [`Self::retry`] wants to be called.
     pub(crate) fn retry_due(&self) -> Option<Instant> {
-        self.trouble.as_ref().map(|trouble| trouble.due())
+        self.health.retry_due()
     }
 
     /// Tries to write again.
     pub(crate) fn retry(&mut self, now: Instant, events: &mut Vec<OutboxEvent>) {
-        let Some(mut trouble) = self.trouble.take() else { return };
-        match self.mend(&mut trouble) {
-            Ok(()) => events.push(trouble.end()),
-            Err(cause) => {
-                trouble.goes_on(cause, now);
-                self.trouble = Some(trouble);
-            }
+        self.health.retry(&mut self.file, now, events);
+    }
+
+    /// Moves a long log into its file, when what it holds has been reported.
+    pub(crate) fn move_log(&mut self) {
+        if let Some(store) = &mut self.file.store {
+            store.move_log_if_due();
         }
     }
 
     pub(crate) fn close(mut self) {
-        if let Err(error) = self.pay_removals() {
+        if let Err(cause) = self.file.pay_removals() {
             tracing::warn!(
-                reason = chain(&error),
-                acks = self.removals_owed.len(),
+                reason = cause.reason(),
+                acks = self.file.removals_owed.len(),
                 "delivered acknowledgements could not be removed and will be sent again"
             );
         }
-        if let Some(store) = self.store
+        if let Some(store) = self.file.store
             && let Err(error) = store.close()
         {
             tracing::warn!(reason = chain(&error), "the ledger was not closed tidily; nothing is lost");
@@ -120,24 +123,26 @@ impl Ledger {
 
     /// `None` while degraded.
     fn transact(&mut self, entries: &[Entry]) -> Option<Result<Vec<OutboxEvent>, StoreError>> {
-        let store = self.store.as_mut().filter(|_| self.trouble.is_none())?;
+        let store = self.file.store.as_mut().filter(|_| self.health.reason().is_none())?;
         Some(store.transact(entries))
     }
 
     fn process_degraded(&mut self, entries: Vec<Entry>, events: &mut Vec<OutboxEvent>) {
-        let reason = self.trouble.as_ref().map_or_else(String::new, |trouble| trouble.cause.reason.clone());
+        let reason = self.health.reason().unwrap_or_default().to_owned();
         for entry in entries {
             match entry {
                 Entry::RemoveAcks(ids) => {
-                    let room = (ACKS_UNDELIVERED_MAX as usize).saturating_sub(self.removals_owed.len());
-                    self.removals_owed.extend(ids.into_iter().take(room));
+                    let room = (ACKS_UNDELIVERED_MAX as usize).saturating_sub(self.file.removals_owed.len());
+                    self.file.removals_owed.extend(ids.into_iter().take(room));
                 }
-                Entry::LoadAcks(load) => events.push(self.load_degraded(&load, &reason)),
+                Entry::LoadAcks(load) => events.push(self.file.load_degraded(&load, &reason)),
                 entry => events.extend(failure(&entry, &reason)),
             }
         }
     }
+}
 
+impl LedgerFile {
     fn load_degraded(&self, load: &LoadAcks, reason: &str) -> OutboxEvent {
         let failed = |reason: String| OutboxEvent::LoadFailed { ticket: load.ticket, reason };
         let Some(store) = &self.store else { return failed(reason.to_owned()) };
@@ -150,7 +155,33 @@ impl Ledger {
         }
     }
 
-    fn pay_removals(&mut self) -> Result<(), StoreError> {
+    fn open(&mut self, check: Check) -> Result<Option<Damaged>, OpenError> {
+        let (store, damaged) = LedgerStore::open(&self.layout.ledger(), check, Arc::clone(&self.written))?;
+        if let Some(damaged) = &damaged {
+            tracing::error!(set_aside = %damaged.set_aside.display(), reason = damaged.reason,
+                "the ledger was damaged: commands seen, waiting acknowledgements and the last sync are forgotten");
+        }
+        self.store = Some(store);
+        Ok(damaged)
+    }
+}
+
+impl Mend for LedgerFile {
+    fn is_open(&self) -> bool {
+        self.store.is_some()
+    }
+
+    fn reopen(&mut self, check: Check) -> Result<Option<Damaged>, OpenError> {
+        self.store = None;
+        self.layout.create()?;
+        self.open(check)
+    }
+
+    fn empty_log(&mut self) -> Result<(), StoreError> {
+        self.store.as_mut().map_or(Ok(()), LedgerStore::empty_log)
+    }
+
+    fn pay_removals(&mut self) -> Result<(), Cause> {
         if self.removals_owed.is_empty() {
             return Ok(());
         }
@@ -160,45 +191,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn mend(&mut self, trouble: &mut Trouble) -> Result<(), Cause> {
-        if let Some(check) = trouble.cause.remedy.reopen() {
-            self.store = None;
-            let damaged = self.open_store(check)?;
-            trouble.damaged = damaged.or(trouble.damaged.take());
-        }
-        if trouble.cause.remedy == Remedy::Room {
-            self.make_room();
-        }
-        self.pay_removals()?;
-        if trouble.cause.remedy == Remedy::Room {
-            self.reserve.hold().map_err(|error| Cause::no_reserve(&error))?;
-        }
-        Ok(self.store.as_ref().map_or(Ok(()), LedgerStore::try_writing)?)
+    /// The ledger is small, and its free pages are soon used again.
+    fn give_room_back(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    /// Lets the log go into the file, where no commit may fit the log.
-    fn make_room(&self) {
-        self.reserve.release();
-        if let Some(store) = &self.store
-            && let Err(error) = store.checkpoint()
-        {
-            tracing::debug!(reason = chain(&error), "the log stays as it is");
-        }
-    }
-
-    fn open_store(&mut self, check: Check) -> Result<Option<Damaged>, OpenError> {
-        self.layout.create()?;
-        let (store, damaged) = LedgerStore::open(&self.layout.ledger(), check)?;
-        if let Some(damaged) = &damaged {
-            tracing::error!(set_aside = %damaged.set_aside.display(), reason = damaged.reason,
-                "the ledger was damaged: commands seen, waiting acknowledgements and the last sync are forgotten");
-        }
-        self.store = Some(store);
-        Ok(damaged)
-    }
-
-    fn degrade(&mut self, error: &StoreError, events: &mut Vec<OutboxEvent>) {
-        self.trouble = Some(Trouble::begin(Store::Ledger, error.into(), events));
+    fn try_writing(&mut self) -> Result<(), StoreError> {
+        self.store.as_mut().map_or(Ok(()), LedgerStore::try_writing)
     }
 }
 

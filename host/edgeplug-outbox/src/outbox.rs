@@ -20,8 +20,9 @@ use crate::{
     event::{OutboxEvent, Restored},
     ledger::Ledger,
     owner::Owner,
-    request::{Lane, Request},
-    telemetry::Telemetry,
+    request::Request,
+    telemetry::{Telemetry, segment::Settings, space::Space},
+    written::{Counters, Written},
 };
 
 /// Requests that may be queued. A caller that has at most this many unanswered requests never meets [`Refused::Full`] for
@@ -35,6 +36,8 @@ pub const EVENTS_QUEUED_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX + 8;
 
 /// Under load a commit every ten milliseconds: fewer syncs for a flash disk, and half of what a plugin may wait.
 const GROUP_WAIT_DEFAULT: Duration = Duration::from_millis(10);
+/// No request waits longer for company, whatever the options say.
+pub const GROUP_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// Most room and files of the telemetry store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub enum Durability {
     /// `synchronous=FULL`: a power cut.
     #[default]
     PowerLoss,
-    /// `synchronous=NORMAL`: `kill -9`, not a power cut.
+    /// `synchronous=NORMAL`: `kill -9`, not a power cut. That may take the last commits, and their ids are given out again.
     ProcessCrash,
 }
 
@@ -69,9 +72,11 @@ pub struct OutboxOptions {
     pub directory: PathBuf,
     pub limits: SpaceLimits,
     pub durability: Durability,
-    /// Longest wait of a request for company in its commit; a full group does not wait.
+    /// Longest wait of a request for company in its commit, counted from the last commit; at most [`GROUP_WAIT_MAX`].
+    /// An idle store commits at once, a group worth a sync does not wait, and neither do loads, commands and closing; nor
+    /// does the store wait often for company that does not come.
     pub group_wait: Duration,
-    /// Lets tests meet a full disk: the telemetry file does not grow beyond this many 4 KiB pages.
+    /// Lets tests meet a full disk: a segment does not grow beyond this many 4 KiB pages.
     #[doc(hidden)]
     pub telemetry_pages_max_for_tests: Option<u32>,
 }
@@ -109,6 +114,7 @@ pub struct Outbox {
     requests: Option<SyncSender<Request>>,
     bytes_queued: Arc<AtomicUsize>,
     closing: Arc<AtomicBool>,
+    written: Arc<Counters>,
     /// `None` once joined.
     thread: Option<JoinHandle<()>>,
 }
@@ -117,24 +123,33 @@ impl Outbox {
     /// Takes the directory, opens or creates both files, and starts the owner thread.
     ///
     /// Blocks while it reads (see the integrity check below): call it before the main loop starts or on a thread for
-    /// blocking work. Files up to 64 MiB are checked in full; damage is no error but is reported in
-    /// [`Restored::damaged`].
+    /// blocking work. Files are checked in full up to 64 MiB together, the newest first; damage is no error but is
+    /// reported in [`Restored::damaged`]. Where the limits were lowered since, the oldest rows are given up; that is
+    /// reported by [`OutboxEvent::Evicted`], and [`Restored`] still counts them.
     ///
     /// # Errors
     /// See [`OpenError`]; [`OpenError::may_heal`] tells whether it is worth trying again.
     pub fn open(options: OutboxOptions) -> Result<(Self, Restored, mpsc::Receiver<OutboxEvent>), OpenError> {
+        let space = Space::new(options.limits)?;
         let layout = Layout { directory: options.directory };
         layout.create()?;
         let lock = layout.lock_exclusively()?;
+        let written = Arc::new(Counters::default());
         let mut first_events = Vec::new();
-        let (ledger, ledger_damaged) = Ledger::open(&layout, &mut first_events)?;
-        let (telemetry, telemetry_damaged) =
-            Telemetry::open(&layout, options.telemetry_pages_max_for_tests, &mut first_events)?;
+        let (ledger, ledger_damaged) = Ledger::open(&layout, Arc::clone(&written), &mut first_events)?;
+        let settings = Settings {
+            layout,
+            space,
+            durability: options.durability,
+            pages_max_for_tests: options.telemetry_pages_max_for_tests,
+            written: Arc::clone(&written),
+        };
+        let (telemetry, found) = Telemetry::open(settings, &mut first_events)?;
         let mut restored = Restored {
-            live: telemetry.lane_state(Lane::Live)?,
-            alarm: telemetry.lane_state(Lane::Alarm)?,
+            live: found.live,
+            alarm: found.alarm,
             last_row: telemetry.last_row(),
-            damaged: ledger_damaged.into_iter().chain(telemetry_damaged).collect(),
+            damaged: ledger_damaged.into_iter().chain(found.damaged).collect(),
             ..Restored::default()
         };
         ledger.restore(&mut restored)?;
@@ -152,10 +167,14 @@ impl Outbox {
             ledger,
             lock,
             rest: None,
+            cost_max: space.transaction_cost_max(),
+            group_wait: options.group_wait.min(GROUP_WAIT_MAX),
+            committed: None,
+            waits_to_skip: 0,
         };
         let thread =
             Builder::new().name("outbox".into()).spawn(move || owner.run(first_events)).map_err(OpenError::Thread)?;
-        Ok((Self { requests: Some(requests), bytes_queued, closing, thread: Some(thread) }, restored, events))
+        Ok((Self { requests: Some(requests), bytes_queued, closing, written, thread: Some(thread) }, restored, events))
     }
 
     /// Queues a request. Never blocks.
@@ -179,6 +198,11 @@ impl Outbox {
                 TrySendError::Disconnected(request) => Refused::Ended(request),
             }
         })
+    }
+
+    /// What was written since the opening. Costs three loads from memory.
+    pub fn written(&self) -> Written {
+        self.written.read()
     }
 
     /// Finishes what is queued, empties the write-ahead logs into their files, frees the directory and joins the thread.

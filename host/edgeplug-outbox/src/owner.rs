@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -16,16 +16,22 @@ use crate::{
     ledger::{Ledger, store::Entry, store::LoadAcks},
     request::{BODY_BYTES_MAX, NewRow, Request},
     telemetry::{
-        Telemetry,
-        store::{LoadRows, Operation},
+        LoadRows, Operation, Telemetry,
+        space::{REMOVAL_COST, row_cost},
     },
 };
 
 /// A group takes no further request once it holds this many rows: a millisecond or two of inserts, so that the first row
 /// of a flood is not reported late.
 const GROUP_ROWS_MAX: usize = 2_000;
-/// A group takes no further request once it writes or reads this many bytes. Bounds the memory of one group.
+/// A group takes no further request once its answers may hold this many bytes. Bounds the memory of one group.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A group of this many rows does not wait for more: the share that each has in the sync is small already, and a caller
+/// with a window of a few hundred rows must not be starved of it.
+const GROUP_ROWS_WORTH_A_SYNC: usize = 64;
+/// Groups that do not wait after one has waited in vain: a caller that asks only after each answer has no company to wait
+/// for, and would get a tenth of what the disk can do.
+const WAITS_SKIPPED: u32 = 32;
 
 pub(crate) struct Owner {
     pub(crate) requests: Receiver<Request>,
@@ -38,14 +44,27 @@ pub(crate) struct Owner {
     pub(crate) lock: Lock,
     /// What a group had no room for of a large request.
     pub(crate) rest: Option<Request>,
+    /// What one transaction of telemetry may cost.
+    pub(crate) cost_max: u64,
+    /// Longest wait of a request for company in its commit.
+    pub(crate) group_wait: Duration,
+    /// When telemetry was last committed.
+    pub(crate) committed: Option<Instant>,
+    /// Groups that do not wait for company.
+    pub(crate) waits_to_skip: u32,
 }
 
-#[derive(Default)]
 struct Group {
     telemetry: Vec<Operation>,
     ledger: Vec<Entry>,
     rows: usize,
     bytes: usize,
+    cost: u64,
+    cost_max: u64,
+    /// Something in it is to be done at once.
+    urgent: bool,
+    /// Nothing may follow in it.
+    ends: bool,
 }
 
 enum Next {
@@ -63,10 +82,17 @@ impl Owner {
             match self.next() {
                 Next::Request(first) => {
                     let group = self.take_group(first);
+                    let writes = group.rows > 0;
                     self.telemetry.process(group.telemetry, &mut events);
+                    if writes {
+                        self.committed = Some(Instant::now());
+                    }
                     // Telemetry is on disk: it need not wait for the other file.
                     self.emit(&mut events);
                     self.ledger.process(group.ledger, &mut events);
+                    self.emit(&mut events);
+                    self.telemetry.move_logs();
+                    self.ledger.move_log();
                 }
                 Next::Idle if self.telemetry.shrink_due() => self.telemetry.shrink(&mut events),
                 Next::Idle => {}
@@ -109,17 +135,34 @@ impl Owner {
     }
 
     fn take_group(&mut self, first: Request) -> Group {
-        let mut group = Group::default();
-        let mut next = Some(first);
+        let mut group = Group::new(self.cost_max);
+        let (mut next, mut requests) = (Some(first), 0);
         while let Some(request) = next {
+            requests += 1;
             self.rest = group.add(request);
-            next = if self.rest.is_some() || group.is_full() { None } else { self.receive() };
+            next = if self.rest.is_some() || group.is_full() { None } else { self.receive(&group) };
         }
+        self.waits_to_skip = if requests > 1 { 0 } else { self.waits_to_skip.saturating_sub(1) };
         group
     }
 
-    fn receive(&self) -> Option<Request> {
-        self.requests.try_recv().ok().inspect(|request| self.taken(request))
+    /// Takes a request that has company waiting for it, or waits for one as long as the last commit is recent.
+    fn receive(&mut self, group: &Group) -> Option<Request> {
+        let request = match self.requests.try_recv() {
+            Ok(request) => Some(request),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) if group.is_worth_a_sync() || self.waits_to_skip > 0 => None,
+            Err(TryRecvError::Empty) => {
+                let due = self.committed? + self.group_wait;
+                let wait = due.checked_duration_since(Instant::now())?;
+                let company = self.requests.recv_timeout(wait).ok();
+                if company.is_none() {
+                    self.waits_to_skip = WAITS_SKIPPED;
+                }
+                company
+            }
+        };
+        request.inspect(|request| self.taken(request))
     }
 
     fn taken(&self, request: &Request) {
@@ -144,13 +187,23 @@ impl Owner {
 }
 
 impl Group {
+    fn new(cost_max: u64) -> Self {
+        let (telemetry, ledger) = (Vec::new(), Vec::new());
+        Self { telemetry, ledger, rows: 0, bytes: 0, cost: 0, cost_max, urgent: false, ends: false }
+    }
+
     fn is_full(&self) -> bool {
-        self.rows >= GROUP_ROWS_MAX || self.bytes >= GROUP_BYTES_MAX
+        self.ends || self.rows >= GROUP_ROWS_MAX || self.bytes >= GROUP_BYTES_MAX || self.cost >= self.cost_max
+    }
+
+    fn is_worth_a_sync(&self) -> bool {
+        self.urgent || self.rows == 0 || self.rows >= GROUP_ROWS_WORTH_A_SYNC
     }
 
     /// Takes the request, or as many of its rows as there is room for and gives back the rest.
     fn add(&mut self, request: Request) -> Option<Request> {
         self.bytes = self.bytes.saturating_add(request.group_bytes());
+        self.urgent |= !matches!(request, Request::Append(_) | Request::Remove(_));
         match request {
             Request::Append(mut rows) => {
                 let rest = rows.split_off(self.room_for(&rows));
@@ -158,9 +211,17 @@ impl Group {
                 self.telemetry.push(Operation::Append(rows));
                 return (!rest.is_empty()).then_some(Request::Append(rest));
             }
-            Request::Remove(ids) => {
+            Request::Remove(mut ids) => {
+                let room = self.cost_max.saturating_sub(self.cost) / REMOVAL_COST;
+                let rest = ids.split_off(ids.len().min(usize::try_from(room).unwrap_or(usize::MAX).max(1)));
                 self.rows += ids.len();
-                self.telemetry.push(Operation::Remove(ids));
+                self.cost += REMOVAL_COST.saturating_mul(ids.len() as u64);
+                self.telemetry.push(Operation::Remove { ids, last: rest.is_empty() });
+                return (!rest.is_empty()).then_some(Request::Remove(rest));
+            }
+            Request::Drop { through } => {
+                self.telemetry.push(Operation::Drop { through });
+                self.ends = true;
             }
             Request::Load { ticket, lane, after, rows_max, bytes_max } => {
                 self.telemetry.push(Operation::Load(LoadRows { ticket, lane, after, rows_max, bytes_max }));
@@ -186,19 +247,22 @@ impl Group {
         None
     }
 
-    /// How many of these rows a group takes: at least one.
+    /// How many of these rows a group takes: at least one, if it holds none yet.
     fn room_for(&mut self, rows: &[NewRow]) -> usize {
         let mut count = 0;
         for row in rows {
-            if count > 0 && (self.rows + count >= GROUP_ROWS_MAX || self.bytes >= GROUP_BYTES_MAX) {
+            // A larger body is refused before it costs anything.
+            let cost = if row.body.len() <= BODY_BYTES_MAX { row_cost(row.body.len()) } else { 0 };
+            let full = self.rows + count >= GROUP_ROWS_MAX || self.cost.saturating_add(cost) > self.cost_max;
+            if full && self.rows + count > 0 {
                 break;
             }
             count += 1;
-            // A larger body is refused before it costs anything.
-            if row.body.len() <= BODY_BYTES_MAX {
-                self.bytes = self.bytes.saturating_add(row.body.len());
-            }
+            self.cost = self.cost.saturating_add(cost);
         }
         count
     }
 }
+
+#[cfg(test)]
+mod tests;

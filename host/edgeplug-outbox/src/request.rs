@@ -76,6 +76,10 @@ pub enum Request {
     /// Gives up delivered rows. Ids that are not in the store are ignored. Answered by
     /// [`Removed`](crate::OutboxEvent::Removed). While the store cannot write the ids are kept in memory and tried again.
     Remove(Vec<RowId>),
+    /// Gives up every row up to `through`, delivered or not, in all lanes. Answered by
+    /// [`Evicted`](crate::OutboxEvent::Evicted) (with no rows if there were none) or
+    /// [`DropFailed`](crate::OutboxEvent::DropFailed).
+    Drop { through: RowId },
     /// Reads rows of one lane with an id above `after`, in id order, at most `rows_max` (and [`LOAD_ROWS_MAX`]) rows and
     /// `bytes_max` (and [`LOAD_BYTES_MAX`]) body bytes, but always at least one row where there is one. Answered by
     /// [`Loaded`](crate::OutboxEvent::Loaded) or [`LoadFailed`](crate::OutboxEvent::LoadFailed).
@@ -114,18 +118,18 @@ impl Request {
             Self::RecordCommand { key, body, .. } => (1, key.len().saturating_add(body.len())),
             Self::FinishCommand { key, ack, .. } => (1, key.len() + ack.as_ref().map_or(0, |ack| ack.body.len())),
             Self::Put { name, value, .. } => (1, name.len() + value.as_ref().map_or(0, Bytes::len)),
-            Self::Load { .. } | Self::LoadAcks { .. } | Self::PruneCommands { .. } => (0, 0),
+            Self::Drop { .. } | Self::Load { .. } | Self::LoadAcks { .. } | Self::PruneCommands { .. } => (0, 0),
         };
         let (entries, bytes): (usize, usize) = entries_and_bytes;
         bytes.saturating_add((entries + 1).saturating_mul(BYTES_PER_ENTRY))
     }
 
-    /// What the request adds to a group: bytes written or bytes that its answer may hold.
+    /// What the request adds to a group: bytes that its answer may hold, or that the ledger has to write.
     pub(crate) fn group_bytes(&self) -> usize {
         match self {
             Self::Load { bytes_max, .. } | Self::LoadAcks { bytes_max, .. } => (*bytes_max).min(LOAD_BYTES_MAX),
             // Counted row by row.
-            Self::Append(_) => 0,
+            Self::Append(_) | Self::Remove(_) => 0,
             other => other.bytes(),
         }
     }

@@ -155,7 +155,8 @@ pub enum Action {
         /// One for each sample, in order.
         outcomes: Vec<Outcome>,
     },
-    /// What time it really is, for checks of certificates: milliseconds since 1970 at the zero of the monotonic clock.
+    /// The device's own clock is wrong: check certificates at this time instead. Milliseconds since 1970 at the zero of
+    /// the monotonic clock.
     CorrectClock {
         /// Add the monotonic clock to it.
         unix_ms_at_zero: i64,

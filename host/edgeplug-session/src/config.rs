@@ -54,6 +54,10 @@ pub struct SessionConfig {
     pub window: u16,
     /// Publishes left unacknowledged at most.
     pub in_flight_max: u16,
+    /// Longest wait between two tries to connect.
+    pub retry_max: Duration,
+    /// A hub that acknowledges nothing for so long while messages wait for it is not going to.
+    pub puback_timeout: Duration,
     /// How rows are gathered into messages; `None` sends each row as a message of its own.
     pub batch: Option<Batch>,
     /// Messages of the backlog sent in a second at most.

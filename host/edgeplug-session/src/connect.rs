@@ -4,10 +4,17 @@
 //! read and a wait with backoff; nothing here is ever final, because the portal, the network or the TPM may heal.
 //! The exception to "sync first" is a device that has synced before: when only the network path to the portal fails,
 //! it connects to the hub it knows.
+//!
+//! A token is renewed on the same way, walked while the old connection is still open: only when the new password is
+//! signed is the link closed, in a quiet moment, and opened again at once (MQTT has no renewal in band). What fails on
+//! that way leaves the open connection alone until the hub ends it.
 
 mod hub;
+mod link;
 mod portal;
 mod provision;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,27 +26,24 @@ use edgeplug_protocol::legacy::sync::{Hub, SyncReply};
 use edgeplug_protocol::legacy::template::Template;
 use serde::{Deserialize, Serialize};
 
+use crate::action::ConnectTo;
 use crate::backoff::Backoff;
-use crate::event::{Failure, HttpReply, LinkDownReason, Registration};
+use crate::event::{Failure, FailureKind, HttpReply, Registration};
 use crate::status::{LinkState, Trouble};
 use crate::{Action, ConnectionId, KeySlot, Now, Online, Step, Ticket};
 use provision::Provision;
 
-/// Waits between tries: from one second, doubled, up to five minutes.
-const RETRY_BASE: Duration = Duration::from_secs(1);
-const RETRY_CAP: Duration = Duration::from_secs(5 * 60);
-/// A link that lasted this long was a good one: the next try after it starts at the shortest wait again.
-const GOOD_LINK: Duration = Duration::from_secs(30);
+/// Waits between tries: up to five seconds, then doubled, up to what is configured.
+const RETRY_BASE: Duration = Duration::from_secs(5);
+/// After a power cut a whole fleet boots at once: a system that is up for less than this waits as after a failure
+/// before it first knocks. Any other start knocks at once.
+const JUST_BOOTED: Duration = Duration::from_secs(60);
 /// After so many failed connections in a row the hub is asked for anew: it may have moved.
 const FAILURES_BEFORE_SYNC: u32 = 3;
 /// After so many refusals in a row the key is taken for dead and DPS asked for a new one.
 const REFUSALS_BEFORE_DPS: u32 = 3;
 /// Least time between two registrations, so that a portal that lags behind is not hammered.
 const DPS_PERIOD_MIN: Duration = Duration::from_secs(10 * 60);
-/// How much of a token's life passes before it is renewed.
-const RENEW_AT: f64 = 0.8;
-/// How long a renewal waits for the last PUBACKs before it closes the link anyway.
-const QUIET_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the rest of the session learns from this part.
 pub(crate) enum Change {
@@ -58,6 +62,8 @@ pub(crate) enum Change {
 
 pub(crate) struct Connect {
     state: State,
+    /// The connection that is open, whatever else is under way.
+    open: Option<Open>,
     registration: Option<Registration>,
     /// Where sync lies; asked for once, and again when the agent says it moved.
     base_url: Option<BaseUrl>,
@@ -74,6 +80,8 @@ pub(crate) struct Connect {
     failures: u32,
     /// Connections the hub refused in a row.
     refusals: u32,
+    /// Connections in a row that the hub closed soon without a word.
+    kicks: u32,
     /// The hub refused our key again and again: ask DPS for a new one at the next chance, once.
     ask_dps: bool,
     /// Why we ended the connection ourselves, when it was no renewal.
@@ -87,23 +95,20 @@ enum State {
     Discovering(Ticket),
     Syncing(Ticket),
     Provisioning(Box<Provision>),
-    Authorising(Ticket, SasRequest),
-    Connecting {
-        connection: ConnectionId,
-    },
-    Online {
-        connection: ConnectionId,
-        since: Duration,
-        renew_at: Duration,
-    },
-    /// The link stays open until the last PUBACKs came or `until`.
+    Authorising(Ticket, SasRequest, TokenLife),
+    Connecting(ConnectionId, TokenLife),
+    /// Nothing to do but to keep the open connection.
+    Online,
+    /// The new password is there; the old connection stays open until the last PUBACKs came or `until`.
     Quieting {
-        connection: ConnectionId,
         until: Duration,
+        next: Box<ConnectTo>,
+        life: TokenLife,
     },
-    /// Closing for a renewal.
+    /// Closing the old connection.
     Renewing {
-        connection: ConnectionId,
+        next: Box<ConnectTo>,
+        life: TokenLife,
     },
     Waiting {
         until: Duration,
@@ -113,6 +118,21 @@ enum State {
         connection: ConnectionId,
     },
     Closed,
+}
+
+struct Open {
+    connection: ConnectionId,
+    since: Duration,
+    life: TokenLife,
+    renew_at: Duration,
+}
+
+/// When a token was made and until when it is good, by both clocks: the wall clock it was dated by may be corrected.
+#[derive(Debug, Clone, Copy)]
+struct TokenLife {
+    signed_at: Duration,
+    ends: Duration,
+    ends_unix_ms: i64,
 }
 
 /// Where to go on after a wait.
@@ -131,19 +151,21 @@ struct KnownAssignment {
 }
 
 impl Connect {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(retry_max: Duration) -> Self {
         Self {
             state: State::Starting,
+            open: None,
             registration: None,
             base_url: None,
             hub: None,
             assignment: None,
             synced: false,
-            backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
+            backoff: Backoff::new(RETRY_BASE, retry_max),
             trouble: None,
             last_connection: 0,
             failures: 0,
             refusals: 0,
+            kicks: 0,
             ask_dps: false,
             gave_up: None,
             registered_at: None,
@@ -179,8 +201,13 @@ impl Connect {
         }
         match result {
             Ok(registration) => {
-                self.registration = Some(registration);
-                self.discover(step);
+                let first = self.registration.replace(registration).is_none();
+                if first && step.now.monotonic < JUST_BOOTED {
+                    let until = step.now.monotonic + self.backoff.next(step.rng);
+                    self.state = State::Waiting { until, then: Next::Discovery };
+                } else {
+                    self.discover(step);
+                }
             }
             Err(failure) => self.wait(failure, Next::Identity, step),
         }
@@ -220,10 +247,18 @@ impl Connect {
         }
     }
 
-    pub(crate) fn signed(&mut self, ticket: Ticket, result: Result<Vec<u8>, Failure>, step: &mut Step<'_>) {
+    pub(crate) fn signed(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Vec<u8>, Failure>,
+        step: &mut Step<'_>,
+    ) -> Option<Change> {
         match &mut self.state {
-            State::Authorising(awaited, _) if *awaited == ticket => match result {
-                Ok(signature) => self.connect(&signature, step),
+            State::Authorising(awaited, request, life) if *awaited == ticket => match result {
+                Ok(signature) => {
+                    let (password, life) = (request.token(&signature), *life);
+                    return self.authorised(password, life, step);
+                }
                 // The key is gone or another one (a cleared TPM, for instance): look again from the start.
                 Err(failure) => self.wait(failure, Next::Identity, step),
             },
@@ -233,63 +268,7 @@ impl Connect {
             }
             _ => {}
         }
-    }
-
-    pub(crate) fn link_up(&mut self, connection: ConnectionId, step: &mut Step<'_>) -> Option<Change> {
-        if !matches!(self.state, State::Connecting { connection: awaited } if awaited == connection) {
-            return None;
-        }
-        let now = step.now.monotonic;
-        let renew_at = now + step.config.token_life.mul_f64(RENEW_AT);
-        self.state = State::Online { connection, since: now, renew_at };
-        self.trouble = None;
-        self.refusals = 0;
-        self.ask_dps = false;
-        self.gave_up = None;
-        let (hub, device_id) = self.target()?;
-        tracing::info!(host = %hub.host, "connected to the hub");
-        Some(Change::Online(Online { connection, publish_topic: hub.publish_topic, device_id }))
-    }
-
-    pub(crate) fn link_down(
-        &mut self,
-        connection: ConnectionId,
-        reason: LinkDownReason,
-        step: &mut Step<'_>,
-    ) -> Option<Change> {
-        match self.state {
-            State::Connecting { connection: ours } if ours == connection => {
-                self.failures += 1;
-                self.connection_failed(reason, step);
-                // The pause of a renewal ends in an outage.
-                Some(Change::Offline { planned: false })
-            }
-            State::Online { connection: ours, since, .. } if ours == connection => {
-                if step.now.monotonic.saturating_sub(since) >= GOOD_LINK {
-                    self.backoff.reset();
-                    self.failures = 0;
-                }
-                self.failures += 1;
-                self.connection_failed(reason, step);
-                Some(Change::Offline { planned: false })
-            }
-            State::Quieting { connection: ours, .. } | State::Renewing { connection: ours } if ours == connection => {
-                self.backoff.reset();
-                self.failures = 0;
-                // A template that was never refreshed since start is asked for now; otherwise only the token is new.
-                if self.synced {
-                    self.authorise(step)
-                } else {
-                    self.discover(step)
-                }
-                Some(Change::Offline { planned: true })
-            }
-            State::Closing { connection: ours } if ours == connection => {
-                self.state = State::Closed;
-                None
-            }
-            _ => None,
-        }
+        None
     }
 
     /// Does what is due. `quiet` says that nothing is in flight.
@@ -302,48 +281,32 @@ impl Connect {
                 Next::Hub => self.authorise(step),
             },
             State::Provisioning(provision) => provision.advance(step),
-            State::Online { connection, renew_at, .. } if now >= *renew_at => {
-                tracing::debug!("renewing the token");
-                self.state = State::Quieting { connection: *connection, until: now + QUIET_TIME_MAX };
-                return Some(Change::Pausing);
-            }
-            State::Quieting { connection, until } if quiet || now >= *until => {
-                let connection = *connection;
-                self.state = State::Renewing { connection };
-                step.act(Action::Disconnect { connection });
-            }
+            State::Online => self.keep_open(step),
+            State::Quieting { until, .. } if quiet || now >= *until => self.close_for_renewal(step),
             _ => {}
         }
         None
     }
 
     pub(crate) fn close(&mut self, actions: &mut VecDeque<Action>) {
-        match self.state {
-            State::Connecting { connection }
-            | State::Online { connection, .. }
-            | State::Quieting { connection, .. }
-            | State::Renewing { connection } => {
+        let connecting = match self.state {
+            State::Connecting(connection, _) => Some(connection),
+            _ => None,
+        };
+        match self.open.take().map(|open| open.connection).or(connecting) {
+            Some(connection) => {
                 actions.push_back(Action::Disconnect { connection });
                 self.state = State::Closing { connection };
             }
-            _ => self.state = State::Closed,
+            None => self.state = State::Closed,
         }
     }
 
-    /// Ends a connection that is up but of no use.
-    pub(crate) fn give_up_link(&mut self, why: &'static str, step: &mut Step<'_>) {
-        if let State::Online { connection, .. } = self.state
-            && self.gave_up.is_none()
-        {
-            tracing::warn!(why, "ending the connection");
-            self.gave_up = Some(why);
-            step.act(Action::Disconnect { connection });
+    /// What waited, waited for this more often than not.
+    pub(crate) fn time_known(&mut self, now: Now) {
+        if let State::Waiting { until, .. } = &mut self.state {
+            *until = now.monotonic;
         }
-    }
-
-    /// Whether the next try is some time away.
-    pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting { .. })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -353,7 +316,7 @@ impl Connect {
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match &self.state {
             State::Waiting { until, .. } | State::Quieting { until, .. } => Some(*until),
-            State::Online { renew_at, .. } => Some(*renew_at),
+            State::Online => self.open.as_ref().map(|open| self.looks_again_at(open)),
             State::Provisioning(provision) => provision.timeout(),
             _ => None,
         }
@@ -379,14 +342,17 @@ impl Connect {
             return LinkState::Stopping;
         }
         match &self.state {
+            State::Online => LinkState::Online,
+            // A renewal that waits for its next try.
+            State::Waiting { .. } if self.open.is_some() => LinkState::Online,
+            _ if self.open.is_some() => LinkState::Renewing,
             State::Starting => LinkState::Starting,
             State::OpeningIdentity(_) => LinkState::OpeningIdentity,
             State::Discovering(_) => LinkState::Discovering,
             State::Syncing(_) => LinkState::Syncing,
             State::Provisioning(_) => LinkState::Provisioning,
             State::Authorising(..) => LinkState::Authorising,
-            State::Connecting { .. } => LinkState::Connecting,
-            State::Online { .. } => LinkState::Online,
+            State::Connecting(..) => LinkState::Connecting,
             State::Quieting { .. } | State::Renewing { .. } => LinkState::Renewing,
             State::Waiting { .. } => LinkState::Waiting,
             State::Closing { .. } | State::Closed => LinkState::Stopping,
@@ -399,11 +365,16 @@ impl Connect {
         step.act(Action::OpenIdentity { ticket });
     }
 
-    fn wait(&mut self, failure: Failure, then: Next, step: &mut Step<'_>) {
+    fn wait(&mut self, mut failure: Failure, then: Next, step: &mut Step<'_>) {
+        if failure.kind == FailureKind::Certificate && !step.clock.is_known(step.now) {
+            failure.text.push_str("; the time of day is not known, and a wrong clock makes good certificates look bad");
+        }
         let wait = self.backoff.next(step.rng);
         let trouble = Trouble { kind: failure.kind, text: failure.text };
         if self.trouble.as_ref() == Some(&trouble) {
             tracing::debug!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "still not connected");
+        } else if self.open.is_some() {
+            tracing::warn!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "the token cannot be renewed yet");
         } else {
             tracing::warn!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "not connected");
         }

@@ -244,6 +244,10 @@ pub enum FailureKind {
     Enrolment,
     /// An answer that makes no sense.
     Protocol,
+    /// The hub closes every connection soon: another one of the same identity takes its place.
+    Kicked,
+    /// No clock says what time it is, and without it nothing can be signed.
+    TimeUnknown,
 }
 
 /// A reply of any HTTP status.

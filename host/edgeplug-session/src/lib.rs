@@ -9,8 +9,10 @@
 //! # What must stay true
 //! * A reading is answered as accepted only after [`Event::Committed`] named its row.
 //! * A row is removed only after every message made of it was [`Event::Delivered`].
-//! * Rows are published in the order of their ids; after a lost link from the oldest unacknowledged one on.
+//! * Rows are published in the order of their ids within a lane: live rows first, beside them what waited in the store.
+//! * Rows that were published and may still be on disk are at most the window.
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
+//! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
 //! * What is outstanding is bounded: see the constants of each part.
 //!
 //! Deliberately absent: retrying inside an action. An action is tried once; the session decides about the next try.
@@ -44,6 +46,7 @@ pub use crate::clock::Now;
 pub use crate::config::SessionConfig;
 use crate::connect::Change;
 pub use crate::event::Event;
+use crate::event::{FailureKind, HttpReply, LinkDownReason};
 pub use crate::status::{LinkState, Status, Trouble};
 
 macro_rules! ids {
@@ -92,6 +95,8 @@ pub struct Session {
     uplink: uplink::Uplink,
     commands: commands::Commands,
     plugins: plugins::Plugins,
+    /// What plugins were last told; they begin without a link.
+    told_connected: bool,
     stop: Option<Stop>,
 }
 
@@ -132,6 +137,7 @@ pub(crate) struct Step<'a> {
     now: Now,
     /// The corrected wall clock.
     unix_ms: i64,
+    clock: &'a clock::Clock,
     config: &'a SessionConfig,
     world: &'a World,
     rng: &'a mut fastrand::Rng,
@@ -160,6 +166,7 @@ macro_rules! step {
         &mut Step {
             now: $now,
             unix_ms: $session.clock.unix_ms($now),
+            clock: &$session.clock,
             config: &$session.config,
             world: &$session.world,
             rng: &mut $session.rng,
@@ -175,15 +182,16 @@ impl Session {
     pub fn new(config: SessionConfig, seed: u64) -> Self {
         let sdk = Sdk::new(config.language.clone(), config.environment.clone());
         Self {
-            clock: clock::Clock::default(),
+            clock: clock::Clock::new(config.boot_id.clone()),
             rng: fastrand::Rng::with_seed(seed),
             last_ticket: 0,
             actions: VecDeque::new(),
             world: World { template: None, online: None, pausing: false, sdk },
-            connect: connect::Connect::new(),
+            connect: connect::Connect::new(config.retry_max),
             uplink: uplink::Uplink::default(),
             commands: commands::Commands::default(),
             plugins: plugins::Plugins::default(),
+            told_connected: false,
             stop: None,
             config,
         }
@@ -194,10 +202,11 @@ impl Session {
         if self.stop == Some(Stop::Done) {
             return;
         }
+        self.read_clocks(&event, now);
         match event {
             Event::Woke => {}
             Event::Restored(mut restored) => {
-                self.uplink.restore(restored.rows, std::mem::take(&mut restored.acks));
+                self.uplink.restore(&mut restored);
                 self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
                 let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
                 self.apply(change);
@@ -206,18 +215,16 @@ impl Session {
                 self.connect.identity_opened(ticket, result, step!(self, now));
             }
             Event::HttpDone { ticket, result } => {
-                if let Ok(date) = result.as_ref().map(|reply| reply.date_unix_s)
-                    && let Some(date) = date
-                {
-                    self.clock.learn(date, now);
-                }
                 let change = self.connect.http_done(ticket, result, step!(self, now));
                 self.apply(change);
             }
             Event::Activated { ticket, slot, result } => {
                 self.connect.activated(ticket, slot, result, step!(self, now));
             }
-            Event::Signed { ticket, result } => self.connect.signed(ticket, result, step!(self, now)),
+            Event::Signed { ticket, result } => {
+                let change = self.connect.signed(ticket, result, step!(self, now));
+                self.apply(change);
+            }
             Event::LinkUp { connection } => {
                 let change = self.connect.link_up(connection, step!(self, now));
                 self.apply(change);
@@ -236,7 +243,7 @@ impl Session {
             Event::NotStored { tickets, reason } => self.uplink.not_stored(&tickets, &reason, step!(self, now)),
             Event::Removed { rows } => self.uplink.removed(rows),
             Event::Evicted { through, rows } => self.uplink.evicted(through, rows),
-            Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, step!(self, now)),
+            Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, now),
             Event::Recorded { ticket, result } => self.commands.recorded(ticket, result, step!(self, now)),
             Event::Finished { ticket, result } => {
                 if let Some((ack, body, offline)) = self.commands.finished(ticket, result, step!(self, now)) {
@@ -255,11 +262,11 @@ impl Session {
             Event::PluginsStopping => self.commands.plugins_stopping(),
             Event::Sampled { plugin, call, result } => {
                 if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
-                    self.uplink.accept_sampled(plugin, samples, step!(self, now));
+                    self.uplink.accept_sampled(&plugin, &samples, step!(self, now));
                 }
             }
             Event::Offered { plugin, offer, samples } => {
-                self.uplink.accept_offered(plugin, offer, samples, step!(self, now));
+                self.uplink.accept_offered(&plugin, offer, &samples, step!(self, now));
             }
             Event::Replied { plugin, call, result } => {
                 self.commands.replied(&plugin, call, result, step!(self, now));
@@ -271,7 +278,8 @@ impl Session {
 
     /// The next thing to do, if any.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        // Last, so that one action names the rows of many events.
+        self.actions.pop_front().or_else(|| self.uplink.take_removals())
     }
 
     /// When to wake the session if nothing happens before: monotonic time as in [`Now`].
@@ -283,7 +291,7 @@ impl Session {
                 Stop::Done => None,
             };
         }
-        [self.connect.timeout(), self.plugins.timeout(), self.commands.timeout(), self.uplink.timeout()]
+        [self.connect.timeout(), self.plugins.timeout(), self.commands.timeout(), self.uplink.timeout(&self.config)]
             .into_iter()
             .flatten()
             .min()
@@ -305,6 +313,30 @@ impl Session {
         }
     }
 
+    /// What an event and the device's clocks tell about the time.
+    fn read_clocks(&mut self, event: &Event, now: Now) {
+        let was_known = self.clock.is_anchored();
+        self.clock.observe(now);
+        match event {
+            Event::Restored(restored) => self.clock.restore(restored.clock.as_ref(), now),
+            Event::HttpDone { result: Ok(HttpReply { date_unix_s: Some(date), .. }), .. } => {
+                self.clock.learn(*date, now);
+            }
+            Event::HttpDone { result: Err(failure), .. }
+            | Event::LinkDown { reason: LinkDownReason::Failed(failure), .. }
+                if failure.kind == FailureKind::Certificate =>
+            {
+                self.clock.certificate_failed();
+            }
+            Event::LinkUp { .. } => self.clock.vouched(now),
+            _ => {}
+        }
+        self.clock.settle(now, &mut self.actions);
+        if self.clock.is_anchored() && !was_known {
+            self.connect.time_known(now);
+        }
+    }
+
     /// Does what is due after any event.
     fn advance(&mut self, now: Now) {
         if let Some(Stop::Closing { until }) = self.stop {
@@ -314,16 +346,12 @@ impl Session {
             }
             return;
         }
-        if self.uplink.has_stalled(now) {
+        if self.uplink.has_stalled(now, &self.config) {
             self.connect.give_up_link("the hub does not acknowledge messages any more", step!(self, now));
         }
         let idle = self.uplink.nothing_in_flight();
         let change = self.connect.advance(idle, step!(self, now));
         self.apply(change);
-        if self.world.pausing && self.connect.is_waiting() {
-            // The reconnect did not go as planned: now it is an outage.
-            self.apply(Some(Change::Offline { planned: false }));
-        }
         self.plugins.advance(step!(self, now));
         self.commands.advance(step!(self, now));
         self.uplink.advance(step!(self, now));
@@ -338,22 +366,31 @@ impl Session {
             Some(Change::Online(online)) => {
                 self.world.online = Some(online);
                 self.world.pausing = false;
-                self.actions.push_back(Action::TellConnected(true));
+                self.uplink.link_up();
+                self.tell_connected(true);
             }
             Some(Change::Offline { planned }) => {
                 self.world.online = None;
                 self.world.pausing = planned;
-                self.uplink.link_lost();
+                self.uplink.link_lost(planned);
                 if !planned {
-                    self.actions.push_back(Action::TellConnected(false));
+                    self.tell_connected(false);
                 }
             }
+        }
+    }
+
+    /// Plugins hear of outages, not of renewals.
+    fn tell_connected(&mut self, connected: bool) {
+        if std::mem::replace(&mut self.told_connected, connected) != connected {
+            self.actions.push_back(Action::TellConnected(connected));
         }
     }
 
     fn begin_stop(&mut self, now: Now) {
         if self.stop.is_none() {
             self.stop = Some(Stop::Closing { until: now.monotonic + CLOSE_TIME_MAX });
+            self.uplink.close(step!(self, now));
             self.connect.close(&mut self.actions);
         }
     }

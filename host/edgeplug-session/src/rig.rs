@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edgeplug_protocol::azure::registration::RegistrationId;
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::action::{Fact, HttpRequest, NewRow, Outcome};
@@ -20,7 +21,8 @@ use crate::*;
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) rows: BTreeMap<u64, NewRow>,
-    last_row: u64,
+    pub(crate) last_row: u64,
+    evicted_through: u64,
     pub(crate) acks: BTreeMap<u64, (Bytes, bool)>,
     last_ack: u64,
     pub(crate) commands: BTreeMap<String, (Bytes, bool)>,
@@ -31,8 +33,16 @@ pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) disk: Disk,
     pub(crate) cloud: Cloud,
-    monotonic: Duration,
-    wall_unix_ms: i64,
+    pub(crate) config: SessionConfig,
+    pub(crate) monotonic: Duration,
+    /// What time it really is.
+    pub(crate) real_unix_ms: i64,
+    /// How far the device's wall clock is off.
+    pub(crate) wall_off_by_ms: i64,
+    /// Whether the system calls it synchronised.
+    pub(crate) wall_trusted: bool,
+    /// What certificates are checked with, if not the wall clock: milliseconds since 1970 at monotonic zero.
+    certificate_clock: Option<i64>,
     /// Events that are on their way, by the time they arrive.
     coming: BTreeMap<(Duration, u64), Event>,
     order: u64,
@@ -44,6 +54,8 @@ pub(crate) struct Rig {
     pub(crate) tpm_busy: bool,
     /// What plugins were last told.
     pub(crate) told_connected: bool,
+    /// How often they were told that the link is gone.
+    pub(crate) told_disconnected: u32,
     pub(crate) outcomes: Vec<(OfferId, Vec<Outcome>)>,
     pub(crate) calls: Vec<String>,
     /// How plugins answer a command; `None` leaves it open.
@@ -55,6 +67,19 @@ pub(crate) struct Rig {
     pub(crate) stopped: bool,
     /// Whether the store answers.
     pub(crate) disk_fails: bool,
+    /// Decides by its kind and body whether the store takes a row.
+    pub(crate) refuses_row: fn(&NewRow) -> bool,
+    /// Rows whose removal is asked for and not committed.
+    removing: VecDeque<u64>,
+    pub(crate) removal_delay: Duration,
+    pub(crate) commit_delay: Duration,
+    /// When the last commit and the last removal under way are done.
+    committed_at: Duration,
+    removed_at: Duration,
+    /// Rows are shown until their removal is committed.
+    pub(crate) shows_removing: bool,
+    /// So many pages cannot be read.
+    pub(crate) load_failures: u32,
     /// `None`: never.
     pub(crate) puback_delay: Option<Duration>,
     unacknowledged: BTreeSet<Ticket>,
@@ -64,6 +89,11 @@ pub(crate) struct Rig {
 #[derive(Default)]
 pub(crate) struct Cloud {
     pub(crate) received: Vec<Value>,
+    /// Entries of reports and faults in the order they came.
+    pub(crate) arrivals: Vec<Arrival>,
+    /// Keep no bodies: days of readings would fill the memory.
+    pub(crate) forgets_bodies: bool,
+    messages: u64,
     pub(crate) dps_calls: u32,
     pub(crate) syncs: u32,
     pub(crate) connects: u32,
@@ -81,11 +111,37 @@ pub(crate) struct Cloud {
     pub(crate) other_hub: Option<&'static str>,
     /// Hosts that were connected to.
     pub(crate) hosts: Vec<String>,
+    /// How the next connects end, before one succeeds.
+    pub(crate) connect_failures: VecDeque<LinkDownReason>,
+    /// When connections were tried.
+    pub(crate) tried_at: Vec<Duration>,
+    /// A second device of the same identity takes the place of the first so long after it connected.
+    pub(crate) kicks_after: Option<Duration>,
+    /// How long after its token's end a connection is closed.
+    pub(crate) expiry_grace: Duration,
+    /// When certificates are valid, Unix milliseconds; `None` is always.
+    pub(crate) certificate: Option<std::ops::Range<i64>>,
+}
+
+/// One entry of a report or fault at the cloud.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Arrival {
+    pub(crate) at: Duration,
+    pub(crate) connection: ConnectionId,
+    /// Counts publishes.
+    pub(crate) message: u64,
+    /// Of the publish, topic included.
+    pub(crate) bytes: usize,
+    /// Attribute `n`.
+    pub(crate) n: i64,
+    /// Unix milliseconds.
+    pub(crate) dt: i64,
+    pub(crate) offline: bool,
 }
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 /// 2026-11-23T00:00:00Z.
-const START_UNIX_MS: i64 = 1_795_392_000_000;
+pub(crate) const START_UNIX_MS: i64 = 1_795_392_000_000;
 
 pub(crate) fn config() -> SessionConfig {
     SessionConfig {
@@ -101,6 +157,8 @@ pub(crate) fn config() -> SessionConfig {
         boot_id: "boot-1".into(),
         window: 256,
         in_flight_max: 100,
+        retry_max: Duration::from_secs(300),
+        puback_timeout: Duration::from_secs(60),
         batch: None,
         backlog_per_s: 1_000,
         daily_bytes_max: None,
@@ -111,6 +169,12 @@ pub(crate) fn config() -> SessionConfig {
 
 pub(crate) fn reading(name: &str, value: impl Into<Value>) -> Sample {
     Sample { device: None, time: None, values: vec![(name.to_owned(), value.into())] }
+}
+
+impl Disk {
+    pub(crate) fn forget_the_clock(&mut self) {
+        self.facts.remove(&Fact::Clock);
+    }
 }
 
 impl Rig {
@@ -125,10 +189,15 @@ impl Rig {
     pub(crate) fn unregistered() -> Self {
         Self {
             session: Session::new(config(), 7),
+            config: config(),
             disk: Disk::default(),
             cloud: Cloud { polls_left: 2, ..Cloud::default() },
-            monotonic: Duration::ZERO,
-            wall_unix_ms: START_UNIX_MS,
+            // Not just booted.
+            monotonic: Duration::from_secs(3600),
+            real_unix_ms: START_UNIX_MS,
+            wall_off_by_ms: 0,
+            wall_trusted: true,
+            certificate_clock: None,
             coming: BTreeMap::new(),
             order: 0,
             connection: None,
@@ -137,6 +206,7 @@ impl Rig {
             hub_key: false,
             tpm_busy: false,
             told_connected: false,
+            told_disconnected: 0,
             outcomes: Vec::new(),
             calls: Vec::new(),
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
@@ -145,13 +215,22 @@ impl Rig {
             acknowledged: 0,
             stopped: false,
             disk_fails: false,
+            refuses_row: |_| false,
+            removing: VecDeque::new(),
+            removal_delay: Duration::from_millis(5),
+            commit_delay: Duration::from_millis(5),
+            committed_at: Duration::ZERO,
+            removed_at: Duration::ZERO,
+            shows_removing: false,
+            load_failures: 0,
             puback_delay: Some(LATENCY),
             unacknowledged: BTreeSet::new(),
         }
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { monotonic: self.monotonic, wall_unix_ms: self.wall_unix_ms, wall_trusted: true }
+        let wall_unix_ms = self.real_unix_ms + self.wall_off_by_ms;
+        Now { monotonic: self.monotonic, wall_unix_ms, wall_trusted: self.wall_trusted }
     }
 
     /// Opens the store and starts the session, as the daemon does.
@@ -184,15 +263,35 @@ impl Rig {
     pub(crate) fn crash(&mut self) {
         self.coming.clear();
         self.unacknowledged.clear();
+        self.removing.clear();
+        (self.committed_at, self.removed_at) = (Duration::ZERO, Duration::ZERO);
         self.connection = None;
-        self.session = Session::new(config(), 8);
+        self.certificate_clock = None;
+        self.session = Session::new(self.config.clone(), 8);
         self.boot();
+    }
+
+    /// A power cut: the monotonic clock begins anew, the device's clock has lost `wall_lost_ms`.
+    pub(crate) fn reboot(&mut self, wall_lost_ms: i64) {
+        self.config.boot_id.push('+');
+        self.monotonic = Duration::from_secs(90);
+        self.wall_off_by_ms -= wall_lost_ms;
+        self.wall_trusted = false;
+        self.crash();
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
         match &event {
             Event::Delivered { tickets, .. } => self.unacknowledged.retain(|ticket| !tickets.contains(ticket)),
-            Event::LinkDown { .. } => self.unacknowledged.clear(),
+            Event::LinkDown { connection, .. } => {
+                self.unacknowledged.clear();
+                self.connection.take_if(|open| open == connection);
+            }
+            Event::Removed { rows } => {
+                for row in self.removing.drain(..usize::try_from(*rows).unwrap()) {
+                    self.disk.rows.remove(&row);
+                }
+            }
             _ => {}
         }
         self.session.handle(event, self.now());
@@ -225,7 +324,7 @@ impl Rig {
     /// Ends the connection without a word.
     pub(crate) fn cut(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.coming.retain(|_, event| !matches!(event, Event::Delivered { .. } | Event::Received { .. }));
+            self.coming.retain(|_, event| !is_of_the_link(event));
             let failure = Failure { kind: FailureKind::Network, text: "connection reset".into() };
             self.handle(Event::LinkDown { connection, reason: LinkDownReason::Failed(failure) });
         }
@@ -241,20 +340,52 @@ impl Rig {
     /// Lets time pass, event by event and timeout by timeout.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.monotonic + time;
-        loop {
-            let arrival = self.coming.keys().next().map(|(at, _)| *at);
-            let next = [arrival, self.session.poll_timeout()].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| *next <= end) else { break };
-            self.advance_to(next);
-            match self.coming.first_entry().filter(|entry| entry.key().0 <= next) {
-                Some(entry) => {
-                    let event = entry.remove();
-                    self.handle(event);
-                }
-                None => self.handle(Event::Woke),
-            }
-        }
+        while self.pass_one(end) {}
         self.advance_to(end);
+    }
+
+    /// Goes on to the next event or timeout before `end`, if there is one.
+    pub(crate) fn pass_one(&mut self, end: Duration) -> bool {
+        let arrival = self.coming.keys().next().map(|(at, _)| *at);
+        let next = [arrival, self.session.poll_timeout()].into_iter().flatten().min();
+        let Some(next) = next.filter(|next| *next <= end) else { return false };
+        self.advance_to(next);
+        match self.coming.first_entry().filter(|entry| entry.key().0 <= next) {
+            Some(entry) => {
+                let event = entry.remove();
+                self.handle(event);
+            }
+            None => self.handle(Event::Woke),
+        }
+        true
+    }
+
+    /// A row that another version wrote.
+    pub(crate) fn put_row(&mut self, kind: u8, body: &str) {
+        self.disk.last_row += 1;
+        let body = Bytes::from(body.to_owned());
+        self.disk.rows.insert(self.disk.last_row, NewRow { kind, offline: true, created_unix_ms: START_UNIX_MS, body });
+    }
+
+    pub(crate) fn put_fact(&mut self, fact: Fact, value: &str) {
+        self.disk.facts.insert(fact, Bytes::from(value.to_owned()));
+    }
+
+    /// The hub acknowledges what it has so far.
+    pub(crate) fn acknowledge_all(&mut self) {
+        let tickets = std::mem::take(&mut self.unacknowledged).into_iter().collect();
+        if let Some(connection) = self.connection {
+            self.handle(Event::Delivered { connection, tickets });
+        }
+    }
+
+    /// The store gives up its oldest rows.
+    pub(crate) fn evict(&mut self, rows: usize) {
+        let gone: Vec<_> = self.disk.rows.keys().copied().take(rows).collect();
+        let Some(through) = gone.last().copied() else { return };
+        gone.iter().for_each(|row| drop(self.disk.rows.remove(row)));
+        self.disk.evicted_through = through;
+        self.handle(Event::Evicted { through: RowId(through), rows: gone.len() as u64 });
     }
 
     /// The values of one attribute in the order the cloud got them, reports only.
@@ -280,7 +411,7 @@ impl Rig {
 
     fn advance_to(&mut self, to: Duration) {
         if to > self.monotonic {
-            self.wall_unix_ms += i64::try_from((to - self.monotonic).as_millis()).unwrap();
+            self.real_unix_ms += i64::try_from((to - self.monotonic).as_millis()).unwrap();
             self.monotonic = to;
         }
     }
@@ -317,33 +448,35 @@ impl Rig {
                 let result = if self.tpm_busy { Err(busy) } else { Ok(vec![0; 32]) };
                 self.later(LATENCY, Event::Signed { ticket, result });
             }
-            Action::Connect { connection, to } if self.network_up && !self.cloud.refuse && to.host != "dead" => {
+            Action::Connect { connection, to } => {
+                self.cloud.tried_at.push(self.monotonic);
+                if let Err(reason) = self.connect_answer(&to) {
+                    return self.later(LATENCY, Event::LinkDown { connection, reason });
+                }
                 self.cloud.hosts.push(to.host);
                 self.cloud.connects += 1;
                 self.connection = Some(connection);
                 self.later(LATENCY, Event::LinkUp { connection });
+                let expires_in = u64::try_from(token_end_unix_ms(&to.password) - self.real_unix_ms).unwrap();
+                let expiry = Duration::from_millis(expires_in) + self.cloud.expiry_grace;
+                for close_in in [Some(expiry), self.cloud.kicks_after].into_iter().flatten() {
+                    self.later(close_in + LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Closed });
+                }
                 for delivery in self.cloud.queue.keys().copied().collect::<BTreeSet<_>>() {
                     self.deliver(delivery);
                 }
             }
-            Action::Connect { connection, to } => {
-                let reason = if self.network_up && to.host != "dead" {
-                    LinkDownReason::NotAuthorised
-                } else {
-                    LinkDownReason::Failed(Failure { kind: FailureKind::Network, text: "no route to host".into() })
-                };
-                self.later(LATENCY, Event::LinkDown { connection, reason });
-            }
             Action::Disconnect { connection } => {
-                self.coming.retain(|_, event| !matches!(event, Event::Delivered { .. } | Event::Received { .. }));
+                self.coming.retain(|_, event| !is_of_the_link(event));
                 self.connection = None;
                 self.later(LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Asked });
             }
-            Action::Publish { connection, ticket, body, .. } if self.connection == Some(connection) => {
+            Action::Publish { connection, ticket, topic, body } if self.connection == Some(connection) => {
                 assert!(body.len() <= 256 * 1024, "the hub takes no larger message");
                 self.unacknowledged.insert(ticket);
-                assert!(self.unacknowledged.len() <= 100, "more publishes than the window");
-                self.cloud.received.push(serde_json::from_slice(&body).unwrap());
+                let in_flight_max = usize::from(self.config.in_flight_max);
+                assert!(self.unacknowledged.len() <= in_flight_max, "more publishes than the link holds");
+                self.cloud.take(self.monotonic, connection, topic.len() + body.len(), &body);
                 if let Some(delay) = self.puback_delay {
                     self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
                 }
@@ -353,22 +486,37 @@ impl Rig {
                 self.acknowledged += 1;
             }
             Action::Publish { .. } | Action::Acknowledge { .. } => {}
-            Action::Store { ticket, .. } if self.disk_fails => {
+            Action::Store { ticket, row } if self.disk_fails || (self.refuses_row)(&row) => {
                 self.later(LATENCY, Event::NotStored { tickets: vec![ticket], reason: "disk full".into() });
             }
             Action::Store { ticket, row } => {
                 self.disk.last_row += 1;
                 let id = self.disk.last_row;
                 self.disk.rows.insert(id, row);
-                self.later(Duration::from_millis(5), Event::Committed { rows: vec![(ticket, RowId(id))] });
+                // Rows are committed in order, however slow the disk was in between.
+                self.committed_at = self.committed_at.max(self.monotonic + self.commit_delay);
+                let wait = self.committed_at - self.monotonic;
+                self.later(wait, Event::Committed { rows: vec![(ticket, RowId(id))] });
             }
             Action::Remove { rows } => {
-                for row in rows {
-                    assert!(self.disk.rows.remove(&row.0).is_some(), "a row was removed twice");
+                for row in &rows {
+                    let evicted = row.0 <= self.disk.evicted_through;
+                    assert!(evicted || self.disk.rows.contains_key(&row.0), "a row was removed twice");
+                    assert!(!self.removing.contains(&row.0), "a row was removed twice");
+                    self.removing.push_back(row.0);
                 }
+                self.removed_at = self.removed_at.max(self.monotonic + self.removal_delay);
+                let wait = self.removed_at - self.monotonic;
+                self.later(wait, Event::Removed { rows: rows.len() as u64 });
+            }
+            Action::Load { ticket, .. } if self.load_failures > 0 => {
+                self.load_failures -= 1;
+                self.later(LATENCY, Event::Loaded { ticket, result: Err("disk I/O error".into()) });
             }
             Action::Load { ticket, after, rows_max, .. } => {
-                let behind = self.disk.rows.range(after.0 + 1..);
+                // The store answers in order: what it was told to remove it does not show any more.
+                let shown = |id: &u64| self.shows_removing || !self.removing.contains(id);
+                let behind = self.disk.rows.range(after.0 + 1..).filter(|(id, _)| shown(id));
                 let rows: Vec<_> = behind
                     .clone()
                     .take(rows_max)
@@ -380,7 +528,7 @@ impl Rig {
                         body: row.body.clone(),
                     })
                     .collect();
-                let more = behind.count() > rows.len();
+                let more = behind.take(rows_max + 1).count() > rows.len();
                 self.later(Duration::from_millis(5), Event::Loaded { ticket, result: Ok(LoadedRows { rows, more }) });
             }
             Action::Record { ticket, key, body, .. } => {
@@ -416,9 +564,37 @@ impl Rig {
             }
             Action::AnswerOffer { offer, outcomes } => self.outcomes.push((offer, outcomes)),
             Action::DiscardChallenge => {}
-            Action::CorrectClock { .. } => {}
-            Action::TellConnected(connected) => self.told_connected = connected,
+            Action::CorrectClock { unix_ms_at_zero } => self.certificate_clock = Some(unix_ms_at_zero),
+            Action::TellConnected(connected) => {
+                self.told_connected = connected;
+                self.told_disconnected += u32::from(!connected);
+            }
             Action::Stopped => self.stopped = true,
+        }
+    }
+
+    /// What stands between a CONNECT and its CONNACK 0.
+    fn connect_answer(&mut self, to: &crate::action::ConnectTo) -> Result<(), LinkDownReason> {
+        if !self.network_up || to.host == "dead" {
+            let failure = Failure { kind: FailureKind::Network, text: "no route to host".into() };
+            return Err(LinkDownReason::Failed(failure));
+        }
+        self.check_certificate().map_err(LinkDownReason::Failed)?;
+        let expired = token_end_unix_ms(&to.password) <= self.real_unix_ms;
+        if self.cloud.refuse || expired {
+            return Err(LinkDownReason::NotAuthorised);
+        }
+        self.cloud.connect_failures.pop_front().map_or(Ok(()), Err)
+    }
+
+    fn check_certificate(&self) -> Result<(), Failure> {
+        let now = self.now();
+        let at_zero = self.certificate_clock.unwrap_or(now.wall_unix_ms - now.monotonic_ms());
+        match &self.cloud.certificate {
+            Some(valid) if !valid.contains(&(at_zero + now.monotonic_ms())) => {
+                Err(Failure { kind: FailureKind::Certificate, text: "the certificate is not valid now".into() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -426,6 +602,7 @@ impl Rig {
         if !self.network_up || !self.portal_up {
             return Err(Failure { kind: FailureKind::Network, text: format!("cannot reach {}", request.url) });
         }
+        self.check_certificate()?;
         let (status, body) = if request.url.starts_with("https://discovery/") {
             (200, json!({"baseUrl": "https://agent/api/2.0/agent/"}).to_string())
         } else if request.url.starts_with("https://agent/") {
@@ -434,7 +611,7 @@ impl Rig {
         } else {
             self.dps(request)
         };
-        Ok(HttpReply { status, retry_after_s: None, date_unix_s: Some(self.wall_unix_ms / 1000), body: body.into() })
+        Ok(HttpReply { status, retry_after_s: None, date_unix_s: Some(self.real_unix_ms / 1000), body: body.into() })
     }
 
     fn sync_body(&mut self) -> String {
@@ -468,4 +645,33 @@ impl Rig {
             }
         }
     }
+}
+
+impl Cloud {
+    fn take(&mut self, at: Duration, connection: ConnectionId, bytes: usize, body: &[u8]) {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        self.messages += 1;
+        for entry in body["d"].as_array().into_iter().flatten() {
+            let dt = Timestamp::parse(entry["dt"].as_str().unwrap()).unwrap().unix_ms();
+            let n = entry["d"][0]["n"].as_i64();
+            if let Some(n) = n.or_else(|| entry["d"][0]["n"].as_f64().map(|n| n as i64)) {
+                let offline = body["od"] == 1;
+                self.arrivals.push(Arrival { at, connection, message: self.messages, bytes, n, dt, offline });
+            }
+        }
+        if !self.forgets_bodies {
+            self.received.push(body);
+        }
+    }
+}
+
+/// Whether it is over with the connection.
+fn is_of_the_link(event: &Event) -> bool {
+    matches!(event, Event::Delivered { .. } | Event::Received { .. })
+        || matches!(event, Event::LinkDown { reason: LinkDownReason::Closed, .. })
+}
+
+fn token_end_unix_ms(token: &edgeplug_protocol::azure::sas::SasToken) -> i64 {
+    let (_, end) = token.expose().split_once("&se=").unwrap();
+    end.parse::<i64>().unwrap() * 1000
 }

@@ -17,7 +17,7 @@ pub struct Status {
     pub hub: Option<String>,
     /// Attributes in the device template; `None` before the first sync.
     pub template_attributes: Option<usize>,
-    /// Whether the time of day is known, so that readings can be stamped and tokens signed.
+    /// Whether the time of day is known, so that readings can be stamped.
     pub time_known: bool,
     /// Readings on their way.
     pub uplink: UplinkCounts,
@@ -67,15 +67,15 @@ pub struct Trouble {
 /// Counts of readings since start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct UplinkCounts {
-    /// Samples committed to the store.
+    /// Samples committed to the store, or taken into memory in the modes that store less.
     pub accepted: u64,
     /// Samples not taken.
     pub rejected: u64,
     /// Rows the hub took over.
     pub delivered: u64,
-    /// Stored samples that no template has a place for; given up, and logged.
+    /// Stored samples that cannot be read or that no template has a place for; given up, and logged.
     pub given_up: u64,
-    /// Rows that wait in the store, in flight ones included.
+    /// Rows that wait in the store or in memory, in flight ones included.
     pub waiting: u64,
     /// Publishes without PUBACK.
     pub in_flight: u64,

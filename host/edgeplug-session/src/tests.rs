@@ -169,25 +169,6 @@ fn what_was_in_flight_when_the_link_broke_is_sent_again_in_order() {
 }
 
 #[test]
-fn a_backlog_larger_than_memory_is_read_back_in_order() {
-    let mut rig = online();
-    rig.network(false);
-    for n in 0..5_000 {
-        rig.offer(n, vec![reading("n", n)]);
-        rig.pass(Duration::from_millis(10));
-    }
-    rig.crash();
-    rig.network(true);
-    for n in 5_000..5_200 {
-        rig.offer(n, vec![reading("n", n)]);
-        rig.pass(SECOND);
-    }
-    rig.pass(600 * SECOND);
-    assert_eq!(rig.delivered("n"), (0..5_200).collect::<Vec<_>>());
-    assert!(rig.disk.rows.is_empty());
-}
-
-#[test]
 fn a_command_is_acknowledged_once_with_the_plugins_words() {
     let mut rig = online();
     rig.plugin_up("p", None, true);

@@ -1,34 +1,37 @@
-//! The local API: versioned JSON over a unix socket, and the client the commands use.
+//! The local API: versioned JSON over a unix socket; `client` is what the commands use.
 //!
 //! Whoever may open the socket may ask; it belongs to the daemon's user and group. Every answer is made by the main
 //! loop in its own turn, so it never shows a half-changed state.
 
+pub(crate) mod client;
+
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use edgeplug_outbox::RowId;
 use edgeplug_plugins::PluginStatus;
 use edgeplug_session::Status;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::exit::{Exit, Problem};
+use crate::store::{Dropped, StoreStatus, Through};
+
 /// Longest path a unix socket can have on Linux.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-/// How long a client waits: the main loop answers within a turn.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Largest answer a client reads.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest request; the only one with a body names one number.
+const REQUEST_BYTES_MAX: usize = 4 * 1024;
 
 /// A question to the main loop, with the place for its answer.
 pub(crate) enum Question {
     Status(oneshot::Sender<DaemonStatus>),
     Plugins(oneshot::Sender<Vec<PluginStatus>>),
+    Drop(Through, oneshot::Sender<Result<Dropped, String>>),
 }
 
 /// `GET /v1/status`.
@@ -36,12 +39,63 @@ pub(crate) enum Question {
 pub(crate) struct DaemonStatus {
     pub(crate) version: &'static str,
     pub(crate) uptime_s: f64,
+    pub(crate) store: StoreStatus,
+    /// Why no plugin can be started, if so.
+    pub(crate) plugins_trouble: Option<String>,
     #[serde(flatten)]
     pub(crate) session: Status,
 }
 
-/// Listens until the returned task is aborted. A socket file that a killed daemon left behind is replaced.
-pub(crate) fn serve(socket: &Path, questions: mpsc::Sender<Question>) -> std::io::Result<tokio::task::JoinHandle<()>> {
+/// `POST /v1/outbox/drop`: gives rows up undelivered. Exactly one of the two.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DropRequest {
+    /// Every row up to this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) through: Option<i64>,
+    /// Every row there is when the request arrives.
+    #[serde(default)]
+    pub(crate) all: bool,
+}
+
+/// What every answer but 200 holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) error: String,
+}
+
+type Answer<T> = Result<Json<T>, (StatusCode, Json<Refusal>)>;
+
+/// Listens until the returned task is aborted. A socket file that a killed daemon left behind is replaced; one that
+/// somebody answers on is not.
+pub(crate) async fn serve(
+    socket: &Path,
+    questions: mpsc::Sender<Question>,
+) -> Result<tokio::task::JoinHandle<()>, Problem> {
+    if UnixStream::connect(socket).await.is_ok() {
+        let text = format!(
+            "{} is in use by another daemon; stop it, or give this one a `socket` and a `state_dir` of its own",
+            socket.display()
+        );
+        return Err(Problem::new(Exit::AlreadyRunning, text));
+    }
+    let listener = listen(socket).map_err(|error| {
+        Problem::new(Exit::SocketUnusable, format!("cannot listen on {}: {error}", socket.display()))
+    })?;
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/plugins", get(plugins))
+        .route("/v1/outbox/drop", post(drop_rows))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(questions);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the local API ended");
+        }
+    }))
+}
+
+fn listen(socket: &Path) -> std::io::Result<UnixListener> {
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return Err(std::io::Error::other(format!(
             "the path has more than {SOCKET_PATH_BYTES_MAX} bytes; choose a shorter one with `socket`"
@@ -60,49 +114,41 @@ pub(crate) fn serve(socket: &Path, questions: mpsc::Sender<Question>) -> std::io
     }
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
-    let router =
-        Router::new().route("/v1/status", get(status)).route("/v1/plugins", get(plugins)).with_state(questions);
-    Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the local API ended");
-        }
-    }))
+    Ok(listener)
 }
 
-async fn status(State(questions): State<mpsc::Sender<Question>>) -> Result<Json<DaemonStatus>, StatusCode> {
-    ask(&questions, Question::Status).await
+async fn status(State(questions): State<mpsc::Sender<Question>>) -> Answer<DaemonStatus> {
+    ask(&questions, Question::Status).await.map(Json)
 }
 
-async fn plugins(State(questions): State<mpsc::Sender<Question>>) -> Result<Json<Vec<PluginStatus>>, StatusCode> {
-    ask(&questions, Question::Plugins).await
+async fn plugins(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<PluginStatus>> {
+    ask(&questions, Question::Plugins).await.map(Json)
+}
+
+async fn drop_rows(
+    State(questions): State<mpsc::Sender<Question>>,
+    Json(request): Json<DropRequest>,
+) -> Answer<Dropped> {
+    let through = match (request.through, request.all) {
+        (Some(row), false) => Through::Row(RowId(row)),
+        (None, true) => Through::All,
+        _ => return Err(refuse(StatusCode::BAD_REQUEST, "say either `through` or `all`")),
+    };
+    let dropped = ask(&questions, |answer| Question::Drop(through, answer)).await?;
+    dropped.map(Json).map_err(|reason| refuse(StatusCode::SERVICE_UNAVAILABLE, &reason))
 }
 
 async fn ask<T>(
     questions: &mpsc::Sender<Question>,
     question: impl FnOnce(oneshot::Sender<T>) -> Question,
-) -> Result<Json<T>, StatusCode> {
+) -> Result<T, (StatusCode, Json<Refusal>)> {
     let (sender, answer) = oneshot::channel();
-    // A full queue means many askers at once; let them ask again.
-    questions.try_send(question(sender)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    answer.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    let busy = || refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping; ask again");
+    // A full queue means many askers at once.
+    questions.try_send(question(sender)).map_err(|_| busy())?;
+    answer.await.map_err(|_| busy())
 }
 
-/// Asks a running daemon; the error says why nobody answered.
-pub(crate) async fn get_json(socket: &Path, path: &str) -> anyhow::Result<serde_json::Value> {
-    tokio::time::timeout(ANSWER_TIME_MAX, exchange(socket, path)).await?
-}
-
-async fn exchange(socket: &Path, path: &str) -> anyhow::Result<serde_json::Value> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path).header("host", "edgeplug").body(Empty::<bytes::Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    anyhow::ensure!(response.status() == hyper::StatusCode::OK, "the daemon answered {}", response.status());
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
-    connection.abort();
-    Ok(serde_json::from_slice(&body.to_bytes())?)
+fn refuse(status: StatusCode, error: &str) -> (StatusCode, Json<Refusal>) {
+    (status, Json(Refusal { error: error.to_owned() }))
 }

@@ -1,17 +1,20 @@
 //! The command line: what was typed, and where it goes.
 
+pub(crate) mod print;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::api;
+use crate::api::client::{self, AskError};
 use crate::config::{Config, DEFAULT_FILE, DEFAULT_SOCKET};
 use crate::daemon;
 use crate::exit::{Exit, Problem, chain};
 use crate::identity;
 use crate::logging::{self, LogFormat};
+use crate::outbox::{self, Output, Which};
 
 /// WebAssembly plugins for IoT devices: sensor components in, /IOTCONNECT cloud out.
 #[derive(Debug, Parser)]
@@ -43,6 +46,11 @@ enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
+    /// What waits for the cloud on this device's disk.
+    Outbox {
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
     /// The device's identity: TPM or key.
     Identity {
         #[command(subcommand)]
@@ -54,6 +62,53 @@ enum Command {
 enum PluginCommand {
     /// What runs, what it may touch, how it fares.
     List(Listing),
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// How much there is, file by file; beside a running daemon or without one.
+    Stats {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy every row out, one JSON object a line; the rows stay. Beside a running daemon or without one.
+    Export {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Into this file instead of standard output.
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Write over a file that is there already.
+        #[arg(long, requires = "output")]
+        force: bool,
+    },
+    /// Give rows up: the cloud never gets them. Through the running daemon, or without one.
+    Drop {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        which: WhichRows,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhichRows {
+    /// Every row up to this id, as `stats` and `export` show them.
+    #[arg(long, value_name = "ID")]
+    through: Option<i64>,
+    /// Every row there is.
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,8 +169,9 @@ impl Cli {
                 println!("  plugins  {}", checked.plugins.directory.display());
                 Ok(())
             }
-            Command::Status(listing) => listing.show("/v1/status", print_status),
-            Command::Plugin { command: PluginCommand::List(listing) } => listing.show("/v1/plugins", print_plugins),
+            Command::Status(listing) => listing.show("/v1/status", print::status),
+            Command::Plugin { command: PluginCommand::List(listing) } => listing.show("/v1/plugins", print::plugins),
+            Command::Outbox { command } => command.run(),
             Command::Identity { command: IdentityCommand::Show { config, json, template } } => {
                 logging::start(LogFormat::Text, "warn");
                 let config = Config::load(&config.config)?;
@@ -130,21 +186,37 @@ impl Cli {
     }
 }
 
+impl OutboxCommand {
+    fn run(self) -> Result<(), Problem> {
+        logging::start(LogFormat::Text, "warn");
+        match self {
+            Self::Stats { config, json } => outbox::stats(&Config::load(&config.config)?, json),
+            Self::Export { config, output, force } => {
+                let output = Output { file: output.as_deref(), force };
+                outbox::export(&Config::load(&config.config)?, &output)
+            }
+            Self::Drop { config, which, yes, json } => {
+                let which = which.through.map_or(Which::All, Which::Through);
+                let config = Config::load(&config.config)?;
+                on_runtime(outbox::drop_rows(&config, which, yes, json))
+            }
+        }
+    }
+}
+
 impl Listing {
-    fn show(&self, path: &str, print: fn(&Value)) -> Result<(), Problem> {
+    fn show(&self, path: &str, words: fn(&Value) -> String) -> Result<(), Problem> {
         let answer = on_runtime(async {
-            api::get_json(&self.socket, path).await.map_err(|error| {
-                let socket = self.socket.display();
-                let text = format!("no daemon answers on {socket} ({error:#}); start one with `edgeplug run`, or name its socket with --socket");
-                Problem::new(Exit::NoDaemon, text)
+            client::get(&self.socket, path).await.map_err(|error| match error {
+                AskError::NoDaemon(_) => {
+                    let socket = self.socket.display();
+                    let text = format!("no daemon answers on {socket} ({error}); start one with `edgeplug run`, or name its socket with --socket");
+                    Problem::new(Exit::NoDaemon, text)
+                }
+                other => Problem::new(Exit::Failed, other.to_string()),
             })
         })?;
-        if self.json {
-            println!("{answer:#}")
-        } else {
-            print(&answer)
-        }
-        Ok(())
+        print::say(&if self.json { format!("{answer:#}") } else { words(&answer) })
     }
 }
 
@@ -165,59 +237,3 @@ fn on_runtime<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Pr
 /// One for the main loop and the link, one for plugins; more only wait on small devices.
 const WORKER_THREADS: usize = 2;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
-
-fn print_status(status: &Value) {
-    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    println!("link      {} {}", text("/link"), text("/hub"));
-    if !text("/trouble/text").is_empty() {
-        println!("trouble   {} ({})", text("/trouble/text"), text("/trouble/kind"));
-    }
-    if let Some(wait) = status.get("retry_in_s").and_then(Value::as_f64) {
-        println!("retry     in {wait:.0} s");
-    }
-    match status.get("template_attributes").and_then(Value::as_u64) {
-        Some(count) => println!("template  {count} attributes"),
-        None => println!("template  not known yet; readings are stored as they are"),
-    }
-    println!(
-        "readings  {} accepted, {} rejected; {} messages delivered, {} waiting",
-        number("/uplink/accepted"),
-        number("/uplink/rejected"),
-        number("/uplink/delivered"),
-        number("/uplink/waiting")
-    );
-    println!(
-        "commands  {} done, {} failed, {} open",
-        number("/commands/done"),
-        number("/commands/failed"),
-        number("/commands/open")
-    );
-}
-
-fn print_plugins(plugins: &Value) {
-    let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
-    if plugins.is_empty() {
-        println!("no plugins; drop a .wasm component into the plugins directory");
-    }
-    for plugin in plugins {
-        let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
-        let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
-        let version: String = text("sha256").chars().take(12).collect();
-        println!("{}  {}  {version}", text("plugin"), text("state"));
-        println!(
-            "  calls {}, faults {}, restarts {}, every {} ms",
-            number("calls"),
-            number("faults"),
-            number("restarts"),
-            number("interval_ms")
-        );
-        let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        for grant in grants.iter().filter_map(Value::as_str) {
-            println!("  {grant}");
-        }
-        if !text("problem").is_empty() {
-            println!("  problem: {}", text("problem"));
-        }
-    }
-}

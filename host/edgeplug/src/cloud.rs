@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use edgeplug_identity::Identity;
 use edgeplug_link::{
-    ConnectOptions, HttpClient, HttpOptions, LinkEvent, Mqtt, PACKET_BYTES_MAX, RumqttcMqtt, TlsMode, tls_config,
+    ConnectOptions, HttpClient, HttpOptions, LinkClock, LinkEvent, Mqtt, PACKET_BYTES_MAX, RumqttcMqtt, Transport,
+    tls_config,
 };
 use edgeplug_session::action::ConnectTo;
 use edgeplug_session::event::{Event, LinkDownReason};
@@ -12,7 +13,7 @@ use edgeplug_session::{Action, ConnectionId, DeliveryId, Ticket};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
-use crate::config::Config;
+use crate::config::{Config, LinkConfig};
 use crate::exit::{Exit, Problem, chain};
 use crate::translate;
 
@@ -21,8 +22,8 @@ const COMPLETIONS_MAX: usize = 16;
 const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const MQTT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The old SDK's value, and well under the four minutes after which NATs on the way forget a silent connection.
-const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// MQTT over WebSocket (Azure IoT Hub MQTT docs, "Using the MQTT protocol over WebSockets").
+const WSS_PORT: u16 = 443;
 
 /// All three, and their answers.
 pub(crate) struct Cloud {
@@ -32,6 +33,13 @@ pub(crate) struct Cloud {
     completions: mpsc::Sender<Event>,
     pub(crate) completed: mpsc::Receiver<Event>,
     pub(crate) link_events: mpsc::Receiver<LinkEvent>,
+    /// The time by which certificates are judged.
+    clock: LinkClock,
+    link: LinkConfig,
+    /// Connections of sessions before this one: each session counts from one, and the link wants no number twice.
+    connections_before: u64,
+    /// Connections of this session.
+    connections: u64,
 }
 
 impl Cloud {
@@ -43,21 +51,39 @@ impl Cloud {
             }
             None => Problem::new(Exit::Failed, chain(error)),
         };
-        let tls = tls_config(config.ca_file.as_deref()).map_err(|error| unusable(&error))?;
-        let http = HttpClient::new(HttpOptions {
-            extra_root_ca: config.ca_file.clone(),
+        let clock = LinkClock::new();
+        let tls = tls_config(config.ca_file.as_deref(), &clock).map_err(|error| unusable(&error))?;
+        let options = HttpOptions {
+            proxy: config.link.proxy.clone(),
             connect_timeout: HTTP_CONNECT_TIMEOUT,
             request_timeout: HTTP_REQUEST_TIMEOUT,
             user_agent: concat!("edgeplug/", env!("CARGO_PKG_VERSION")).to_owned(),
-        })
-        .map_err(|error| unusable(&error))?;
+        };
+        let http = HttpClient::new(&tls, options).map_err(|error| unusable(&error))?;
         let (mqtt, link_events) = RumqttcMqtt::new(tls, tokio::runtime::Handle::current());
         let (completions, completed) = mpsc::channel(COMPLETIONS_MAX);
-        Ok(Self { identity: Identity::open(config.identity.clone()), http, mqtt, completions, completed, link_events })
+        Ok(Self {
+            identity: Identity::open(config.identity.clone()),
+            http,
+            mqtt,
+            completions,
+            completed,
+            link_events,
+            clock,
+            link: config.link.clone(),
+            connections_before: 0,
+            connections: 0,
+        })
+    }
+
+    /// A new session begins: nothing that the one before asked for is answered to it.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.completions, self.completed) = mpsc::channel(COMPLETIONS_MAX);
+        self.connections_before += std::mem::take(&mut self.connections);
     }
 
     /// Carries out an action that concerns identity, HTTPS or MQTT.
-    pub(crate) fn act(&self, action: Action) -> Option<Event> {
+    pub(crate) fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::OpenIdentity { ticket } => {
                 let identity = self.identity.clone();
@@ -95,13 +121,14 @@ impl Cloud {
                 tokio::spawn(async move { identity.discard_challenge().await });
             }
             Action::Connect { connection, to } => {
-                if self.mqtt.connect(edgeplug_link::ConnectionId(connection.0), connect_options(to)).is_err() {
+                self.connections = self.connections.max(connection.0);
+                if self.mqtt.connect(self.outward(connection), self.connect_options(to)).is_err() {
                     return Some(Event::LinkDown { connection, reason: LinkDownReason::Asked });
                 }
             }
-            Action::Disconnect { connection } => self.mqtt.disconnect(edgeplug_link::ConnectionId(connection.0)),
+            Action::Disconnect { connection } => self.mqtt.disconnect(self.outward(connection)),
             Action::Publish { connection, ticket, topic, body } => {
-                let link = edgeplug_link::ConnectionId(connection.0);
+                let link = self.outward(connection);
                 if let Err(error) = self.mqtt.publish(link, ticket.0, topic, body) {
                     // Custody lies with the store: a new connection sends everything again.
                     tracing::error!(%error, "a message could not be handed to the link; connecting anew");
@@ -109,13 +136,61 @@ impl Cloud {
                 }
             }
             Action::Acknowledge { connection, delivery } => {
-                let link = edgeplug_link::ConnectionId(connection.0);
-                self.mqtt.acknowledge(link, edgeplug_link::DeliveryId(delivery.0));
+                self.mqtt.acknowledge(self.outward(connection), edgeplug_link::DeliveryId(delivery.0));
             }
+            Action::CorrectClock { unix_ms_at_zero } => self.clock.correct(unix_ms_at_zero),
             // `identity test` runs a session without store and plugins; what it would keep may be secret.
             _ => tracing::debug!("an action of the session has nobody to carry it out"),
         }
         None
+    }
+
+    /// A link event in the session's words; `None` if it is about a connection of a session before.
+    pub(crate) fn link_event(&self, event: LinkEvent) -> Option<Event> {
+        Some(match event {
+            LinkEvent::Up { connection, .. } => Event::LinkUp { connection: self.inward(connection)? },
+            LinkEvent::Down { connection, reason } => {
+                Event::LinkDown { connection: self.inward(connection)?, reason: translate::down_reason(reason) }
+            }
+            LinkEvent::Delivered { connection, tickets } => Event::Delivered {
+                connection: self.inward(connection)?,
+                tickets: tickets.into_iter().map(Ticket).collect(),
+            },
+            LinkEvent::Received { connection, delivery, topic, payload } => Event::Received {
+                connection: self.inward(connection)?,
+                delivery: DeliveryId(delivery.0),
+                topic,
+                payload,
+            },
+        })
+    }
+
+    fn outward(&self, connection: ConnectionId) -> edgeplug_link::ConnectionId {
+        edgeplug_link::ConnectionId(self.connections_before + connection.0)
+    }
+
+    fn inward(&self, connection: edgeplug_link::ConnectionId) -> Option<ConnectionId> {
+        connection.0.checked_sub(self.connections_before).filter(|number| *number > 0).map(ConnectionId)
+    }
+
+    fn connect_options(&self, to: ConnectTo) -> ConnectOptions {
+        ConnectOptions {
+            host: to.host,
+            port: self.link.port.unwrap_or(match self.link.transport {
+                Transport::WebSocket => WSS_PORT,
+                _ => to.port,
+            }),
+            client_id: to.client_id,
+            username: to.user_name,
+            password: SecretString::from(to.password.expose().to_owned()),
+            keep_alive: self.link.keep_alive,
+            window: to.window,
+            subscriptions: to.subscriptions,
+            packet_bytes_max: PACKET_BYTES_MAX,
+            connect_timeout: MQTT_CONNECT_TIMEOUT,
+            transport: self.link.transport,
+            proxy: self.link.proxy.clone(),
+        }
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
@@ -124,38 +199,5 @@ impl Cloud {
             // The receiver lives as long as the loop does.
             let _ = completions.send(work.await).await;
         });
-    }
-}
-
-/// A link event in the session's words.
-pub(crate) fn link_event(event: LinkEvent) -> Event {
-    match event {
-        LinkEvent::Up { connection, .. } => Event::LinkUp { connection: ConnectionId(connection.0) },
-        LinkEvent::Down { connection, reason } => {
-            Event::LinkDown { connection: ConnectionId(connection.0), reason: translate::down_reason(reason) }
-        }
-        LinkEvent::Delivered { connection, tickets } => Event::Delivered {
-            connection: ConnectionId(connection.0),
-            tickets: tickets.into_iter().map(Ticket).collect(),
-        },
-        LinkEvent::Received { connection, delivery, topic, payload } => {
-            Event::Received { connection: ConnectionId(connection.0), delivery: DeliveryId(delivery.0), topic, payload }
-        }
-    }
-}
-
-fn connect_options(to: ConnectTo) -> ConnectOptions {
-    ConnectOptions {
-        host: to.host,
-        port: to.port,
-        client_id: to.client_id,
-        username: to.user_name,
-        password: SecretString::from(to.password.expose().to_owned()),
-        keep_alive: MQTT_KEEP_ALIVE,
-        window: to.window,
-        subscriptions: to.subscriptions,
-        packet_bytes_max: PACKET_BYTES_MAX,
-        connect_timeout: MQTT_CONNECT_TIMEOUT,
-        tls: TlsMode::Verified,
     }
 }

@@ -1,81 +1,77 @@
 //! The daemon: everything composed, and the loop that carries the session's decisions out.
 //!
 //! One turn of the loop: wait for one event, take every other that is ready, hand them to the session, carry out all
-//! its actions. Nothing in a turn waits: slow work (HTTPS, TPM) is a task that sends its result back as an event.
+//! its actions. Nothing in a turn waits: slow work (HTTPS, TPM, opening the store) is a task that sends its result back
+//! as an event.
+//!
+//! What cannot be had yet is done without: there is an API before there is a store, and a link too, so that a device
+//! with a full disk can be seen and helped. When the store opens after all, the session begins anew with what it holds.
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use edgeplug_link::LinkEvent;
-use edgeplug_outbox::{Outbox, OutboxEvent, OutboxOptions};
-use edgeplug_plugins::{Change, DeviceInfo, Limits, PluginEvent, Plugins, PluginsOptions, Straggler};
-use edgeplug_session::event::{Event, PluginUp};
-use edgeplug_session::{Action, CallId, OfferId, Session};
-use tokio::signal::unix::{SignalKind, signal};
+use edgeplug_outbox::OutboxEvent;
+use edgeplug_plugins::{PluginEvent, Straggler};
+use edgeplug_session::event::{Event, Restored};
+use edgeplug_session::{Action, Session, SessionConfig};
 use tokio::sync::mpsc;
 
 use crate::api;
-use crate::clocks::{Clocks, sleep_until};
-use crate::cloud::{Cloud, link_event};
+use crate::clocks::{Clocks, boot_id, sleep_until};
+use crate::cloud::Cloud;
 use crate::config::Config;
-use crate::exit::{Exit, Problem, chain};
-use crate::store::{self, Store};
-use crate::translate;
+use crate::exit::{Exit, Problem};
+use crate::plugins::{self, PluginHost, Starting};
+use crate::service::Service;
+use crate::signals::Signals;
+use crate::store::{self, Opened, Opening, Store};
 
 /// Questions from the local API that may wait for a turn.
 const QUESTIONS_MAX: usize = 16;
 /// Events taken in one turn, so that a flood on one side does not starve the timers.
 const EVENTS_PER_TURN: usize = 1_024;
-/// How long plugins may take to stop.
-const PLUGINS_STOP: Duration = Duration::from_secs(5);
+/// A store without room is asked again so soon, also when nothing else happens.
+const STORE_ROOM_WAIT: Duration = Duration::from_millis(10);
+// The limits of an orderly end: 5 s for the plugins, 7 s for the link, and these; together they stay below the unit's
+// TimeoutStopSec of 30 s.
+/// How long the TPM may take to let go.
+const IDENTITY_CLOSE: Duration = Duration::from_secs(3);
 /// How long the store may take to write and close.
 const STORE_CLOSE: Duration = Duration::from_secs(10);
-/// Waits between tries to open a store that may heal (a full disk, for instance).
-const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs until a signal; returns how it went.
-pub(crate) async fn run(config: Config) -> Result<(), Problem> {
-    let (outbox, found, mut outbox_events) = open_store(&config.state_dir).await?;
-    for damaged in &found.damaged {
-        tracing::error!(reason = damaged.reason, set_aside = %damaged.set_aside.display(), "a damaged store was set aside");
-    }
-    let restored = store::restored(found, &outbox, &mut outbox_events).await;
+pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
+    let mut signals =
+        Signals::listen().map_err(|error| Problem::new(Exit::Failed, format!("cannot listen for signals: {error}")))?;
+    config.session.boot_id = boot_id();
     let (question_sender, questions) = mpsc::channel(QUESTIONS_MAX);
-    let api = api::serve(&config.socket, question_sender).map_err(|error| {
-        Problem::new(Exit::Failed, format!("cannot listen on {}: {error}", config.socket.display()))
-    })?;
-    let cloud = Cloud::new(&config)?;
-    let (plugins, plugin_events) = Plugins::start(plugins_options(&config))
-        .map_err(|error| Problem::new(Exit::Failed, format!("cannot start the plugins: {}", chain(&error))))?;
-    let inputs = Inputs { outbox: outbox_events, plugins: plugin_events, questions };
+    let api = api::serve(&config.socket, question_sender).await?;
+    let inputs = Inputs {
+        opening: store::open(&config),
+        starting: plugins::start(&config),
+        outbox: None,
+        plugins: None,
+        questions,
+    };
     let mut daemon = Daemon {
         session: Session::new(config.session.clone(), fastrand::u64(..)),
         clocks: Clocks::start(),
-        store: Store::new(outbox),
-        cloud,
-        plugins: Arc::new(plugins),
-        offers: HashMap::new(),
-        last_offer: 0,
+        store: Store::new(),
+        cloud: Cloud::new(&config)?,
+        plugins: PluginHost::new(),
+        service: Service::start(),
+        session_config: config.session,
+        phase: Phase::Opening,
         stopping: false,
-        stopped: false,
+        stragglers: Vec::new(),
     };
-    tracing::info!(unique_id = config.session.unique_id, plugins = %config.plugins.directory.display(), "edgeplug started");
-    daemon.feed(Event::Restored(restored));
-    let stragglers = daemon.turn_until_stopped(inputs).await?;
+    let unique_id = &daemon.session_config.unique_id;
+    tracing::info!(unique_id, plugins = %config.plugins.directory.display(), "edgeplug started");
+    let ended = daemon.turn_until_stopped(inputs, &mut signals).await;
     api.abort();
     let _ = std::fs::remove_file(&config.socket);
-    daemon.cloud.identity.close().await;
-    let store = daemon.store;
-    let closed = tokio::time::timeout(STORE_CLOSE, tokio::task::spawn_blocking(move || store.close())).await;
-    tracing::info!(stragglers = stragglers.len(), "edgeplug stopped");
-    match closed {
-        Ok(Ok(())) => Ok(()),
-        // What was accepted is on disk all the same.
-        Ok(Err(error)) => Err(Problem::new(Exit::Failed, format!("the store did not close: {error}"))),
-        Err(_) => Err(Problem::new(Exit::Failed, "the store did not close in time; the disk may hang")),
-    }
+    ended?;
+    daemon.close().await
 }
 
 struct Daemon {
@@ -83,92 +79,83 @@ struct Daemon {
     clocks: Clocks,
     store: Store,
     cloud: Cloud,
-    plugins: Arc<Plugins>,
-    /// Offers that wait for their answer, by the number the session knows them under.
-    offers: HashMap<u64, edgeplug_plugins::OfferId>,
-    last_offer: u64,
+    plugins: PluginHost,
+    service: Service,
+    /// For a session that begins anew.
+    session_config: SessionConfig,
+    phase: Phase,
     /// A signal came.
     stopping: bool,
-    /// The session came to rest.
-    stopped: bool,
+    /// What did not end in time, in words.
+    stragglers: Vec<String>,
 }
 
+/// What the session stands on.
+enum Phase {
+    /// The first try to open the store is under way; the session has not begun.
+    Opening,
+    /// The session runs without a store, which is being tried again.
+    Without,
+    /// The store opened late: the session comes to rest, to begin anew with it.
+    Arrived(Box<Opened>),
+    /// As it should be.
+    Running,
+    /// The session came to rest for good.
+    Stopped,
+}
+
+/// What arrives, besides what the cloud says.
 struct Inputs {
-    outbox: mpsc::Receiver<OutboxEvent>,
-    plugins: mpsc::Receiver<PluginEvent>,
+    opening: mpsc::Receiver<Opening>,
+    starting: mpsc::Receiver<Starting>,
+    outbox: Option<mpsc::Receiver<OutboxEvent>>,
+    plugins: Option<mpsc::Receiver<PluginEvent>>,
     questions: mpsc::Receiver<api::Question>,
 }
 
 impl Daemon {
     /// The main loop. Plugins stop first, while their last readings can still be stored; then the link.
-    async fn turn_until_stopped(&mut self, mut inputs: Inputs) -> Result<Vec<Straggler>, Problem> {
-        let cannot_listen = |error| Problem::new(Exit::Failed, format!("cannot listen for signals: {error}"));
-        let mut terminate = signal(SignalKind::terminate()).map_err(cannot_listen)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_listen)?;
+    async fn turn_until_stopped(&mut self, mut inputs: Inputs, signals: &mut Signals) -> Result<(), Problem> {
         // The plugins' end, which comes once.
         let (plugins_ended, mut plugins_end) = mpsc::channel(1);
-        let mut stragglers = Vec::new();
+        self.service.ready();
         loop {
-            self.carry_out();
-            if self.stopped {
-                return Ok(stragglers);
+            self.carry_out(&mut inputs);
+            if matches!(self.phase, Phase::Stopped) {
+                return Ok(());
             }
-            let wake = self.session.poll_timeout().map(|at| self.clocks.at(at));
-            // A store without room is asked again soon, also when nothing else happens.
-            let wake = if self.store.is_behind() {
-                Some(tokio::time::Instant::now() + Duration::from_millis(10))
-            } else {
-                wake
-            };
+            self.report();
+            let (wake, begun) = (self.wake(), self.has_begun());
             tokio::select! {
-                event = inputs.outbox.recv() => match event {
+                event = next(&mut inputs.outbox) => match event {
                     Some(event) => self.on_outbox(event),
                     // Without a store nothing can be accepted; a fresh start may find out why.
                     None => return Err(Problem::new(Exit::Failed, "the store ended unexpectedly")),
                 },
-                Some(event) = inputs.plugins.recv() => self.on_plugin(event),
+                Some(event) = next(&mut inputs.plugins), if begun => self.on_plugin(event),
                 Some(event) = self.cloud.link_events.recv() => self.on_link(event),
                 Some(event) = self.cloud.completed.recv() => self.feed(event),
                 Some(question) = inputs.questions.recv() => self.on_question(question),
+                Some(opening) = inputs.opening.recv() => self.on_opening(opening, &mut inputs)?,
+                Some(starting) = inputs.starting.recv() => self.on_starting(starting, &mut inputs),
                 () = sleep_until(wake) => self.feed(Event::Woke),
-                _ = terminate.recv() => self.begin_stop(&plugins_ended)?,
-                _ = interrupt.recv() => self.begin_stop(&plugins_ended)?,
-                Some(ended) = plugins_end.recv() => {
-                    stragglers = ended;
-                    for straggler in &stragglers {
-                        tracing::warn!(plugin = straggler.plugin, "the plugin did not stop in time and was cut off");
-                    }
-                    // Their last readings may still be on the way to the store.
-                    while let Ok(event) = inputs.plugins.try_recv() {
-                        self.on_plugin(event);
-                    }
-                    self.feed(Event::Stop);
-                }
+                () = signals.stop(), if !self.stopping => self.begin_stop(&plugins_ended),
+                Some(ended) = plugins_end.recv() => self.plugins_stopped(ended, &mut inputs),
             }
             self.take_ready(&mut inputs);
         }
     }
 
-    /// The second signal means now.
-    fn begin_stop(&mut self, plugins_ended: &mpsc::Sender<Vec<Straggler>>) -> Result<(), Problem> {
-        if self.stopping {
-            return Err(Problem::new(Exit::Failed, "stopped at once by a second signal"));
-        }
-        tracing::info!("stopping");
-        self.stopping = true;
-        self.feed(Event::PluginsStopping);
-        let (plugins, ended) = (Arc::clone(&self.plugins), plugins_ended.clone());
-        tokio::spawn(async move {
-            // The receiver lives as long as the loop does.
-            let _ = ended.send(plugins.stop(PLUGINS_STOP).await).await;
-        });
-        Ok(())
+    fn wake(&self) -> Option<tokio::time::Instant> {
+        let session = self.session.poll_timeout().map(|at| self.clocks.at(at));
+        let room = self.store.is_behind().then(|| tokio::time::Instant::now() + STORE_ROOM_WAIT);
+        session.into_iter().chain(room).chain(self.service.wake()).min()
     }
 
     fn take_ready(&mut self, inputs: &mut Inputs) {
         for _ in 0..EVENTS_PER_TURN {
             let mut idle = true;
-            if let Ok(event) = inputs.outbox.try_recv() {
+            if let Some(event) = ready(&mut inputs.outbox) {
                 self.on_outbox(event);
                 idle = false;
             }
@@ -176,7 +163,9 @@ impl Daemon {
                 self.on_link(event);
                 idle = false;
             }
-            if let Ok(event) = inputs.plugins.try_recv() {
+            if self.has_begun()
+                && let Some(event) = ready(&mut inputs.plugins)
+            {
                 self.on_plugin(event);
                 idle = false;
             }
@@ -190,57 +179,86 @@ impl Daemon {
         }
     }
 
+    /// Whether the session heard what the store held, which is the first it must hear. Plugins wait for it.
+    fn has_begun(&self) -> bool {
+        !matches!(self.phase, Phase::Opening)
+    }
+
     fn feed(&mut self, event: Event) {
         let now = self.clocks.now();
-        self.session.handle(event, now);
+        if self.has_begun() {
+            self.session.handle(event, now);
+        }
     }
 
     fn on_outbox(&mut self, event: OutboxEvent) {
-        if let Some(event) = store::event(event) {
+        if let Some(event) = self.store.on_event(event) {
             self.feed(event);
         }
     }
 
     fn on_link(&mut self, event: LinkEvent) {
-        self.feed(link_event(event));
+        if let Some(event) = self.cloud.link_event(event) {
+            self.feed(event);
+        }
     }
 
     fn on_plugin(&mut self, event: PluginEvent) {
-        let event = match event {
-            PluginEvent::ScanDone => Event::PluginsScanned,
-            PluginEvent::Up { plugin, exports, interval, sha256, change, grants } => {
-                let how = match change {
-                    Change::First => "loaded",
-                    Change::Replaced => "replaced",
-                    Change::Restarted => "restarted",
-                };
-                tracing::info!(plugin, sha256, may_touch = grants.join("; "), "plugin {how}");
-                let interval = exports.sensor.then_some(interval);
-                Event::PluginUp(PluginUp { plugin, interval, commands: exports.commands })
+        if let Some(event) = self.plugins.on_event(event) {
+            self.feed(event);
+        }
+    }
+
+    fn on_opening(&mut self, opening: Opening, inputs: &mut Inputs) -> Result<(), Problem> {
+        match opening {
+            Opening::Opened(opened) => match self.phase {
+                Phase::Opening => self.begin(*opened, inputs),
+                _ => {
+                    tracing::info!("the store can be opened now; the link closes for a moment to begin with it");
+                    self.phase = Phase::Arrived(opened);
+                    self.feed(Event::Stop);
+                }
+            },
+            Opening::NotYet(reason) => {
+                self.store.not_yet(&reason);
+                if matches!(self.phase, Phase::Opening) {
+                    self.phase = Phase::Without;
+                    self.feed(Event::Restored(Restored::default()));
+                    self.tell_plugins();
+                }
             }
-            PluginEvent::Down { plugin, reason, gone } => {
-                tracing::warn!(plugin, reason, gone, "plugin down");
-                Event::PluginDown { plugin, gone }
+            Opening::Never(problem) => return Err(problem),
+        }
+        Ok(())
+    }
+
+    /// The session's first event, and what has happened since the start.
+    fn begin(&mut self, opened: Opened, inputs: &mut Inputs) {
+        inputs.outbox = Some(opened.events);
+        let restored = self.store.opened(opened.outbox, opened.found);
+        self.phase = Phase::Running;
+        self.feed(Event::Restored(restored));
+        self.tell_plugins();
+    }
+
+    fn tell_plugins(&mut self) {
+        let events: Vec<_> = self.plugins.as_they_are().collect();
+        for event in events {
+            self.feed(event);
+        }
+        if self.stopping {
+            self.feed(Event::PluginsStopping);
+        }
+    }
+
+    fn on_starting(&mut self, starting: Starting, inputs: &mut Inputs) {
+        match starting {
+            Starting::Started(plugins, events) => {
+                inputs.plugins = Some(events);
+                self.plugins.started(plugins);
             }
-            PluginEvent::Refused { plugin, file, reason } => {
-                tracing::error!(plugin, file = %file.display(), reason, "plugin file refused");
-                return;
-            }
-            PluginEvent::Sampled { plugin, call, result } => {
-                let result = result.map_err(|failure| translate::call_failure(&failure));
-                Event::Sampled { plugin, call: CallId(call), result }
-            }
-            PluginEvent::Replied { plugin, call, result } => {
-                let result = result.map(translate::reply).map_err(|failure| translate::call_failure(&failure));
-                Event::Replied { plugin, call: CallId(call), result }
-            }
-            PluginEvent::Offered { plugin, offer, samples } => {
-                self.last_offer += 1;
-                self.offers.insert(self.last_offer, offer);
-                Event::Offered { plugin, offer: OfferId(self.last_offer), samples }
-            }
-        };
-        self.feed(event);
+            Starting::NotYet(reason) => self.plugins.not_yet(reason),
+        }
     }
 
     fn on_question(&mut self, question: api::Question) {
@@ -249,6 +267,8 @@ impl Daemon {
                 let status = api::DaemonStatus {
                     version: env!("CARGO_PKG_VERSION"),
                     uptime_s: self.clocks.uptime().as_secs_f64(),
+                    store: self.store.status(),
+                    plugins_trouble: self.plugins.trouble().map(str::to_owned),
                     session: self.session.status(self.clocks.now()),
                 };
                 // The asker may have gone.
@@ -257,14 +277,15 @@ impl Daemon {
             api::Question::Plugins(answer) => {
                 let _ = answer.send(self.plugins.list());
             }
+            api::Question::Drop(through, answer) => self.store.drop_rows(through, answer),
         }
     }
 
     /// Carries out everything the session wants. An action that fails at once is an event, and may make more actions.
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, inputs: &mut Inputs) {
         loop {
             while let Some(action) = self.session.poll_action() {
-                if let Some(event) = self.act(action) {
+                if let Some(event) = self.act(action, inputs) {
                     self.feed(event);
                 }
             }
@@ -275,30 +296,13 @@ impl Daemon {
         }
     }
 
-    fn act(&mut self, action: Action) -> Option<Event> {
+    fn act(&mut self, action: Action, inputs: &mut Inputs) -> Option<Event> {
         let action = self.store.take(action, self.clocks.uptime())?;
         match action {
-            Action::Sample { plugin, call } => match self.plugins.sample(&plugin, call.0) {
-                Ok(()) => None,
-                Err(error) => {
-                    let result = Err(edgeplug_session::event::CallFailure(error.to_string()));
-                    Some(Event::Sampled { plugin, call, result })
-                }
-            },
-            Action::Call { plugin, call, text, child } => {
-                let command = edgeplug_plugins::Command { text, device: child };
-                match self.plugins.command(&plugin, call.0, command) {
-                    Ok(()) => None,
-                    Err(error) => {
-                        let result = Err(edgeplug_session::event::CallFailure(error.to_string()));
-                        Some(Event::Replied { plugin, call, result })
-                    }
-                }
-            }
+            Action::Sample { plugin, call } => self.plugins.sample(plugin, call),
+            Action::Call { plugin, call, text, child } => self.plugins.call(plugin, call, text, child),
             Action::AnswerOffer { offer, outcomes } => {
-                if let Some(offer) = self.offers.remove(&offer.0) {
-                    self.plugins.answer_offer(offer, outcomes.into_iter().map(translate::sample_outcome).collect());
-                }
+                self.plugins.answer_offer(offer, outcomes);
                 None
             }
             Action::TellConnected(connected) => {
@@ -306,55 +310,113 @@ impl Daemon {
                 None
             }
             Action::Stopped => {
-                self.stopped = true;
+                self.session_stopped(inputs);
                 None
             }
             other => self.cloud.act(other),
         }
     }
-}
 
-fn plugins_options(config: &Config) -> PluginsOptions {
-    PluginsOptions {
-        directory: config.plugins.directory.clone(),
-        cache_directory: config.state_dir.join("cache"),
-        compiler: config.plugins.compiler.clone(),
-        policy: config.plugins.policy.clone(),
-        device: DeviceInfo { unique_id: config.session.unique_id.clone() },
-        private_directories: private_paths(config),
-        limits: Limits::default(),
-    }
-}
-
-/// Where no grant reaches: state, keys, passwords.
-fn private_paths(config: &Config) -> Vec<std::path::PathBuf> {
-    let mut paths = vec![config.state_dir.clone()];
-    paths.extend(config.secret_files.iter().cloned());
-    paths
-}
-
-/// Opens the store, waiting for one that may heal.
-async fn open_store(
-    state_dir: &Path,
-) -> Result<(Outbox, edgeplug_outbox::Restored, mpsc::Receiver<OutboxEvent>), Problem> {
-    let mut said = String::new();
-    loop {
-        let options = OutboxOptions::new(state_dir.join("outbox"));
-        let opened = tokio::task::spawn_blocking(move || Outbox::open(options)).await;
-        match opened.map_err(|error| Problem::new(Exit::Failed, error.to_string()))? {
-            Ok(opened) => return Ok(opened),
-            Err(error) if error.may_heal() => {
-                let text = chain(&error);
-                if text != said {
-                    tracing::error!(reason = text, "the store cannot be opened; trying again");
-                    said = text;
+    /// The session came to rest: for good, or to begin anew with a store that opened late.
+    fn session_stopped(&mut self, inputs: &mut Inputs) {
+        match std::mem::replace(&mut self.phase, Phase::Stopped) {
+            Phase::Arrived(opened) if !self.stopping => {
+                self.session = Session::new(self.session_config.clone(), fastrand::u64(..));
+                self.cloud.begin_anew();
+                self.plugins.set_connected(false);
+                self.begin(*opened, inputs);
+            }
+            Phase::Arrived(opened) => {
+                // Only to be closed well.
+                self.store.opened(opened.outbox, opened.found);
+            }
+            _ => {
+                let unacknowledged = self.session.status(self.clocks.now()).uplink.in_flight;
+                if unacknowledged > 0 {
+                    self.straggler(format!("the hub, which did not acknowledge {unacknowledged} messages in time"));
                 }
-                tokio::time::sleep(STORE_RETRY).await;
             }
-            Err(error @ edgeplug_outbox::OpenError::Locked { .. }) => {
-                return Err(Problem::new(Exit::AlreadyRunning, chain(&error)));
-            }
-            Err(error) => return Err(Problem::new(Exit::Failed, chain(&error))),
         }
     }
+
+    fn begin_stop(&mut self, plugins_ended: &mpsc::Sender<Vec<Straggler>>) {
+        tracing::info!("stopping; a second signal ends it at once");
+        self.stopping = true;
+        self.service.stopping();
+        self.feed(Event::PluginsStopping);
+        let (stop, ended) = (self.plugins.stop(), plugins_ended.clone());
+        tokio::spawn(async move {
+            // The receiver lives as long as the loop does.
+            let _ = ended.send(stop.await).await;
+        });
+    }
+
+    fn plugins_stopped(&mut self, cut_off: Vec<Straggler>, inputs: &mut Inputs) {
+        for straggler in cut_off {
+            self.straggler(format!("plugin {}, which was cut off", straggler.plugin));
+        }
+        // Their last readings may still be on the way to the store.
+        while let Some(event) = ready(&mut inputs.plugins) {
+            self.on_plugin(event);
+        }
+        match self.phase {
+            // Nothing has begun that could come to rest.
+            Phase::Opening => self.phase = Phase::Stopped,
+            _ => self.feed(Event::Stop),
+        }
+    }
+
+    fn straggler(&mut self, who: String) {
+        tracing::warn!(who, "did not end in time");
+        self.stragglers.push(who);
+    }
+
+    /// Tells the service manager that the loop turns, and how things stand.
+    fn report(&mut self) {
+        let Self { service, session, clocks, plugins, store, stopping, .. } = self;
+        service.turn(|| {
+            let status = session.status(clocks.now());
+            let link = if *stopping { "closing" } else { crate::identity::words(status.link) };
+            let trouble = status.trouble.map(|trouble| format!("; not connected: {}", trouble.text));
+            let plugins = match plugins.trouble() {
+                Some(trouble) => format!("no plugins: {trouble}"),
+                None => format!("{} plugins running", plugins.running()),
+            };
+            // The reason, which may be long, comes last.
+            format!("{link}; {plugins}; {}{}", store.health().words(), trouble.unwrap_or_default())
+        });
+    }
+
+    /// The rest of an orderly end, after the main loop.
+    async fn close(mut self) -> Result<(), Problem> {
+        if tokio::time::timeout(IDENTITY_CLOSE, self.cloud.identity.close()).await.is_err() {
+            self.straggler("the TPM".to_owned());
+        }
+        let store = self.store;
+        let closed = tokio::time::timeout(STORE_CLOSE, tokio::task::spawn_blocking(move || store.close())).await;
+        let closed = match closed {
+            Ok(Ok(())) => Ok(()),
+            // What was accepted is on disk all the same.
+            Ok(Err(error)) => Err(Problem::new(Exit::Failed, format!("the store did not close: {error}"))),
+            Err(_) => {
+                self.stragglers.push("the store".to_owned());
+                Err(Problem::new(Exit::Failed, "the store did not close in time; the disk may hang"))
+            }
+        };
+        tracing::info!(stragglers = self.stragglers.join("; "), "edgeplug stopped");
+        closed
+    }
+}
+
+/// The next event of a source that may not be there yet. `None`: it ended.
+async fn next<T>(source: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match source {
+        Some(source) => source.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An event that is there already.
+fn ready<T>(source: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    source.as_mut()?.try_recv().ok()
 }

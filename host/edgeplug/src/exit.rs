@@ -23,6 +23,10 @@ pub(crate) enum Exit {
     ConfigFileMissing = 15,
     /// Another daemon has the state directory.
     AlreadyRunning = 16,
+    /// The local API cannot listen on its socket.
+    SocketUnusable = 17,
+    /// A later release wrote the state directory.
+    StoreNewer = 18,
     TpmMissing = 20,
     TpmBusy = 21,
     KeyRefused = 22,
@@ -30,10 +34,22 @@ pub(crate) enum Exit {
     Certificate = 24,
     Network = 25,
     Protocol = 26,
+    /// Another device or process uses this identity.
+    Kicked = 27,
+    /// No clock says what time it is.
+    TimeUnknown = 28,
     /// No daemon answers on the socket.
     NoDaemon = 30,
     /// The daemon did not connect within the time given.
     TimedOut = 31,
+    /// There is no outbox in the state directory, or it cannot be read.
+    OutboxUnreadable = 32,
+    /// A file that would be written is there already.
+    OutputExists = 33,
+    /// The operator did not say yes.
+    NotConfirmed = 34,
+    /// A second signal; what was accepted is on disk, messages under way are sent again.
+    StoppedAtOnce = 40,
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -52,6 +68,8 @@ impl From<FailureKind> for Exit {
             FailureKind::Certificate => Self::Certificate,
             FailureKind::Network => Self::Network,
             FailureKind::Protocol => Self::Protocol,
+            FailureKind::Kicked => Self::Kicked,
+            FailureKind::TimeUnknown => Self::TimeUnknown,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api;
 use crate::clocks::{Clocks, sleep_until};
-use crate::cloud::{Cloud, link_event};
+use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::exit::{Exit, Problem};
 use crate::translate;
@@ -61,7 +61,7 @@ pub(crate) async fn show(config: Config, as_json: bool, with_template: bool) -> 
 
 /// Goes the whole way once. A running daemon is asked instead: a second connection would push it off the hub.
 pub(crate) async fn test(config: Config, timeout: Duration) -> Result<(), Problem> {
-    if let Ok(status) = api::get_json(&config.socket, "/v1/status").await {
+    if let Ok(status) = api::client::get(&config.socket, "/v1/status").await {
         println!("a daemon is running; this is what it says");
         return judge_running(&status);
     }
@@ -104,7 +104,7 @@ pub(crate) async fn test(config: Config, timeout: Duration) -> Result<(), Proble
         let wake = session.poll_timeout().map(|at| clocks.at(at));
         let event = tokio::select! {
             Some(event) = cloud.completed.recv() => event,
-            Some(event) = cloud.link_events.recv() => link_event(event),
+            Some(event) = cloud.link_events.recv() => cloud.link_event(event).unwrap_or(Event::Woke),
             () = sleep_until(wake) => Event::Woke,
             () = tokio::time::sleep(left) => Event::Woke,
         };
@@ -126,7 +126,8 @@ fn judge_running(status: &serde_json::Value) -> Result<(), Problem> {
     }
 }
 
-fn words(link: LinkState) -> &'static str {
+/// A state in words.
+pub(crate) fn words(link: LinkState) -> &'static str {
     match link {
         LinkState::Starting => "starting",
         LinkState::OpeningIdentity => "opening the identity",

@@ -9,6 +9,10 @@ mod daemon;
 mod exit;
 mod identity;
 mod logging;
+mod outbox;
+mod plugins;
+mod service;
+mod signals;
 mod store;
 mod translate;
 

@@ -2,24 +2,31 @@
 //!
 //! The outbox's queue is bounded and may refuse for a moment. Rows that nobody was promised are then answered as not
 //! stored; everything else waits here in order, and that is bounded too, because the session never has more
-//! outstanding than it has commands and messages in flight.
+//! outstanding than it has commands and messages in flight. While there is no store at all, every request is answered
+//! with the reason.
 
-use std::collections::VecDeque;
+mod health;
+mod opening;
+mod words;
+
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use edgeplug_outbox::{
-    Ack, AckId, FinishOutcome, Lane, NewRow, Outbox, OutboxEvent, RecordOutcome, Refused, Request, RowId, StoredAck,
-};
+use bytes::Bytes;
+use edgeplug_outbox::{Ack, AckId, Eviction, Lane, NewRow, Outbox, OutboxEvent, Refused, Request, RowId};
+use edgeplug_session::Action;
 use edgeplug_session::action::Fact;
-use edgeplug_session::event::{Event, LoadedRow, LoadedRows, Recorded, Restored, RestoredAck};
-use edgeplug_session::{Action, Ticket};
-use tokio::sync::mpsc;
+use edgeplug_session::event::{Event, Restored};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+pub(crate) use health::Health;
+pub(crate) use opening::{Found, Opened, Opening, directory, open};
+
+use words::{event, fact_name, refusal, say_damaged, signed};
 
 /// Rows of one append: one group commit's worth.
 const APPEND_ROWS_MAX: usize = 1_000;
-/// Acknowledgements read back at once at start.
-const ACKS_PAGE: usize = 1_000;
-const ACKS_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The kind under which every acknowledgement is stored; there is only one so far.
 const ACK_KIND: u8 = 1;
 /// How long finished commands are remembered, so that a late redelivery is known: the hub keeps a message for two days
@@ -27,21 +34,101 @@ const ACK_KIND: u8 = 1;
 const COMMANDS_KEPT_MS: i64 = 2 * 24 * 60 * 60 * 1000;
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PRUNE_NOT_BEFORE: Duration = Duration::from_secs(60 * 60);
+/// Operators who may wait for a drop at one time; it is done by hand.
+const DROPS_MAX: usize = 4;
 
-/// The open outbox and what waits for it.
+/// The outbox, once it is open, and what waits for it.
 pub(crate) struct Store {
-    outbox: Outbox,
+    outbox: Option<Outbox>,
+    health: Health,
     /// Rows of this turn of the main loop, appended together.
     rows: Vec<NewRow>,
     /// Requests the outbox had no room for.
     waiting: VecDeque<Request>,
+    /// What was learnt while there was no store.
+    facts: HashMap<Fact, Bytes>,
+    /// The highest row id there is or was.
+    last_row: RowId,
+    /// Who waits for rows to be dropped, in the order they asked.
+    drops: VecDeque<oneshot::Sender<Result<Dropped, String>>>,
     /// Uptime when old commands were last forgotten.
     pruned_at: Option<Duration>,
 }
 
+/// Which rows to give up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Through {
+    /// All there are now.
+    All,
+    /// Up to this one.
+    Row(RowId),
+}
+
+/// What was given up.
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+pub(crate) struct Dropped {
+    pub(crate) rows: u64,
+    /// Of their bodies.
+    pub(crate) bytes: u64,
+}
+
+/// `store` in `GET /v1/status`.
+#[derive(Debug, Serialize)]
+pub(crate) struct StoreStatus {
+    #[serde(flatten)]
+    health: Health,
+    /// Since start; `None` while there is no store.
+    written: Option<Written>,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    bytes: u64,
+    rows: u64,
+    commits: u64,
+    bytes_per_row: Option<u64>,
+}
+
 impl Store {
-    pub(crate) fn new(outbox: Outbox) -> Self {
-        Self { outbox, rows: Vec::new(), waiting: VecDeque::new(), pruned_at: None }
+    /// No outbox yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            outbox: None,
+            health: Health::default(),
+            rows: Vec::new(),
+            waiting: VecDeque::new(),
+            facts: HashMap::new(),
+            last_row: RowId(0),
+            drops: VecDeque::new(),
+            pruned_at: None,
+        }
+    }
+
+    /// It cannot be opened, for now.
+    pub(crate) fn not_yet(&mut self, reason: &str) {
+        tracing::error!(reason, "the store cannot be opened; trying again, and nothing is accepted meanwhile");
+        self.health.degrade(reason);
+    }
+
+    /// Takes the open outbox; the answer is what it held, and what was learnt without it.
+    pub(crate) fn opened(&mut self, outbox: Outbox, found: Found) -> Restored {
+        for damaged in &found.damaged {
+            say_damaged(damaged);
+            self.health.set_aside(damaged);
+        }
+        self.health.opened();
+        self.last_row = found.last_row;
+        self.outbox = Some(outbox);
+        for (fact, value) in &self.facts {
+            let name = fact_name(*fact).to_owned();
+            self.waiting.push_back(Request::Put { ticket: 0, name, value: Some(value.clone()) });
+        }
+        let mut learnt = |fact, found: Option<Bytes>| self.facts.remove(&fact).or(found);
+        Restored {
+            sync: learnt(Fact::Sync, found.restored.sync),
+            assignment: learnt(Fact::Assignment, found.restored.assignment),
+            ..found.restored
+        }
     }
 
     /// Takes a store action; the rest come back.
@@ -74,6 +161,10 @@ impl Store {
                 Request::RemoveAcks(acks.into_iter().map(|ack| AckId(signed(ack.0))).collect())
             }
             Action::Keep { fact, value } => {
+                // The others are kept anew soon, and would overwrite what a store that opens later knows better.
+                if self.outbox.is_none() && matches!(fact, Fact::Sync | Fact::Assignment) {
+                    self.facts.insert(fact, value.clone());
+                }
                 Request::Put { ticket: 0, name: fact_name(fact).to_owned(), value: Some(value) }
             }
             other => return Some(other),
@@ -82,34 +173,74 @@ impl Store {
         None
     }
 
-    /// Hands the outbox what it has room for. Returns rows that were not taken.
+    /// Hands the outbox what it has room for. Returns one event about what was not taken; ask until there is none.
     pub(crate) fn flush(&mut self) -> Option<Event> {
         while let Some(request) = self.waiting.pop_front() {
-            match self.outbox.request(request) {
+            match self.request(request) {
                 Ok(()) => {}
-                Err(Refused::Full(request)) => {
+                Err((Refused::Full(request), _)) => {
                     self.waiting.push_front(request);
                     break;
                 }
-                Err(refused @ (Refused::TooLarge(_) | Refused::Ended(_))) => {
-                    tracing::error!(reason = %refused, "the store did not take a request");
+                Err((Refused::TooLarge(request) | Refused::Ended(request), reason)) => {
+                    if let Some(event) = refusal(request, &reason) {
+                        return Some(event);
+                    }
                 }
             }
         }
-        let mut refused = Vec::new();
-        let mut reason = String::new();
-        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
-        while rows.peek().is_some() {
-            let group: Vec<_> = rows.by_ref().take(APPEND_ROWS_MAX).collect();
-            if let Err(error) = self.outbox.request(Request::Append(group)) {
-                reason = error.to_string();
-                let (Refused::Full(request) | Refused::TooLarge(request) | Refused::Ended(request)) = error;
-                if let Request::Append(rows) = request {
-                    refused.extend(rows.into_iter().map(|row| Ticket(row.ticket)));
-                }
+        while !self.rows.is_empty() {
+            let rest = self.rows.split_off(self.rows.len().min(APPEND_ROWS_MAX));
+            let group = std::mem::replace(&mut self.rows, rest);
+            if let Err((Refused::Full(request) | Refused::TooLarge(request) | Refused::Ended(request), reason)) =
+                self.request(Request::Append(group))
+            {
+                return refusal(request, &reason);
             }
         }
-        (!refused.is_empty()).then_some(Event::NotStored { tickets: refused, reason })
+        None
+    }
+
+    /// Takes in what the outbox reports; the answer is for the session.
+    pub(crate) fn on_event(&mut self, reported: OutboxEvent) -> Option<Event> {
+        self.health.note(&reported);
+        match &reported {
+            OutboxEvent::Committed { rows } => {
+                self.last_row = rows.last().map_or(self.last_row, |row| row.id.max(self.last_row));
+            }
+            OutboxEvent::Evicted { rows, bytes, why: Eviction::Asked, .. } => {
+                if let Some(asker) = self.drops.pop_front() {
+                    // The asker may have gone.
+                    let _ = asker.send(Ok(Dropped { rows: *rows, bytes: *bytes }));
+                }
+            }
+            OutboxEvent::DropFailed { reason } => {
+                if let Some(asker) = self.drops.pop_front() {
+                    let _ = asker.send(Err(reason.clone()));
+                }
+            }
+            _ => {}
+        }
+        event(reported)
+    }
+
+    /// Gives rows up undelivered.
+    pub(crate) fn drop_rows(&mut self, through: Through, asker: oneshot::Sender<Result<Dropped, String>>) {
+        let through = match through {
+            Through::All => self.last_row,
+            Through::Row(row) => row.min(self.last_row),
+        };
+        let refusal = match self.outbox {
+            None => self.health.words(),
+            Some(_) if self.drops.len() >= DROPS_MAX => "others are dropping rows; ask again".to_owned(),
+            Some(_) => {
+                self.drops.push_back(asker);
+                self.waiting.push_back(Request::Drop { through });
+                return;
+            }
+        };
+        // The asker may have gone.
+        let _ = asker.send(Err(refusal));
     }
 
     /// Whether requests still wait for room.
@@ -117,11 +248,43 @@ impl Store {
         !self.waiting.is_empty()
     }
 
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn status(&self) -> StoreStatus {
+        let written = self.outbox.as_ref().map(|outbox| {
+            let written = outbox.written();
+            Written {
+                bytes: written.bytes,
+                rows: written.rows,
+                commits: written.commits,
+                bytes_per_row: written.bytes.checked_div(written.rows),
+            }
+        });
+        StoreStatus { health: self.health.clone(), written }
+    }
+
     /// Writes what waits and closes. Blocks.
     pub(crate) fn close(mut self) {
         // Whatever the outbox does not take any more is delivered again by the next run.
         let _ = self.flush();
-        self.outbox.close();
+        if let Some(outbox) = self.outbox {
+            outbox.close();
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), (Refused, String)> {
+        match &self.outbox {
+            Some(outbox) => outbox.request(request).map_err(|refused| {
+                let reason = refused.to_string();
+                if !matches!(refused, Refused::Full(_)) {
+                    tracing::error!(reason, "the store did not take a request");
+                }
+                (refused, reason)
+            }),
+            None => Err((Refused::Ended(request), self.health.words())),
+        }
     }
 
     /// Forgets old commands once a day. Not soon after the start: until the clock is set, a command of a moment ago may
@@ -134,136 +297,4 @@ impl Store {
             self.waiting.push_back(Request::PruneCommands { finished_before_unix_ms });
         }
     }
-}
-
-/// What the outbox found at its opening, in the session's words. Reads the acknowledgements it had no room to name.
-pub(crate) async fn restored(
-    found: edgeplug_outbox::Restored,
-    outbox: &Outbox,
-    events: &mut mpsc::Receiver<OutboxEvent>,
-) -> Restored {
-    let mut acks = found.acks;
-    let mut more = found.acks_more;
-    while more {
-        let after = acks.last().map_or(AckId(0), |ack| ack.id);
-        let page = Request::LoadAcks { ticket: 0, after, rows_max: ACKS_PAGE, bytes_max: ACKS_PAGE_BYTES };
-        if outbox.request(page).is_err() {
-            break;
-        }
-        more = loop {
-            match events.recv().await {
-                Some(OutboxEvent::AcksLoaded { acks: page, more, .. }) => {
-                    acks.extend(page);
-                    break more;
-                }
-                // They stay in the ledger and are found at the next start.
-                Some(OutboxEvent::LoadFailed { .. }) | None => break false,
-                // The store may say first that it cannot write.
-                Some(other) => drop(event(other)),
-            }
-        };
-    }
-    let restored_ack = |ack: StoredAck| RestoredAck {
-        id: edgeplug_session::AckId(unsigned(ack.id.0)),
-        body: ack.body,
-        offline: ack.link_down,
-    };
-    let fact = |fact| found.facts.get(fact_name(fact)).cloned();
-    Restored {
-        rows: found.live.rows,
-        acks: acks.into_iter().map(restored_ack).collect(),
-        commands: found.unfinished.into_iter().map(|command| (command.key, command.body)).collect(),
-        sync: fact(Fact::Sync),
-        assignment: fact(Fact::Assignment),
-        clock: fact(Fact::Clock),
-        budget: fact(Fact::Budget),
-        last_row: (found.last_row.0 > 0).then(|| edgeplug_session::RowId(unsigned(found.last_row.0))),
-    }
-}
-
-/// An outbox event in the session's words, if it concerns the session.
-pub(crate) fn event(event: OutboxEvent) -> Option<Event> {
-    Some(match event {
-        OutboxEvent::Committed { rows } => Event::Committed {
-            rows: rows
-                .into_iter()
-                .map(|row| (Ticket(row.ticket), edgeplug_session::RowId(unsigned(row.id.0))))
-                .collect(),
-        },
-        OutboxEvent::AppendFailed { tickets, reason } => {
-            Event::NotStored { tickets: tickets.into_iter().map(Ticket).collect(), reason }
-        }
-        OutboxEvent::Loaded { ticket, rows, more, .. } => {
-            let rows = rows
-                .into_iter()
-                .map(|row| LoadedRow {
-                    id: edgeplug_session::RowId(unsigned(row.id.0)),
-                    kind: row.kind,
-                    offline: row.link_down,
-                    created_unix_ms: row.created_unix_ms,
-                    body: row.body,
-                })
-                .collect();
-            Event::Loaded { ticket: Ticket(ticket), result: Ok(LoadedRows { rows, more }) }
-        }
-        OutboxEvent::LoadFailed { ticket, reason } => Event::Loaded { ticket: Ticket(ticket), result: Err(reason) },
-        OutboxEvent::Recorded { ticket, outcome } => {
-            let recorded = match outcome {
-                RecordOutcome::New => Recorded::New,
-                RecordOutcome::Seen { finished } => Recorded::Seen { finished },
-            };
-            Event::Recorded { ticket: Ticket(ticket), result: Ok(recorded) }
-        }
-        OutboxEvent::RecordFailed { ticket, reason } => Event::Recorded { ticket: Ticket(ticket), result: Err(reason) },
-        OutboxEvent::Finished { ticket, outcome } => {
-            let ack = match outcome {
-                FinishOutcome::Done { ack } => ack.map(|ack| edgeplug_session::AckId(unsigned(ack.0))),
-                FinishOutcome::AlreadyFinished | FinishOutcome::Unknown => {
-                    tracing::error!(ticket, ?outcome, "a command was finished that was not open");
-                    None
-                }
-            };
-            Event::Finished { ticket: Ticket(ticket), result: Ok(ack) }
-        }
-        OutboxEvent::FinishFailed { ticket, reason } => Event::Finished { ticket: Ticket(ticket), result: Err(reason) },
-        OutboxEvent::PutFailed { reason, .. } => {
-            tracing::warn!(reason, "what the cloud said could not be kept for the next start");
-            return None;
-        }
-        OutboxEvent::Degraded { store, reason } => {
-            tracing::error!(?store, reason, "the store cannot write");
-            return None;
-        }
-        OutboxEvent::Healed { store, damaged } => {
-            tracing::warn!(?store, ?damaged, "the store can write again");
-            return None;
-        }
-        OutboxEvent::Removed { store: edgeplug_outbox::Store::Telemetry, rows, .. } => Event::Removed { rows },
-        OutboxEvent::Evicted { through, rows, .. } => {
-            Event::Evicted { through: edgeplug_session::RowId(unsigned(through.0)), rows }
-        }
-        OutboxEvent::SetAside(damaged) => {
-            tracing::error!(?damaged, "a damaged segment was set aside");
-            return None;
-        }
-        OutboxEvent::Removed { .. } | OutboxEvent::Stored { .. } | OutboxEvent::AcksLoaded { .. } => return None,
-    })
-}
-
-fn fact_name(fact: Fact) -> &'static str {
-    match fact {
-        Fact::Sync => "legacy-sync",
-        Fact::Assignment => "dps-assignment",
-        Fact::Clock => "clock",
-        Fact::Budget => "budget",
-    }
-}
-
-/// SQLite's integers are signed; ids start at 1 and grow by one, so nothing is ever cut off.
-fn signed(id: u64) -> i64 {
-    i64::try_from(id).unwrap_or(i64::MAX)
-}
-
-fn unsigned(id: i64) -> u64 {
-    u64::try_from(id).unwrap_or(0)
 }

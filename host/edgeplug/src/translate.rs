@@ -71,7 +71,9 @@ pub(crate) fn http_reply(response: edgeplug_link::HttpResponse) -> HttpReply {
 pub(crate) fn http_failure(error: &HttpError) -> Failure {
     let kind = match error {
         HttpError::Untrusted { .. } => FailureKind::Certificate,
-        HttpError::Unreachable { .. } | HttpError::TimedOut { .. } | HttpError::Broken { .. } => FailureKind::Network,
+        HttpError::Unreachable { .. } | HttpError::Proxy(_) | HttpError::TimedOut { .. } | HttpError::Broken { .. } => {
+            FailureKind::Network
+        }
         _ => FailureKind::Protocol,
     };
     Failure { kind, text: chain(error) }

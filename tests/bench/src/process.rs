@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use edgeplug_e2e::{Edgeplug, World, sensors};
 use edgeplug_test_support::programs::program;
 
-use crate::calls::median;
+use crate::figures::median;
 
 pub(crate) const STARTS: usize = 7;
 const LONG: Duration = Duration::from_secs(60);

@@ -44,6 +44,8 @@ pub struct Ports {
     pub dps: u16,
     /// The hub (MQTT over TLS).
     pub hub: u16,
+    /// The hub (MQTT over WebSocket).
+    pub hub_websocket: u16,
     /// The control API (HTTP).
     pub control: u16,
 }
@@ -211,7 +213,7 @@ impl Cloud {
         let iotconnect = IotConnect::new(portal.clone(), hub.clone(), changes.clone());
         let dps = Dps::new(portal.clone(), hub.clone(), changes.clone(), options.trust_first);
 
-        hub.listen(options.ports.hub, acceptor.clone()).await?;
+        hub.listen(options.ports.hub, options.ports.hub_websocket, &acceptor).await?;
         let tls = Some(acceptor);
         let iotconnect_port = listen::http(options.ports.iotconnect, tls.clone(), iotconnect.router()).await?;
         let dps_port = listen::http(options.ports.dps, tls, dps.router()).await?;
@@ -276,6 +278,13 @@ impl Cloud {
     #[must_use]
     pub fn dps_url(&self) -> String {
         self.handles.addresses.dps_url.clone()
+    }
+
+    /// The port of MQTT over WebSocket on `localhost`; 443 in the real one.
+    #[must_use]
+    pub fn wss_port(&self) -> u16 {
+        // Listening is part of starting.
+        self.handles.hub.websocket_address().map_or(0, |address| address.port())
     }
 
     /// The control API, such as `http://127.0.0.1:8480`.

@@ -12,7 +12,7 @@
 //! | `POST /control/devices/{id}/message` | `{"kind":"0x10","data"?}` or any body with `{"raw":"…"}` |
 //! | `POST /control/devices/{id}/desired` | merges the body into the twin's desired section |
 //! | `GET /control/devices/{id}/twin` | the twin |
-//! | `POST /control/devices/{id}/{cut,freeze,redeliver,revoke,remove}` | faults of one device |
+//! | `POST /control/devices/{id}/{cut,kick,expire,freeze,redeliver,revoke,remove}` | faults of one device |
 //! | `POST /control/faults` | see [`Faults`] |
 //! | `GET /control/dps/{registration id}` | calls that came |
 
@@ -98,7 +98,8 @@ async fn status(State(cloud): State<Handles>) -> Json<Value> {
     Json(json!({
         "cpid": &*cloud.portal.cpid, "env": &*cloud.portal.env, "scope_id": &*cloud.portal.scope_id,
         "discovery_url": cloud.addresses.discovery_url, "dps_url": cloud.addresses.dps_url,
-        "hub": cloud.hub.address().map(|address| address.to_string()), "ca_file": cloud.addresses.ca_file,
+        "hub": cloud.hub.address().map(|address| address.to_string()),
+        "hub_websocket": cloud.hub.websocket_address().map(|address| address.to_string()), "ca_file": cloud.addresses.ca_file,
         "devices": devices, "refusals": cloud.hub.refusals(), "records": cloud.recorder.len(),
         "duplicates": cloud.recorder.duplicates(), "unacknowledged": cloud.recorder.unacknowledged(),
         "discoveries": cloud.iotconnect.discoveries(), "syncs": cloud.iotconnect.syncs()
@@ -225,11 +226,18 @@ async fn desired(State(cloud): State<Handles>, Path(device): Path<String>, Json(
 async fn act(State(cloud): State<Handles>, Path((device, act)): Path<(String, String)>) -> Answered {
     match act.as_str() {
         "cut" => cloud.hub.cut(&device)?,
+        "kick" => cloud.hub.kick(&device)?,
+        "expire" => cloud.hub.expire_token(&device)?,
         "freeze" => cloud.hub.freeze(&device)?,
         "redeliver" => cloud.hub.redeliver(&device)?,
         "revoke" => cloud.hub.revoke(&device)?,
         "remove" => cloud.hub.remove(&device)?,
-        other => return Err(anyhow::anyhow!("there is no {other}; try cut, freeze, redeliver, revoke, remove").into()),
+        other => {
+            return Err(anyhow::anyhow!(
+                "there is no {other}; try cut, kick, expire, freeze, redeliver, revoke, remove"
+            )
+            .into());
+        }
     }
     done()
 }
@@ -237,7 +245,7 @@ async fn act(State(cloud): State<Handles>, Path((device, act)): Path<(String, St
 /// The body of `POST /control/faults`; every member is optional, what is absent stays as it is.
 ///
 /// ```json
-/// {"pubacks": "held", "drop_pubacks": 3, "refuse_connects": {"count": 5, "code": 3}, "forget_sessions": true,
+/// {"pubacks": "held", "drop_pubacks": 3, "duplicate_pubacks": 3, "told_port": 9883, "refuse_connects": {"count": 5, "code": 3}, "forget_sessions": true,
 ///  "hub_listening": false, "iotconnect": {"endpoint": "sync", "answers": [{"result_code": 3}, "not_json", {"http": 500}]},
 ///  "dps": [{"challenge": "duplicate"}, {"too_many_requests": 5}, "drop_assigned"], "reassign": {"device": "GW", "host": "127.0.0.1"}}
 /// ```
@@ -248,6 +256,8 @@ async fn act(State(cloud): State<Handles>, Path((device, act)): Path<(String, St
 struct Faults {
     pubacks: Option<PubacksWanted>,
     drop_pubacks: Option<u32>,
+    duplicate_pubacks: Option<u32>,
+    told_port: Option<u16>,
     refuse_connects: Option<RefuseConnects>,
     forget_sessions: Option<bool>,
     hub_listening: Option<bool>,
@@ -301,6 +311,12 @@ async fn faults(State(cloud): State<Handles>, Json(faults): Json<Faults>) -> Ans
     }
     if let Some(count) = faults.drop_pubacks {
         hub.drop_pubacks(count);
+    }
+    if let Some(count) = faults.duplicate_pubacks {
+        hub.duplicate_pubacks(count);
+    }
+    if let Some(port) = faults.told_port {
+        hub.tell_devices(Some(port));
     }
     if let Some(refuse) = faults.refuse_connects {
         hub.refuse_connects(refuse.count, refuse.code);

@@ -1,9 +1,10 @@
-//! The IoT Hub: MQTT 3.1.1 over TLS, with the hub's own rules on top of MQTT's (Azure "Communicate with an IoT hub using the MQTT
+//! The IoT Hub: MQTT 3.1.1 over TLS, bare or in WebSockets, with the hub's own rules on top of MQTT's (Azure "Communicate with an IoT hub using the MQTT
 //! protocol", "IoT Hub quotas and throttling").
 //!
 //! Strict where the real one is: one connection per device id, at most five subscriptions and only to filters it knows, QoS 2
 //! ends the connection, a token is checked at CONNECT and ends the connection when it expires. This file is the registry;
-//! `outbound.rs` is what goes to devices, `faults.rs` the switches, `events.rs` what happened, `session.rs` one connection. Deliberately absent: X.509, modules, web sockets, message time to live and
+//! `outbound.rs` is what goes to devices, `faults.rs` the switches, `events.rs` what happened, `session.rs` one connection,
+//! `registry.rs` what a connection changes here. Deliberately absent: X.509, modules, message time to live and
 //! the dead-letter rule, throttling.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,11 +33,14 @@ mod faults;
 mod message;
 mod outbound;
 mod pubacks;
+mod registry;
 mod session;
 mod twin;
+mod websocket;
 mod wire;
 
 pub use pubacks::Pubacks;
+use session::Door;
 use twin::Twin;
 
 /// What the hub does with a filter it does not serve, or a sixth one; Azure does not document which.
@@ -131,7 +135,12 @@ struct Inner {
     pubacks: watch::Sender<Pubacks>,
     recorder: Recorder,
     changes: Changes,
-    port: OnceLock<Port>,
+    doors: OnceLock<Doors>,
+}
+
+struct Doors {
+    mqtts: Port,
+    websocket: Port,
 }
 
 #[derive(Default)]
@@ -144,6 +153,8 @@ struct State {
     refuse: Option<(u32, u8)>,
     forget_sessions: bool,
     drop_pubacks: u32,
+    duplicate_pubacks: u32,
+    told_port: Option<u16>,
     methods: BTreeMap<String, oneshot::Sender<(i64, Value)>>,
     last_request: u64,
     last_c2d: u64,
@@ -204,50 +215,78 @@ impl Hub {
             pubacks: watch::Sender::new(Pubacks::AtOnce),
             recorder,
             changes,
-            port: OnceLock::new(),
+            doors: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    pub(crate) async fn listen(&self, port: u16, tls: TlsAcceptor) -> anyhow::Result<()> {
-        // Weak, because the port belongs to the hub: its task must not keep the hub alive.
-        let inner = Arc::downgrade(&self.inner);
-        let port = Port::open(port, move |stream, closing| {
-            let (inner, tls) = (inner.clone(), tls.clone());
-            async move {
-                if let Some(inner) = inner.upgrade() {
-                    session::serve(Self { inner }, tls, stream, closing).await;
-                }
-            }
-        })
-        .await?;
-        anyhow::ensure!(self.inner.port.set(port).is_ok(), "the hub listens already");
+    pub(crate) async fn listen(&self, mqtts: u16, websocket: u16, tls: &TlsAcceptor) -> anyhow::Result<()> {
+        let doors = Doors {
+            mqtts: self.open(mqtts, Door::Mqtts, tls).await?,
+            websocket: self.open(websocket, Door::WebSocket, tls).await?,
+        };
+        anyhow::ensure!(self.inner.doors.set(doors).is_ok(), "the hub listens already");
         Ok(())
     }
 
+    async fn open(&self, port: u16, door: Door, tls: &TlsAcceptor) -> anyhow::Result<Port> {
+        // Weak, because the port belongs to the hub: its task must not keep the hub alive.
+        let inner = Arc::downgrade(&self.inner);
+        let tls = tls.clone();
+        Port::open(port, move |stream, closing| {
+            let (inner, tls) = (inner.clone(), tls.clone());
+            async move {
+                if let Some(inner) = inner.upgrade() {
+                    session::serve(Self { inner }, door, tls, stream, closing).await;
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) fn abandon(&self) {
-        if let Some(port) = self.inner.port.get() {
-            port.abandon();
+        if let Some(doors) = self.inner.doors.get() {
+            doors.mqtts.abandon();
+            doors.websocket.abandon();
         }
     }
 
-    /// Where it listens.
+    /// Where it listens for MQTT over TLS.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.inner.port.get().map(Port::address)
+        self.inner.doors.get().map(|doors| doors.mqtts.address())
     }
 
-    /// Closes the port and every connection: connects are refused from now on.
+    /// Where it listens for MQTT over WebSocket: `wss://localhost:port/$iothub/websocket`, the real one's port 443.
+    #[must_use]
+    pub fn websocket_address(&self) -> Option<SocketAddr> {
+        self.inner.doors.get().map(|doors| doors.websocket.address())
+    }
+
+    /// The port that sync names to devices: that of MQTT over TLS, unless [`Hub::tell_devices`] says otherwise.
+    #[must_use]
+    pub fn told_port(&self) -> Option<u16> {
+        self.lock().told_port.or_else(|| Some(self.address()?.port()))
+    }
+
+    /// From now on sync names this port to devices, such as that of a relay in front of the hub; `None` is the hub's own.
+    pub fn tell_devices(&self, port: Option<u16>) {
+        self.lock().told_port = port;
+    }
+
+    /// Closes both ports and every connection: connects are refused from now on.
     pub async fn stop_listening(&self) {
-        if let Some(port) = self.inner.port.get() {
-            port.close().await;
+        if let Some(doors) = self.inner.doors.get() {
+            doors.mqtts.close().await;
+            doors.websocket.close().await;
         }
     }
 
-    /// Listens again on the same port.
+    /// Listens again on the same ports.
     pub async fn resume_listening(&self) {
-        if let Some(port) = self.inner.port.get() {
-            port.reopen().await;
+        if let Some(doors) = self.inner.doors.get() {
+            doors.mqtts.reopen().await;
+            doors.websocket.reopen().await;
         }
     }
 

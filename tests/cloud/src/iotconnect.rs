@@ -165,7 +165,7 @@ impl IotConnect {
             let known = if old_host { None } else { self.inner.hub.host(&id) };
             let host = known.unwrap_or_else(|| HOST.to_owned());
             json!({
-                "n": "mqtt", "h": host, "p": self.inner.hub.address().map(|address| address.port()), "id": id,
+                "n": "mqtt", "h": host, "p": self.inner.hub.told_port(), "id": id,
                 "un": format!("{host}/{id}/?api-version=2018-06-30"), "pwd": "",
                 "pub": format!("devices/{id}/messages/events/"), "sub": format!("devices/{id}/messages/devicebound/#")
             })

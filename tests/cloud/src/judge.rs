@@ -21,7 +21,7 @@ pub struct Complaint {
 /// Everything wrong with one record of `device`.
 pub(crate) fn complaints(record: &Record, cpid: &str, device: &Device) -> Vec<Complaint> {
     let mut judge = Judge { device, found: Vec::new() };
-    match record.json.as_ref().and_then(Value::as_object) {
+    match record.json().as_ref().and_then(Value::as_object) {
         Some(body) => judge.body(body, cpid),
         None => judge.say("the body is not a JSON object"),
     }

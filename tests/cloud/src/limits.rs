@@ -30,8 +30,8 @@ pub(crate) const KEEPALIVE_MAX: Duration = Duration::from_secs(1767);
 pub(crate) const OWED_ACKS_MAX: usize = 65_535;
 /// Orders to one connection that it has not taken yet (pushes, method calls); past it the connection is cut as too slow.
 pub(crate) const ORDERS_MAX: usize = 256;
-/// Records kept in memory; at a kilobyte each about a gigabyte. Past it messages are refused, never dropped in silence.
-pub(crate) const RECORDS_MAX: usize = 1_000_000;
+/// Records kept in memory; at half a kilobyte each about a gigabyte. Past it messages are refused, never dropped in silence.
+pub(crate) const RECORDS_MAX: usize = 2_000_000;
 /// Connections remembered; the oldest is forgotten, ended ones only matter to the test that made them.
 pub(crate) const CONNECTION_LOG_MAX: usize = 10_000;
 /// Devices of one simulator.

@@ -51,6 +51,9 @@ struct Arguments {
     /// Port of the hub (MQTT over TLS); 0 takes a free one
     #[arg(long, default_value_t = 8883)]
     hub_port: u16,
+    /// Port of the hub (MQTT over WebSocket); 0 takes a free one
+    #[arg(long, default_value_t = 8445)]
+    hub_websocket_port: u16,
     /// Port of the control API (HTTP); 0 takes a free one
     #[arg(long, default_value_t = 8480)]
     control_port: u16,
@@ -115,6 +118,7 @@ async fn start(arguments: &Arguments) -> anyhow::Result<Cloud> {
             iotconnect: arguments.iotconnect_port,
             dps: arguments.dps_port,
             hub: arguments.hub_port,
+            hub_websocket: arguments.hub_websocket_port,
             control: arguments.control_port,
         });
     for wanted in &arguments.devices {
@@ -182,6 +186,7 @@ fn greeting(cloud: &Cloud, arguments: &Arguments) -> anyhow::Result<String> {
     writeln!(text, "  discovery and sync  {}", cloud.discovery_url())?;
     writeln!(text, "  DPS                 {}  (scope {})", cloud.dps_url(), cloud.scope_id())?;
     writeln!(text, "  hub (MQTT, TLS)     localhost:{}", hub.port())?;
+    writeln!(text, "  hub (MQTT, wss)     localhost:{}", cloud.wss_port())?;
     writeln!(text, "  control (HTTP)      {}/control/status", cloud.control_url())?;
     writeln!(text, "  CA file             {}", cloud.ca_file().display())?;
     for device in &arguments.devices {
@@ -258,8 +263,8 @@ fn line(record: &Record) -> String {
         None => "message".to_owned(),
     };
     // What every message repeats is left out.
-    let body = match &record.json {
-        Some(json) => json.get("d").unwrap_or(json).to_string(),
+    let body = match record.json() {
+        Some(json) => json.get("d").unwrap_or(&json).to_string(),
         None => String::from_utf8_lossy(&record.body).escape_debug().to_string(),
     };
     let again = if record.dup { " (again)" } else { "" };

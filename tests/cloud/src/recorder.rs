@@ -13,19 +13,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::{SerializeStruct as _, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::changes::{Changes, TimedOut};
 use crate::limits::RECORDS_MAX;
-use crate::topic::Properties;
+use crate::topic::{self, Properties, Publication};
 
 mod legacy;
 
 pub use legacy::{Ack, Reading};
 
 /// One device-to-cloud message as it arrived.
-#[derive(Clone, Debug, Serialize)]
+/// As JSON it is an object of these fields, with `properties` and `json` for the body.
+#[derive(Clone, Debug)]
 pub struct Record {
     /// Position in the record, from 0; never given twice.
     pub number: u64,
@@ -37,12 +39,7 @@ pub struct Record {
     pub connection: u64,
     /// The topic as received.
     pub topic: String,
-    /// The topic's property bag, decoded.
-    pub properties: Properties,
-    /// The body as JSON; `None` when it is not JSON.
-    pub json: Option<Value>,
     /// The body as received.
-    #[serde(skip)]
     pub body: Bytes,
     /// The DUP flag.
     pub dup: bool,
@@ -60,7 +57,51 @@ impl Record {
     /// The legacy message type (`mt`), 0 report, 1 fault, 5 command ack and so on.
     #[must_use]
     pub fn message_type(&self) -> Option<i64> {
-        self.json.as_ref()?.get("mt")?.as_i64()
+        #[derive(Deserialize)]
+        struct Head {
+            mt: i64,
+        }
+        serde_json::from_slice::<Head>(&self.body).ok().map(|head| head.mt)
+    }
+
+    /// The body as JSON; `None` when it is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The topic's property bag, decoded, and what the hub adds to it.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        let Ok(Publication::Telemetry(mut properties)) = topic::publication(&self.device, &self.topic) else {
+            return Properties::new();
+        };
+        if self.will {
+            properties.insert("iothub-MessageType".to_owned(), Some("Will".to_owned()));
+        } else if self.retain {
+            // Azure "Communicate with an IoT hub using the MQTT protocol", on the RETAIN flag.
+            properties.insert("mqtt-retain".to_owned(), Some("true".to_owned()));
+        }
+        properties
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Record", 12)?;
+        fields.serialize_field("number", &self.number)?;
+        fields.serialize_field("at", &self.at)?;
+        fields.serialize_field("device", &self.device)?;
+        fields.serialize_field("connection", &self.connection)?;
+        fields.serialize_field("topic", &self.topic)?;
+        fields.serialize_field("properties", &self.properties())?;
+        fields.serialize_field("json", &self.json())?;
+        fields.serialize_field("dup", &self.dup)?;
+        fields.serialize_field("retain", &self.retain)?;
+        fields.serialize_field("qos", &self.qos)?;
+        fields.serialize_field("will", &self.will)?;
+        fields.serialize_field("acknowledged", &self.acknowledged)?;
+        fields.end()
     }
 }
 
@@ -68,7 +109,6 @@ pub(crate) struct Arrival {
     pub(crate) device: String,
     pub(crate) connection: u64,
     pub(crate) topic: String,
-    pub(crate) properties: Properties,
     pub(crate) body: Bytes,
     pub(crate) dup: bool,
     pub(crate) retain: bool,
@@ -151,7 +191,17 @@ impl Recorder {
         timeout: Duration,
     ) -> Result<Vec<Reading>, TimedOut> {
         let what = format!("{count} readings of {attribute}");
-        let look = || Some(self.readings(attribute)).filter(|readings| readings.len() >= count);
+        let mut readings = Vec::new();
+        let mut next = 0;
+        let look = || {
+            // Only what is new is read, or waiting for many would take the square of the time.
+            next = self.with(|records| {
+                let new = records.get(records.partition_point(|record| record.number < next)..).unwrap_or_default();
+                readings.extend(new.iter().flat_map(legacy::readings).filter_map(|reading| reading.of(attribute)));
+                new.last().map_or(next, |last| last.number + 1)
+            });
+            (readings.len() >= count).then(|| std::mem::take(&mut readings))
+        };
         self.changes.until(&what, timeout, look).await
     }
 
@@ -234,7 +284,6 @@ impl Recorder {
 
     /// The number of the new record; `None` when the record is full and the message must be refused.
     pub(crate) fn add(&self, arrival: Arrival) -> Option<u64> {
-        let json = serde_json::from_slice(&arrival.body).ok();
         let number = {
             let mut shared = self.lock();
             if shared.records.len() >= RECORDS_MAX {
@@ -247,9 +296,8 @@ impl Recorder {
                 device: arrival.device,
                 connection: arrival.connection,
                 topic: arrival.topic,
-                properties: arrival.properties,
-                json,
-                body: arrival.body,
+                // A copy: as it came, it keeps the whole buffer it was read into.
+                body: Bytes::copy_from_slice(&arrival.body),
                 dup: arrival.dup,
                 retain: arrival.retain,
                 qos: arrival.qos,

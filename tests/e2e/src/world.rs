@@ -31,6 +31,12 @@ pub struct WorldOptions {
     pub not_enrolled: bool,
     /// Lines for the `[plugins]` part of the configuration.
     pub plugins: String,
+    /// Tables at the end of the configuration, such as `[uplink]`.
+    pub tables: String,
+    /// What the daemon finds in its environment besides what this process has.
+    pub environment: Vec<(String, String)>,
+    /// Where the device's disk lies; `None` for the system's temporary directory.
+    pub disk: Option<PathBuf>,
 }
 
 /// A TPM, a cloud and a disk.
@@ -66,7 +72,10 @@ impl World {
     /// # Errors
     /// When a tool is missing or a program is not built; the message says what to run.
     pub async fn new(options: WorldOptions) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let directory = match &options.disk {
+            Some(disk) => TempDir::new_in(disk).with_context(|| format!("cannot write below {}", disk.display()))?,
+            None => TempDir::new()?,
+        };
         let tpm = if options.symmetric_key { None } else { Some(Swtpm::start()?) };
         let cloud = Cloud::start(CloudOptions::new()).await?;
         let world = Self { directory, cloud, tpm, options };
@@ -179,7 +188,7 @@ impl World {
         let text = format!(
             "state_dir = {:?}\nsocket = {:?}\n\n[cloud]\ncpid = {:?}\nenv = {:?}\nunique_id = {UNIQUE_ID:?}\n\
              scope_id = {:?}\ndiscovery_url = {:?}\ndps_url = {:?}\nca_file = {:?}\n{cloud_lines}\n\n[identity]\n{identity}\n\n\
-             [plugins]\ndirectory = {:?}\n{}\n",
+             [plugins]\ndirectory = {:?}\n{}\n{}\n",
             self.state_directory(),
             self.socket(),
             self.cloud.cpid(),
@@ -190,9 +199,24 @@ impl World {
             self.cloud.ca_file(),
             self.plugins_directory(),
             self.options.plugins,
+            self.options.tables,
         );
         std::fs::write(self.config_file(), text)?;
         Ok(())
+    }
+
+    /// Changes the tables at the end of the configuration; the next start reads them.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_tables(&mut self, tables: &str) -> anyhow::Result<()> {
+        tables.clone_into(&mut self.options.tables);
+        self.write_config("")
+    }
+
+    /// Changes what the daemon finds in its environment at its next start.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
     }
 
     /// Drops a plugin into the directory the way a careful operator does: manifest first, component by rename.
@@ -219,6 +243,7 @@ impl World {
         let child = self
             .command(&["run", "--log-format", "json", "--config"])
             .arg(self.config_file())
+            .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -21,6 +21,8 @@ pub struct TestCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
     ca_file: PathBuf,
+    /// Certificates made so far: each has files of its own, since a server may still be reading those of the last.
+    issued: AtomicUsize,
 }
 
 /// A server's certificate and key, as PEM text and as files.
@@ -50,7 +52,7 @@ impl TestCa {
         let directory = TempDir::new().context("cannot create a directory for certificates")?;
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, issuer.pem())?;
-        Ok(Self { issuer, directory, ca_file })
+        Ok(Self { issuer, directory, ca_file, issued: AtomicUsize::new(0) })
     }
 
     /// The root certificate, for whoever shall trust the servers.
@@ -90,8 +92,9 @@ impl TestCa {
         let key = KeyPair::generate()?;
         let certificate_pem = params.signed_by(&key, &self.issuer).context("cannot sign a certificate")?.pem();
         let key_pem = key.serialize_pem();
-        let certificate_file = self.directory.path().join(format!("{file}.pem"));
-        let key_file = self.directory.path().join(format!("{file}.key"));
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let certificate_file = self.directory.path().join(format!("{file}-{number}.pem"));
+        let key_file = self.directory.path().join(format!("{file}-{number}.key"));
         std::fs::write(&certificate_file, &certificate_pem)?;
         std::fs::write(&key_file, &key_pem)?;
         Ok(ServerCertificate { certificate_pem, key_pem, certificate_file, key_file })

@@ -4,6 +4,8 @@
 //! files, and takes them with it when dropped. A tool that is missing fails the test and says which package has it.
 
 pub mod certificates;
+pub mod chaos_relay;
+pub mod connect_proxy;
 pub mod mosquitto;
 pub mod ports;
 pub mod programs;

@@ -1,6 +1,7 @@
 //! Free ports of 127.0.0.1, and waiting until somebody listens on one.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,10 @@ const PORT_ATTEMPTS: usize = 50;
 
 /// Pause between two looks at a starting process.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Where ports are looked for: below those that the kernel gives to whoever binds port 0 (from 32768 on), or another test
+/// would be given this one between the look and the start of the program that is told it.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// A TCP port that nobody listens on, ours among all rigs of this machine for as long as this value lives: the UDP port
 /// of the same number stays bound, and the two never collide. For programs that must be told a port; whatever can bind
@@ -25,9 +30,9 @@ impl FreePort {
     /// Finds and reserves one.
     pub fn reserve() -> anyhow::Result<Self> {
         for _ in 0..PORT_ATTEMPTS {
-            let offered = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port on 127.0.0.1")?;
-            let port = offered.local_addr()?.port();
-            if let Ok(reserved) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+            let port = fastrand::u16(PORTS);
+            let Ok(reserved) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Ok(Self { port, _reserved: reserved });
             }
         }

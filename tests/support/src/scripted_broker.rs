@@ -61,6 +61,8 @@ pub struct Script {
 pub enum Acks {
     #[default]
     AtOnce,
+    /// At once and once more, which no good broker does.
+    Twice,
     /// Not before [`ScriptedBroker::release`].
     Held,
     /// Wait for so many, then acknowledge them last to first.
@@ -341,6 +343,10 @@ impl Peer {
                 Ok(())
             }
             Acks::AtOnce | Acks::AllButFirst => self.send(Packet::PubAck(PubAck::new(packet_id))).await,
+            Acks::Twice => {
+                self.send(Packet::PubAck(PubAck::new(packet_id))).await?;
+                self.send(Packet::PubAck(PubAck::new(packet_id))).await
+            }
             Acks::Held => {
                 self.unacknowledged.push(packet_id);
                 Ok(())

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use edgeplug_link::{
-    CertificateProblem, HttpClient, HttpError, HttpMethod, HttpOptions, HttpRequest, HttpResponse, HttpSetupError,
+    CertificateProblem, HttpClient, HttpError, HttpMethod, HttpOptions, HttpRequest, HttpResponse, LinkClock,
     TlsSetupError, tls_config,
 };
 use edgeplug_test_support::certificates::TestCa;
@@ -14,16 +14,25 @@ use crate::https_server::HttpsServer;
 
 const BODY_BYTES_MAX: usize = 100;
 
-fn options(ca: Option<&Path>) -> HttpOptions {
+pub(crate) fn options() -> HttpOptions {
     HttpOptions {
-        extra_root_ca: ca.map(Path::to_owned),
+        proxy: None,
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
         user_agent: "edgeplug-test/1".to_owned(),
     }
 }
 
-fn get(url: String) -> HttpRequest {
+/// A client that trusts this authority.
+fn client(ca: Option<&Path>) -> HttpClient {
+    client_with(ca, options())
+}
+
+fn client_with(ca: Option<&Path>, options: HttpOptions) -> HttpClient {
+    HttpClient::new(&tls_config(ca, &LinkClock::new()).unwrap(), options).unwrap()
+}
+
+pub(crate) fn get(url: String) -> HttpRequest {
     HttpRequest { method: HttpMethod::Get, url, headers: vec![], body: None, body_bytes_max: BODY_BYTES_MAX }
 }
 
@@ -31,7 +40,7 @@ fn get(url: String) -> HttpRequest {
 async fn answered(answer: &str) -> Result<HttpResponse, HttpError> {
     let ca = TestCa::new().unwrap();
     let server = HttpsServer::start(&ca.server().unwrap(), Some(answer)).await;
-    HttpClient::new(options(Some(ca.ca_file()))).unwrap().send(get(server.url("/"))).await
+    client(Some(ca.ca_file())).send(get(server.url("/"))).await
 }
 
 #[tokio::test]
@@ -40,7 +49,7 @@ async fn a_request_arrives_as_given_and_the_answer_as_sent() {
     let answer = "HTTP/1.1 201 Created\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 3\r\n\
                   Content-Length: 2\r\n\r\nok";
     let server = HttpsServer::start(&ca.server().unwrap(), Some(answer)).await;
-    let client = HttpClient::new(options(Some(ca.ca_file()))).unwrap();
+    let client = client(Some(ca.ca_file()));
     let request = HttpRequest {
         method: HttpMethod::Put,
         headers: vec![("Authorization".to_owned(), "SharedAccessSignature x".to_owned())],
@@ -78,7 +87,7 @@ async fn a_redirect_is_returned_and_not_followed() {
     let ca = TestCa::new().unwrap();
     let answer = "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
     let server = HttpsServer::start(&ca.server().unwrap(), Some(answer)).await;
-    let client = HttpClient::new(options(Some(ca.ca_file()))).unwrap();
+    let client = client(Some(ca.ca_file()));
 
     let response = client.send(get(server.url("/"))).await.unwrap();
 
@@ -115,15 +124,15 @@ async fn a_broken_answer_is_told_from_an_unreachable_server() {
 async fn a_server_that_never_answers_times_out() {
     let ca = TestCa::new().unwrap();
     let limit = Duration::from_millis(300);
-    let patient = options(Some(ca.ca_file()));
+    let with = |options| client_with(Some(ca.ca_file()), options);
     let mute = HttpsServer::start(&ca.server().unwrap(), None).await;
-    let client = HttpClient::new(HttpOptions { request_timeout: limit, ..patient.clone() }).unwrap();
+    let client = with(HttpOptions { request_timeout: limit, ..options() });
     let error = client.send(get(mute.url("/"))).await.unwrap_err();
     assert!(matches!(&error, HttpError::TimedOut { host } if host == "localhost"), "{error:?}");
 
     let never_accepts = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", never_accepts.local_addr().unwrap());
-    let client = HttpClient::new(HttpOptions { connect_timeout: limit, ..patient }).unwrap();
+    let client = with(HttpOptions { connect_timeout: limit, ..options() });
     let error = client.send(get(url)).await.unwrap_err();
     assert!(matches!(error, HttpError::TimedOut { .. }), "{error:?}");
 }
@@ -141,7 +150,7 @@ async fn a_server_that_cannot_be_trusted_is_named_with_the_reason() {
         (ca.misnamed_server().unwrap(), Some(ca.ca_file()), CertificateProblem::WrongName),
     ] {
         let server = HttpsServer::start(&server, Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await;
-        let error = HttpClient::new(options(trusted)).unwrap().send(get(server.url("/"))).await.unwrap_err();
+        let error = client(trusted).send(get(server.url("/"))).await.unwrap_err();
         match error {
             HttpError::Untrusted { host, problem } => assert_eq!((&host[..], problem), ("localhost", expected)),
             other => panic!("{other:?}"),
@@ -153,7 +162,7 @@ async fn a_server_that_cannot_be_trusted_is_named_with_the_reason() {
 #[tokio::test]
 async fn nobody_listening_and_no_such_name_are_unreachable() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let client = HttpClient::new(options(None)).unwrap();
+    let client = client(None);
     for (url, name) in
         [(format!("https://{closed}/"), "127.0.0.1"), ("https://nowhere.invalid/".into(), "nowhere.invalid")]
     {
@@ -165,7 +174,7 @@ async fn nobody_listening_and_no_such_name_are_unreachable() {
 
 #[tokio::test]
 async fn plain_text_is_refused_off_this_machine() {
-    let client = HttpClient::new(options(None)).unwrap();
+    let client = client(None);
     let error = client.send(get("http://discovery.example.com/".to_owned())).await.unwrap_err();
     assert_eq!(error.to_string(), "refused to talk to discovery.example.com in plain text; use https://");
 }
@@ -184,12 +193,13 @@ fn an_extra_root_that_is_missing_or_none_says_which_file() {
     let nonsense = write("nonsense.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n");
 
     let missing = folder.join("missing.pem");
+    let clock = LinkClock::new();
     assert!(
-        matches!(tls_config(Some(&missing)), Err(TlsSetupError::ExtraRootUnreadable { path, .. }) if path == missing)
+        matches!(tls_config(Some(&missing), &clock), Err(TlsSetupError::ExtraRootUnreadable { path, .. }) if path == missing)
     );
-    assert!(matches!(tls_config(Some(&empty)), Err(TlsSetupError::ExtraRootEmpty { path }) if path == empty));
-    assert!(matches!(tls_config(Some(&broken)), Err(TlsSetupError::ExtraRootNotPem { path, .. }) if path == broken));
-    assert!(tls_config(Some(&nonsense)).is_err());
-    let error = HttpClient::new(options(Some(&missing))).unwrap_err();
-    assert!(matches!(error, HttpSetupError::Tls(_)));
+    assert!(matches!(tls_config(Some(&empty), &clock), Err(TlsSetupError::ExtraRootEmpty { path }) if path == empty));
+    assert!(
+        matches!(tls_config(Some(&broken), &clock), Err(TlsSetupError::ExtraRootNotPem { path, .. }) if path == broken)
+    );
+    assert!(tls_config(Some(&nonsense), &clock).is_err());
 }

@@ -69,7 +69,7 @@ impl Drop for HttpsServer {
     }
 }
 
-fn acceptor(certificate: &ServerCertificate) -> TlsAcceptor {
+pub(crate) fn acceptor(certificate: &ServerCertificate) -> TlsAcceptor {
     let chain = vec![CertificateDer::from_pem_slice(certificate.certificate_pem.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
+mod bad_network;
+mod clock;
+mod custody;
 mod http;
 mod https_server;
 mod mosquitto;
+mod proxy;
 mod rig;
 mod scripted;
+mod websocket;
+mod websocket_front;

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use edgeplug_link::{
-    ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError, RumqttcMqtt,
-    TlsMode, tls_config,
+    ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkClock, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError,
+    RumqttcMqtt, Transport, tls_config,
 };
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
@@ -33,7 +33,12 @@ pub(crate) struct Message {
 
 impl Rig {
     pub(crate) fn new(ca: Option<&Path>) -> Self {
-        let (mqtt, events) = RumqttcMqtt::new(tls_config(ca).unwrap(), Handle::current());
+        Self::at(ca, &LinkClock::new())
+    }
+
+    /// At this clock's time.
+    pub(crate) fn at(ca: Option<&Path>, clock: &LinkClock) -> Self {
+        let (mqtt, events) = RumqttcMqtt::new(tls_config(ca, clock).unwrap(), Handle::current());
         Self { mqtt, events, connections: 0 }
     }
 
@@ -96,7 +101,7 @@ impl Rig {
     }
 
     /// Plays custody: publishes tickets 1 to `count`, keeps each until it is delivered, and on every `Up` starts again
-    /// with the oldest that is not. Returns how many connections that took.
+    /// with the oldest that is not; leaves in the end. Returns how many connections that took.
     pub(crate) async fn deliver(&mut self, count: u64, options: impl Fn() -> ConnectOptions) -> usize {
         let mut kept = (1..=count).collect::<BTreeSet<_>>();
         let mut connections = 0;
@@ -122,6 +127,9 @@ impl Rig {
                     other => panic!("{other:?}"),
                 }
             }
+            if kept.is_empty() {
+                self.leave(connection).await;
+            }
         }
         connections
     }
@@ -140,11 +148,12 @@ pub(crate) fn plain(port: u16) -> ConnectOptions {
         subscriptions: vec!["devices/d1/messages/devicebound/#".to_owned()],
         packet_bytes_max: PACKET_BYTES_MAX,
         connect_timeout: Duration::from_secs(10),
-        tls: TlsMode::PlainForLoopbackTests,
+        transport: Transport::PlainForLoopbackTests,
+        proxy: None,
     }
 }
 
 /// Options with TLS.
 pub(crate) fn secure(port: u16) -> ConnectOptions {
-    ConnectOptions { host: "localhost".to_owned(), tls: TlsMode::Verified, ..plain(port) }
+    ConnectOptions { host: "localhost".to_owned(), transport: Transport::Mqtts, ..plain(port) }
 }

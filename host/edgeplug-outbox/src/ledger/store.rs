@@ -1,17 +1,20 @@
 //! The ledger tables: commands, their acknowledgements, facts.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
-    database::{self, Check, Schema},
+    database::{self, Check, Opened, Opening, Schema},
     error::{Doing as _, OpenError, SqliteError, StoreError},
     event::{AckId, Damaged, FinishOutcome, OutboxEvent, RecordOutcome, Store, StoredAck, StoredCommand},
+    log::{Log, LogLimits},
+    outbox::Durability,
     request::{
         ACKS_UNDELIVERED_MAX, Ack, COMMANDS_SEEN_MAX, COMMANDS_UNFINISHED_MAX, FACTS_MAX, LOAD_BYTES_MAX, LOAD_ROWS_MAX,
     },
+    written::Counters,
 };
 
 /// The ledger changes rarely and by little.
@@ -19,7 +22,6 @@ const CACHE_KIB: i32 = 256;
 
 const SCHEMA: Schema = Schema {
     store: Store::Ledger,
-    version: 1,
     create: "
         CREATE TABLE commands (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -42,6 +44,7 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE probe (body BLOB NOT NULL) STRICT;
     ",
     seed: "INSERT INTO sqlite_sequence (name, seq) VALUES ('acks', ?1)",
+    upgrades: &[],
     probes: &[
         FIND_COMMAND,
         INSERT_COMMAND,
@@ -57,9 +60,15 @@ const SCHEMA: Schema = Schema {
         UNFINISHED,
         FACTS,
     ],
+    verify: |connection| Counts::read(connection).map(drop),
+    rows: "SELECT count(*) FROM acks",
     cache_kib: CACHE_KIB,
-    checkpoint_pages: 250,
 };
+
+/// Commands are few and small; even the largest group of them fits half of it.
+const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What must fit before the ledger counts as healed.
+const PROBE_BYTES: u32 = 64 * 1024;
 
 const FIND_COMMAND: &str = "SELECT finished_unix_ms IS NOT NULL FROM commands WHERE key = ?1";
 const INSERT_COMMAND: &str = "INSERT INTO commands (key, received_unix_ms, body) VALUES (?1, ?2, ?3)";
@@ -92,6 +101,16 @@ pub(crate) enum Entry {
     Prune { finished_before_unix_ms: i64 },
 }
 
+impl Entry {
+    /// Acknowledgements that it names to be removed.
+    pub(super) fn removed(&self) -> u64 {
+        match self {
+            Self::RemoveAcks(ids) => ids.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadAcks {
     pub(crate) ticket: u64,
@@ -121,16 +140,23 @@ impl Counts {
 /// An open ledger.
 pub(super) struct LedgerStore {
     connection: Connection,
+    log: Log,
     /// As committed.
     counts: Counts,
 }
 
 impl LedgerStore {
-    pub(super) fn open(path: &Path, check: Check) -> Result<(Self, Option<Damaged>), OpenError> {
-        let opened = database::open(path, &SCHEMA, check)?;
-        let counts = Counts::read(&opened.connection)
-            .map_err(|source| OpenError::Store { file: path.to_owned(), source: SqliteError(source) })?;
-        Ok((Self { connection: opened.connection, counts }, opened.damaged))
+    pub(super) fn open(
+        path: &Path,
+        check: Check,
+        written: Arc<Counters>,
+    ) -> Result<(Self, Option<Damaged>), OpenError> {
+        let opening = Opening { check, durability: Durability::PowerLoss, given_out: 0 };
+        let Opened { connection, damaged } = database::open(path, &SCHEMA, opening)?;
+        let failed = |source| OpenError::Store { file: path.to_owned(), source: SqliteError(source) };
+        let counts = Counts::read(&connection).map_err(failed)?;
+        let log = Log::open(&connection, LogLimits::within(LOG_BYTES_MAX), written).map_err(failed)?;
+        Ok((Self { connection, log, counts }, damaged))
     }
 
     /// Does all of it in one transaction and says what happened, or nothing of it.
@@ -144,6 +170,7 @@ impl LedgerStore {
             }
         }
         transaction.commit().doing("commit to the ledger")?;
+        self.log.committed(&self.connection);
         self.counts = counts;
         Ok(events)
     }
@@ -171,17 +198,28 @@ impl LedgerStore {
         statement.query_map([FACTS_MAX], |row| Ok((row.get(0)?, Bytes::from(row.get::<_, Vec<u8>>(1)?))))?.collect()
     }
 
-    pub(super) fn try_writing(&self) -> Result<(), StoreError> {
-        database::try_writing(&self.connection).doing("write to the ledger")
+    pub(super) fn try_writing(&mut self) -> Result<(), StoreError> {
+        database::try_writing(&self.connection, PROBE_BYTES).doing("write to the ledger")?;
+        self.log.committed(&self.connection);
+        Ok(())
+    }
+
+    /// Moves the log into the file if it is long.
+    pub(super) fn move_log_if_due(&mut self) {
+        if self.log.is_due()
+            && let Err(error) = self.log.move_some(&self.connection)
+        {
+            tracing::debug!(%error, "the ledger's log stays as it is");
+        }
     }
 
     /// Moves the log into the file and empties it.
-    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
-        database::checkpoint(&self.connection).doing("checkpoint the ledger")
+    pub(super) fn empty_log(&mut self) -> Result<(), StoreError> {
+        self.log.empty(&self.connection).doing("checkpoint the ledger")
     }
 
-    pub(super) fn close(self) -> Result<(), StoreError> {
-        self.checkpoint()?;
+    pub(super) fn close(mut self) -> Result<(), StoreError> {
+        self.empty_log()?;
         self.connection.close().map_err(|(_, error)| error).doing("close the ledger")
     }
 }

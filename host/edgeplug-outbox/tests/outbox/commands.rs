@@ -65,7 +65,7 @@ fn a_command_has_one_terminal_ack_across_redelivery_and_restart() {
     assert_eq!((stored.kind, stored.link_down, stored.created_unix_ms), (2, true, 20));
 
     rig.ask(Request::RemoveAcks(vec![ack]));
-    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Ledger, requests: 1, rows: 0 });
+    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Ledger, requests: 1, rows: 1 });
     let mut rig = rig.restart(directory.path());
     assert_eq!(rig.restored.acks, []);
     assert_eq!(finished(&mut rig, finish("c1", "a fourth time")), FinishOutcome::AlreadyFinished);

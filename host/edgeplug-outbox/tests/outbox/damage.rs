@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use edgeplug_outbox::{Lane, OpenError, Outbox, OutboxEvent, OutboxOptions, Request, RowId, Store, stats};
+use edgeplug_outbox::{Lane, OpenError, Outbox, OutboxEvent, OutboxOptions, Request, RowId, SpaceLimits, Store, stats};
 
 use crate::rig::{LEDGER, Rig, TELEMETRY, directory, look, row, rows};
 
@@ -34,7 +34,7 @@ fn truncate(path: &Path, bytes: u64) {
 #[test]
 fn a_damaged_telemetry_store_is_set_aside_and_a_fresh_one_takes_over() {
     type Damage = fn(&Path);
-    let ways: [(&str, Damage); 6] = [
+    let ways: [(&str, Damage); 8] = [
         ("no database at all", |path| fs::write(path, vec![b'x'; 10_000]).unwrap()),
         ("a torn header", |path| overwrite(path, 0, &[0; 100])),
         ("a page of noise", |path| overwrite(path, 20 * 4_096, &[0xa5; 4_096])),
@@ -42,6 +42,13 @@ fn a_damaged_telemetry_store_is_set_aside_and_a_fresh_one_takes_over() {
         ("another program's tables", |path| {
             fs::remove_file(path).unwrap();
             rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        }),
+        ("an id after which there is none", |path| {
+            let hand = rusqlite::Connection::open(path).unwrap();
+            hand.execute("UPDATE totals SET last_id = ?1", [i64::MAX]).unwrap();
+        }),
+        ("no totals", |path| {
+            rusqlite::Connection::open(path).unwrap().execute_batch("DELETE FROM totals").unwrap();
         }),
         ("a value no release wrote", |path| {
             let hand = rusqlite::Connection::open(path).unwrap();
@@ -169,4 +176,98 @@ fn damage_met_while_running_is_set_aside_and_healed() {
         other => panic!("{other:?}"),
     }
     assert!(rig.append(rows(0..1))[0].id.0 > last);
+}
+
+/// An outbox of several segments, closed; and its rows.
+fn several_segments(options: &OutboxOptions) -> Vec<RowId> {
+    let mut rig = Rig::open_with(options.clone());
+    let mut ids = Vec::new();
+    while !options.directory.join("telemetry/000004.db").exists() {
+        ids.extend(rig.append((0..20).map(|ticket| row(ticket, vec![3; 8_000])).collect()).iter().map(|row| row.id));
+    }
+    rig.outbox.close();
+    ids
+}
+
+fn small_segments(directory: &Path) -> OutboxOptions {
+    let mut options = OutboxOptions::new(directory);
+    options.limits = SpaceLimits { bytes_max: 8 << 20, files_max: 6 };
+    options
+}
+
+#[test]
+fn a_damaged_segment_is_set_aside_and_the_others_go_on() {
+    for number in 1..5 {
+        let directory = directory();
+        let options = small_segments(directory.path());
+        let ids = several_segments(&options);
+        let segments = stats(directory.path()).unwrap().segments;
+        let broken = &segments[number - 1];
+        overwrite(&broken.file, 20 * 4_096, &[0xa5; 8_192]);
+
+        let mut rig = Rig::open_with(options.clone());
+        let [damaged] = &rig.restored.damaged[..] else { panic!("{number}: {:?}", rig.restored.damaged) };
+        assert_eq!(damaged.set_aside, beside(&broken.file, ".damaged-1"), "{number}");
+        assert_eq!(damaged.rows_lost, Some(broken.live_rows), "{number}");
+        let wanted: Vec<RowId> = ids
+            .iter()
+            .copied()
+            .filter(|id| *id < broken.first_row.unwrap() || *id > broken.last_row.unwrap())
+            .collect();
+        assert_eq!(rig.restored.live.rows, wanted.len() as u64, "{number}");
+        assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), wanted, "{number}");
+        assert!(rig.append(rows(0..1))[0].id > *ids.last().unwrap(), "{number}");
+        let rig = rig.restart_with(options);
+        assert_eq!((rig.restored.damaged.len(), rig.restored.live.rows), (0, wanted.len() as u64 + 1), "{number}");
+    }
+}
+
+#[test]
+fn a_segment_found_damaged_while_it_is_read_or_emptied_is_set_aside_and_the_rest_goes_on() {
+    for emptied in [false, true] {
+        let directory = directory();
+        let options = small_segments(directory.path());
+        let ids = several_segments(&options);
+        let mut rig = Rig::open_with(options);
+        let broken = stats(directory.path()).unwrap().segments.swap_remove(1);
+        let bytes = fs::metadata(&broken.file).unwrap().len();
+        overwrite(&broken.file, 4_096, &vec![0xa5; bytes as usize - 4_096]);
+        let (first, last) = (broken.first_row.unwrap(), broken.last_row.unwrap());
+        if emptied {
+            rig.ask(Request::Remove(vec![first]));
+        } else {
+            let after = RowId(first.0 - 1);
+            rig.ask(Request::Load { ticket: 1, lane: Lane::Live, after, rows_max: 10, bytes_max: 1 << 20 });
+        }
+        match rig.next() {
+            OutboxEvent::SetAside(damaged) => {
+                assert_eq!(damaged.set_aside, beside(&broken.file, ".damaged-1"));
+                assert_eq!(damaged.rows_lost, Some(broken.live_rows));
+            }
+            other => panic!("{other:?}"),
+        }
+        match rig.next() {
+            OutboxEvent::Loaded { rows, .. } => assert_eq!(rows[0].id.0, last.0 + 1, "what follows is read"),
+            OutboxEvent::Removed { requests: 1, rows: 1, .. } => {}
+            other => panic!("{other:?}"),
+        }
+        let wanted: Vec<RowId> = ids.iter().copied().filter(|id| *id < first || *id > last).collect();
+        assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), wanted);
+        assert!(rig.append(rows(0..1))[0].id > *ids.last().unwrap(), "and nothing was degraded");
+    }
+}
+
+#[test]
+fn an_older_segment_of_a_later_release_is_refused_and_left_alone() {
+    let directory = directory();
+    let options = small_segments(directory.path());
+    several_segments(&options);
+    look(directory.path(), "telemetry/000002.db").pragma_update(None, "user_version", 2).unwrap();
+    let error = Outbox::open(options).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(directory.path().join("telemetry/000002.db").exists());
+}
+
+fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+    format!("{}{suffix}", path.display()).into()
 }

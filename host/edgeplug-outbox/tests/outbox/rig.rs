@@ -81,8 +81,12 @@ impl Rig {
 
     /// Closes, and opens again.
     pub(crate) fn restart(self, directory: &Path) -> Self {
+        self.restart_with(OutboxOptions::new(directory))
+    }
+
+    pub(crate) fn restart_with(self, options: OutboxOptions) -> Self {
         self.outbox.close();
-        Self::open(directory)
+        Self::open_with(options)
     }
 }
 
@@ -106,7 +110,7 @@ pub(crate) fn rows(tickets: std::ops::Range<u64>) -> Vec<NewRow> {
 }
 
 /// A connection beside the outbox's own.
-pub(crate) fn look(directory: &Path, file: &str) -> rusqlite::Connection {
+pub(crate) fn look(directory: &Path, file: impl AsRef<Path>) -> rusqlite::Connection {
     rusqlite::Connection::open(directory.join(file)).expect("the store opens a second time")
 }
 

@@ -33,8 +33,9 @@ fn a_full_disk_degrades_once_still_drains_and_heals_by_itself() {
     // What is there can be read and delivered.
     assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), kept);
     let delivered: Vec<RowId> = kept.drain(..kept.len() / 2).collect();
+    let named = delivered.len() as u64;
     rig.ask(Request::Remove(delivered));
-    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Telemetry, requests: 1, rows: 1 });
+    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Telemetry, requests: 1, rows: named });
     assert_eq!(rig.next(), OutboxEvent::Healed { store: Store::Telemetry, damaged: None });
     kept.extend(rig.append(rows(6_000..6_010)).iter().map(|row| row.id));
 
@@ -55,7 +56,7 @@ fn removals_that_cannot_be_written_are_hidden_kept_and_paid_later() {
         OutboxEvent::Degraded { store: Store::Telemetry, reason } => assert!(reason.contains("locked"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Telemetry, requests: 1, rows: 1 });
+    assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Telemetry, requests: 1, rows: 4 });
     assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), ids[4..]);
     let on_disk: i64 = second.query_row("SELECT count(*) FROM live", [], |row| row.get(0)).unwrap();
     assert_eq!(on_disk, 10);

@@ -1,14 +1,20 @@
-//! From samples to report and fault bodies.
+//! From samples to report and fault bodies, and several of those as one message.
 //!
 //! Valid values go into a report (`mt` 0), values that break the template into a fault (`mt` 1), report first; what the
 //! template does not know goes into neither and is named in [`Encoded::dropped`]. One bad value never costs another
 //! its delivery.
+//!
+//! Both bodies are written straight into their bytes while the values are judged: this is the dearest step of a reading.
+
+mod body;
+
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
-use crate::legacy::template::{Attribute, Device, Template};
+pub use self::body::{Body, JoinedLen, merge};
+use crate::legacy::template::{Attribute, Device, Scalar, Template};
 use crate::legacy::validation::{Verdict, judge};
 use crate::legacy::{MessageType, Sdk};
 use crate::sample::Sample;
@@ -17,14 +23,31 @@ use crate::time::Timestamp;
 /// What a batch of samples becomes.
 #[derive(Debug, Default)]
 pub struct Encoded {
-    /// Body of the report, if any value was valid.
-    pub report: Option<String>,
-    /// Body of the fault message, if any value was not.
-    pub fault: Option<String>,
-    /// For each sample of the batch, whether any of its values went into a body.
-    pub taken: Vec<bool>,
-    /// What went into neither, and why.
+    /// The report, if any value was valid.
+    pub report: Option<Body>,
+    /// The fault message, if any value was not.
+    pub fault: Option<Body>,
+    /// For each sample of the batch, where its values went.
+    pub placed: Vec<Placed>,
+    /// What went into neither, and why, in the order of the samples.
     pub dropped: Vec<Dropped>,
+}
+
+/// Which bodies hold values of a sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// The report does.
+    pub report: bool,
+    /// The fault message does.
+    pub fault: bool,
+}
+
+impl Placed {
+    /// Whether any body does.
+    #[must_use]
+    pub fn anywhere(self) -> bool {
+        self.report || self.fault
+    }
 }
 
 /// Something the template has no place for.
@@ -56,38 +79,36 @@ pub enum DropReason {
 /// Encodes a batch as at most two bodies. `sent_at` becomes `t` and the time of samples that bring none.
 #[must_use]
 pub fn encode(template: &Template, sdk: &Sdk, samples: &[Sample], sent_at: &Timestamp) -> Encoded {
-    let mut encoded = Encoded::default();
-    let (mut report, mut fault) = (Vec::new(), Vec::new());
+    let mut encoded = Encoded { placed: Vec::with_capacity(samples.len()), ..Encoded::default() };
+    let envelope = Envelope { template, sdk, sent_at };
+    let mut report = Writer::new(MessageType::Report, envelope, bytes_expected(samples));
+    let mut fault = Writer::new(MessageType::Fault, envelope, ENVELOPE_BYTES);
     for (index, sample) in samples.iter().enumerate() {
+        let mut drop_for = |reason| encoded.dropped.push(Dropped { sample: index, reason });
         let Some(device) = template.device(sample.device.as_deref()) else {
-            let reason = DropReason::UnknownDevice(sample.device.clone().unwrap_or_default());
-            encoded.dropped.push(Dropped { sample: index, reason });
-            encoded.taken.push(false);
+            drop_for(DropReason::UnknownDevice(sample.device.clone().unwrap_or_default()));
+            encoded.placed.push(Placed::default());
             continue;
         };
-        let mut split = Split::default();
-        for (name, value) in &sample.values {
-            if let Err(reason) = split.place(template.attribute(&device.tag, name), name, value) {
-                encoded.dropped.push(Dropped { sample: index, reason });
+        let time = sample.time.as_ref().unwrap_or(sent_at);
+        report.open(device, time);
+        fault.open(device, time);
+        let attributes = template.attributes(&device.tag);
+        let superseded = superseded(attributes, &sample.values);
+        for (position, (name, value)) in sample.values.iter().enumerate() {
+            let skip = superseded.get(position).copied().unwrap_or_default();
+            let attribute = attributes.and_then(|attributes| attributes.get(name));
+            if let Err(reason) = place(attribute, name, value, skip, &mut report, &mut fault) {
+                drop_for(reason);
             }
         }
         if sample.values.is_empty() {
-            encoded.dropped.push(Dropped { sample: index, reason: DropReason::Empty });
+            drop_for(DropReason::Empty);
         }
-        encoded.taken.push(!split.valid.is_empty() || !split.faulty.is_empty());
-        let time = sample.time.as_ref().unwrap_or(sent_at).as_str();
-        if !split.valid.is_empty() {
-            report.push(Entry { id: &device.id, dt: time, d: [Fields(split.valid)], tg: &device.tag });
-        }
-        if !split.faulty.is_empty() {
-            fault.push(Entry { id: &device.id, dt: time, d: [Fields(split.faulty)], tg: &device.tag });
-        }
+        encoded.placed.push(Placed { report: report.close(), fault: fault.close() });
     }
-    let body = |message_type, entries: Vec<Entry<'_>>| {
-        (!entries.is_empty()).then(|| envelope(template, sdk, message_type, &entries, sent_at)).flatten()
-    };
-    encoded.report = body(MessageType::Report, report);
-    encoded.fault = body(MessageType::Fault, fault);
+    encoded.report = report.finish();
+    encoded.fault = fault.finish();
     encoded
 }
 
@@ -97,92 +118,248 @@ pub fn own_id(template: &Template) -> &str {
     template.own_device().map_or("", |Device { id, .. }| id)
 }
 
-#[derive(Default)]
-struct Split<'a> {
-    valid: Vec<(&'a str, Value)>,
-    faulty: Vec<(&'a str, Value)>,
-}
-
-impl<'a> Split<'a> {
-    fn place(&mut self, attribute: Option<&Attribute>, name: &'a str, value: &Value) -> Result<(), DropReason> {
-        match attribute {
-            None => Err(DropReason::UnknownAttribute(name.to_owned())),
-            Some(Attribute::Scalar(scalar)) => {
-                match judge(scalar, value) {
-                    Verdict::Valid(value) => self.valid.push((name, value)),
-                    Verdict::Faulty(text) => self.faulty.push((name, Value::String(text))),
-                }
-                Ok(())
+/// Writes one value into the body or bodies it belongs to, but for those in `skip`.
+fn place<'a>(
+    attribute: Option<&Attribute>,
+    name: &'a str,
+    value: &Value,
+    skip: Placed,
+    report: &mut Writer<'a>,
+    fault: &mut Writer<'a>,
+) -> Result<(), DropReason> {
+    match attribute {
+        None => Err(DropReason::UnknownAttribute(name.to_owned())),
+        Some(Attribute::Scalar(scalar)) => {
+            match judge(scalar, value) {
+                Verdict::Valid(value) if !skip.report => put(report.field(name), &value),
+                Verdict::Faulty(text) if !skip.fault => put(fault.field(name), &text),
+                _ => {}
             }
-            Some(Attribute::Object(children)) => {
-                let Value::Object(members) = value else { return Err(DropReason::NotAnObject(name.to_owned())) };
-                let (mut valid, mut faulty) = (serde_json::Map::new(), serde_json::Map::new());
-                let mut unknown = None;
-                for (child, value) in members {
-                    match children.get(child).map(|scalar| judge(scalar, value)) {
-                        Some(Verdict::Valid(value)) => drop(valid.insert(child.clone(), value)),
-                        Some(Verdict::Faulty(text)) => drop(faulty.insert(child.clone(), Value::String(text))),
-                        None => unknown = unknown.or_else(|| Some(format!("{name}.{child}"))),
-                    }
+            Ok(())
+        }
+        Some(Attribute::Object(children)) => {
+            let Value::Object(members) = value else { return Err(DropReason::NotAnObject(name.to_owned())) };
+            let mut unknown = None;
+            let (mut valid, mut faulty) = (Object::default(), Object::default());
+            for (child, value) in members {
+                match children.get(child).map(|scalar| judge(scalar, value)) {
+                    Some(Verdict::Valid(value)) if !skip.report => put(valid.member(report, name, child), &value),
+                    Some(Verdict::Faulty(text)) if !skip.fault => put(faulty.member(fault, name, child), &text),
+                    Some(_) => {}
+                    None => unknown = unknown.or_else(|| Some(format!("{name}.{child}"))),
                 }
-                if !valid.is_empty() {
-                    self.valid.push((name, Value::Object(valid)));
-                }
-                if !faulty.is_empty() {
-                    self.faulty.push((name, Value::Object(faulty)));
-                }
-                unknown.map_or(Ok(()), |child| Err(DropReason::UnknownAttribute(child)))
             }
+            valid.close(report);
+            faulty.close(fault);
+            unknown.map_or(Ok(()), |child| Err(DropReason::UnknownAttribute(child)))
         }
     }
 }
 
-#[derive(Serialize)]
+/// For each value, the bodies in which a later one takes its place: a name given twice in one sample would make a JSON
+/// object with two equal keys, so the last one counts. Empty if no name comes twice.
+fn superseded(attributes: Option<&HashMap<String, Attribute>>, values: &[(String, Value)]) -> Vec<Placed> {
+    if !names_repeat(values) {
+        return Vec::new();
+    }
+    let mut later: HashMap<&str, Placed> = HashMap::new();
+    let mut superseded: Vec<_> = values
+        .iter()
+        .rev()
+        .map(|(name, value)| {
+            let seen = later.entry(name).or_default();
+            let before = *seen;
+            let own = attributes.and_then(|attributes| attributes.get(name)).map_or(Placed::default(), |attribute| {
+                let verdicts = verdicts(attribute, value);
+                Placed { report: verdicts.0, fault: verdicts.1 }
+            });
+            *seen = Placed { report: before.report || own.report, fault: before.fault || own.fault };
+            before
+        })
+        .collect();
+    superseded.reverse();
+    superseded
+}
+
+/// Whether a value makes something for the report, and something for the fault message.
+fn verdicts(attribute: &Attribute, value: &Value) -> (bool, bool) {
+    let is_valid = |scalar: &Scalar, value: &Value| matches!(judge(scalar, value), Verdict::Valid(_));
+    match (attribute, value) {
+        (Attribute::Scalar(scalar), value) => (is_valid(scalar, value), !is_valid(scalar, value)),
+        (Attribute::Object(children), Value::Object(members)) => {
+            let known = || members.iter().filter_map(|(child, value)| Some((children.get(child)?, value)));
+            (
+                known().any(|(scalar, value)| is_valid(scalar, value)),
+                known().any(|(scalar, value)| !is_valid(scalar, value)),
+            )
+        }
+        (Attribute::Object(_), _) => (false, false),
+    }
+}
+
+fn names_repeat(values: &[(String, Value)]) -> bool {
+    /// Beyond this the bits below say little.
+    const BITS_MAX: usize = 64;
+    if values.len() > BITS_MAX {
+        let mut seen = HashSet::with_capacity(values.len());
+        return !values.iter().all(|(name, _)| seen.insert(name));
+    }
+    // Names are compared only if a bit made of length, middle and end has come before, which it rarely has.
+    let mut bits = 0_u64;
+    values.iter().enumerate().any(|(at, (name, _))| {
+        let bytes = name.as_bytes();
+        let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or_default());
+        let bit = (bytes.len() * 31 + byte(bytes.len() / 2) * 7 + byte(bytes.len().wrapping_sub(1))) % BITS_MAX;
+        let came_before = bits & (1 << bit) != 0;
+        bits |= 1 << bit;
+        came_before && values.iter().take(at).any(|(other, _)| other == name)
+    })
+}
+
+/// What every body begins and ends with.
+#[derive(Clone, Copy)]
 struct Envelope<'a> {
-    #[serde(rename = "cpId")]
-    cpid: &'a str,
-    t: &'a str,
-    mt: u8,
-    d: &'a [Entry<'a>],
-    dtg: &'a str,
+    template: &'a Template,
     sdk: &'a Sdk,
+    sent_at: &'a Timestamp,
 }
 
-#[derive(Serialize)]
-struct Entry<'a> {
-    id: &'a str,
-    dt: &'a str,
-    /// Always one element: the wire wants a list.
-    d: [Fields<'a>; 1],
-    tg: &'a str,
+/// One body in the making. The keys stand in the order of the old SDK.
+struct Writer<'a> {
+    message_type: MessageType,
+    envelope: Envelope<'a>,
+    /// Room that is made at once.
+    bytes_expected: usize,
+    bytes: Vec<u8>,
+    parts: body::Parts,
+    /// The entry that a field would belong to.
+    entry: Option<(&'a Device, &'a Timestamp)>,
+    /// Whether the entry has a field already.
+    begun: bool,
 }
 
-struct Fields<'a>(Vec<(&'a str, Value)>);
+/// Room for an envelope.
+const ENVELOPE_BYTES: usize = 192;
+/// Room for a value beside its name.
+const VALUE_BYTES: usize = 24;
 
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            // A name given twice in one sample would make a JSON object with two equal keys: the last one counts.
-            if !self.0.iter().skip(index + 1).any(|(later, _)| later == name) {
-                map.serialize_entry(name, value)?;
-            }
+impl<'a> Writer<'a> {
+    fn new(message_type: MessageType, envelope: Envelope<'a>, bytes_expected: usize) -> Self {
+        let parts = body::Parts { t_start: 0, t_end: 0, d_start: 0, d_end: 0 };
+        Self { message_type, envelope, bytes_expected, bytes: Vec::new(), parts, entry: None, begun: false }
+    }
+
+    /// Following fields belong to this device and time.
+    fn open(&mut self, device: &'a Device, time: &'a Timestamp) {
+        self.entry = Some((device, time));
+        self.begun = false;
+    }
+
+    /// Begins a field; its value comes next.
+    fn field(&mut self, name: &str) -> &mut Vec<u8> {
+        if self.begun {
+            self.bytes.push(b',');
+        } else {
+            self.begin();
         }
-        map.end()
+        put(&mut self.bytes, name);
+        self.bytes.push(b':');
+        &mut self.bytes
+    }
+
+    /// Ends the entry; says whether it has any fields.
+    fn close(&mut self) -> bool {
+        if let Some((device, _)) = self.entry.take().filter(|_| self.begun) {
+            self.bytes.extend_from_slice(b"}],\"tg\":");
+            put(&mut self.bytes, &device.tag);
+            self.bytes.push(b'}');
+        }
+        std::mem::take(&mut self.begun)
+    }
+
+    fn finish(mut self) -> Option<Body> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        self.parts.d_end = self.bytes.len();
+        self.bytes.extend_from_slice(b"],\"dtg\":");
+        put(&mut self.bytes, &self.envelope.template.id);
+        self.bytes.extend_from_slice(b",\"sdk\":");
+        put(&mut self.bytes, self.envelope.sdk);
+        self.bytes.push(b'}');
+        Some(Body::written(self.bytes, self.parts))
+    }
+
+    /// Begins the body if need be, and the entry.
+    fn begin(&mut self) {
+        self.begun = true;
+        if self.bytes.is_empty() {
+            self.begin_body();
+        } else {
+            self.bytes.push(b',');
+        }
+        let Some((device, time)) = self.entry else { return };
+        self.bytes.extend_from_slice(b"{\"id\":");
+        put(&mut self.bytes, &device.id);
+        self.bytes.extend_from_slice(b",\"dt\":");
+        put(&mut self.bytes, time.as_str());
+        self.bytes.extend_from_slice(b",\"d\":[{");
+    }
+
+    fn begin_body(&mut self) {
+        self.bytes.reserve(self.bytes_expected);
+        self.bytes.extend_from_slice(b"{\"cpId\":");
+        put(&mut self.bytes, &self.envelope.template.cpid);
+        self.bytes.extend_from_slice(b",\"t\":\"");
+        self.parts.t_start = self.bytes.len();
+        // A timestamp is digits and signs, nothing that JSON escapes.
+        self.bytes.extend_from_slice(self.envelope.sent_at.as_str().as_bytes());
+        self.parts.t_end = self.bytes.len();
+        self.bytes.extend_from_slice(b"\",\"mt\":");
+        put(&mut self.bytes, &(self.message_type as u8));
+        self.bytes.extend_from_slice(b",\"d\":[");
+        self.parts.d_start = self.bytes.len();
     }
 }
 
-fn envelope(
-    template: &Template,
-    sdk: &Sdk,
-    kind: MessageType,
-    entries: &[Entry<'_>],
-    at: &Timestamp,
-) -> Option<String> {
-    let envelope =
-        Envelope { cpid: &template.cpid, t: at.as_str(), mt: kind as u8, d: entries, dtg: &template.id, sdk };
-    // Serialising owned strings, numbers and finite values into memory has no way to fail.
-    serde_json::to_string(&envelope).ok()
+/// The members of one object attribute that go into one body.
+#[derive(Default)]
+struct Object {
+    begun: bool,
+}
+
+impl Object {
+    fn member<'w>(&mut self, writer: &'w mut Writer<'_>, name: &str, child: &str) -> &'w mut Vec<u8> {
+        let bytes = if self.begun { &mut writer.bytes } else { writer.field(name) };
+        bytes.push(if self.begun { b',' } else { b'{' });
+        self.begun = true;
+        put(bytes, child);
+        bytes.push(b':');
+        bytes
+    }
+
+    fn close(self, writer: &mut Writer<'_>) {
+        if self.begun {
+            writer.bytes.push(b'}');
+        }
+    }
+}
+
+fn bytes_expected(samples: &[Sample]) -> usize {
+    /// Room for an entry beside its values: id, time, tag.
+    const ENTRY_BYTES: usize = 80;
+    let value_bytes = |(name, _): &(String, Value)| name.len() + VALUE_BYTES;
+    let entries = samples.iter().map(|sample| ENTRY_BYTES + sample.values.iter().map(value_bytes).sum::<usize>());
+    ENVELOPE_BYTES + entries.sum::<usize>()
+}
+
+/// Writes a value as JSON. Strings, numbers and trees of them have no way to fail; if one did, `null` keeps the body whole.
+fn put<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
+    let before = bytes.len();
+    if serde_json::to_writer(&mut *bytes, value).is_err() {
+        bytes.truncate(before);
+        bytes.extend_from_slice(b"null");
+    }
 }
 
 #[cfg(test)]

@@ -94,10 +94,10 @@ impl Template {
         }
     }
 
-    /// The attribute of this name on devices of this tag.
+    /// The attributes of devices of this tag, by name.
     #[must_use]
-    pub fn attribute(&self, tag: &str, name: &str) -> Option<&Attribute> {
-        self.attributes.get(tag).and_then(|by_name| by_name.get(name))
+    pub fn attributes(&self, tag: &str) -> Option<&HashMap<String, Attribute>> {
+        self.attributes.get(tag)
     }
 
     /// How many attributes there are in all.

@@ -3,6 +3,8 @@
 //! `dv` is empty (anything), or a comma list of values and of ranges `a to b` (inclusive, spaces optional). Unlike the
 //! old SDK, a text is read as a range only when both sides are numbers, so `auto,manual` stays a list of words.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::legacy::template::{DataType, Scalar};
@@ -22,11 +24,11 @@ enum Entry {
 
 /// What becomes of one scalar value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum Verdict<'a> {
     /// Goes into the report, in this form.
-    Valid(Value),
+    Valid(Cow<'a, Value>),
     /// Goes into the fault message, as this text.
-    Faulty(String),
+    Faulty(Cow<'a, str>),
 }
 
 impl ValidValues {
@@ -71,7 +73,7 @@ impl Entry {
 
 /// Judges one scalar.
 #[must_use]
-pub fn judge(scalar: &Scalar, value: &Value) -> Verdict {
+pub fn judge<'a>(scalar: &Scalar, value: &'a Value) -> Verdict<'a> {
     match scalar.data_type {
         DataType::Number => judge_number(&scalar.valid, value),
         DataType::Text => judge_text(&scalar.valid, value),
@@ -81,19 +83,20 @@ pub fn judge(scalar: &Scalar, value: &Value) -> Verdict {
 
 /// The text of a value in a fault message: strings as they are, null as nothing, the rest as JSON.
 #[must_use]
-pub fn fault_text(value: &Value) -> String {
+pub fn fault_text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Null => Cow::Borrowed(""),
+        other => Cow::Owned(other.to_string()),
     }
 }
 
-fn judge_number(valid: &ValidValues, value: &Value) -> Verdict {
+fn judge_number<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
+    let as_number = |number: f64| (number, Cow::Owned(Value::from(number)));
     let accepted = match value {
-        Value::Number(number) => number.as_f64().map(|n| (n, value.clone())),
-        Value::Bool(flag) => Some(f64::from(u8::from(*flag))).map(|n| (n, Value::from(n))),
-        Value::String(text) => number_in(text).map(|n| (n, Value::from(n))),
+        Value::Number(number) => number.as_f64().map(|n| (n, Cow::Borrowed(value))),
+        Value::Bool(flag) => Some(as_number(f64::from(u8::from(*flag)))),
+        Value::String(text) => number_in(text).map(as_number),
         _ => None,
     };
     match accepted {
@@ -102,12 +105,12 @@ fn judge_number(valid: &ValidValues, value: &Value) -> Verdict {
     }
 }
 
-fn judge_text(valid: &ValidValues, value: &Value) -> Verdict {
+fn judge_text<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
     let allowed = match value {
         Value::String(text) => valid.allows_text(text.trim()),
         other => valid.0.is_empty() || (other.is_number() && valid.allows_text(&other.to_string())),
     };
-    if allowed { Verdict::Valid(value.clone()) } else { Verdict::Faulty(fault_text(value)) }
+    if allowed { Verdict::Valid(Cow::Borrowed(value)) } else { Verdict::Faulty(fault_text(value)) }
 }
 
 /// A finite decimal number with white space around it; no hexadecimal, no NaN, no infinity.

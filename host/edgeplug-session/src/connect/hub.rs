@@ -1,14 +1,13 @@
-//! Which hub, with which token, and what a connection's end means.
+//! Which hub: the portal's word, DPS's word, and the token for it.
 
 use bytes::Bytes;
-use edgeplug_protocol::azure::hub::{DESIRED_CHANGES_FILTER, TWIN_ANSWERS_FILTER};
 use edgeplug_protocol::azure::sas::SasRequest;
 use edgeplug_protocol::legacy::sync::Hub;
 
-use super::{Connect, FAILURES_BEFORE_SYNC, Next, REFUSALS_BEFORE_DPS, State};
-use crate::action::{ConnectTo, Fact};
-use crate::event::{Failure, FailureKind, LinkDownReason};
-use crate::{Action, ConnectionId, KeySlot, Step};
+use super::{Connect, Next, State, TokenLife};
+use crate::action::Fact;
+use crate::event::{Failure, FailureKind};
+use crate::{Action, KeySlot, Step};
 
 impl Connect {
     /// The hub to connect to and our name there.
@@ -36,70 +35,29 @@ impl Connect {
 
     pub(super) fn authorise(&mut self, step: &mut Step<'_>) {
         let Some((hub, device_id)) = self.target() else { return self.discover(step) };
+        if !step.clock.can_sign(step.now) {
+            return self.wait_for_the_time(step);
+        }
         let life_s = i64::try_from(step.config.token_life.as_secs()).unwrap_or(i64::MAX);
-        let request = SasRequest::for_hub(&hub.host, &device_id, (step.unix_ms / 1000).saturating_add(life_s));
+        let ends_unix_s = (step.unix_ms / 1000).saturating_add(life_s);
+        let request = SasRequest::for_hub(&hub.host, &device_id, ends_unix_s);
+        let life = TokenLife {
+            signed_at: step.now.monotonic,
+            ends: step.now.monotonic + step.config.token_life,
+            ends_unix_ms: ends_unix_s.saturating_mul(1000),
+        };
         let ticket = step.ticket();
         step.act(Action::Sign { ticket, slot: KeySlot::Hub, bytes: request.bytes_to_sign() });
-        self.state = State::Authorising(ticket, request);
+        self.state = State::Authorising(ticket, request, life);
     }
 
-    pub(super) fn connect(&mut self, signature: &[u8], step: &mut Step<'_>) {
-        let State::Authorising(_, request) = &self.state else { return };
-        let password = request.token(signature);
-        let Some((hub, _)) = self.target() else { return self.discover(step) };
-        self.last_connection += 1;
-        let connection = ConnectionId(self.last_connection);
-        self.state = State::Connecting { connection };
-        let to = ConnectTo {
-            host: hub.host,
-            port: hub.port,
-            client_id: hub.client_id,
-            user_name: hub.user_name,
-            password,
-            subscriptions: vec![
-                hub.subscribe_filter,
-                TWIN_ANSWERS_FILTER.to_owned(),
-                DESIRED_CHANGES_FILTER.to_owned(),
-            ],
-            window: step.config.in_flight_max,
-        };
-        step.act(Action::Connect { connection, to });
-    }
-
-    pub(super) fn connection_failed(&mut self, reason: LinkDownReason, step: &mut Step<'_>) {
-        let failure = match reason {
-            LinkDownReason::NotAuthorised => {
-                self.refusals += 1;
-                Failure {
-                    kind: FailureKind::Enrolment,
-                    text: "the hub does not accept this device's token; the device may be disabled there, its key may \
-                           have been replaced, or this device's clock is wrong"
-                        .into(),
-                }
-            }
-            LinkDownReason::Failed(failure) => failure,
-            LinkDownReason::Closed => {
-                Failure { kind: FailureKind::Network, text: "the hub closed the connection".to_owned() }
-            }
-            LinkDownReason::Asked => {
-                let why = self.gave_up.take().unwrap_or("the connection was closed");
-                Failure { kind: FailureKind::Network, text: why.to_owned() }
-            }
-        };
-        if failure.kind != FailureKind::Enrolment {
-            self.refusals = 0;
-        }
-        if self.refusals >= REFUSALS_BEFORE_DPS && step.config.scope_id.is_some() {
-            self.refusals = 0;
-            self.ask_dps = true;
-            return self.wait(failure, Next::Discovery, step);
-        }
-        if self.failures.is_multiple_of(FAILURES_BEFORE_SYNC) && self.assignment.is_some() && self.synced {
-            tracing::warn!("the hub that DPS named cannot be reached; using the portal's");
-            self.forget_assignment(step);
-        }
-        let next = if self.failures.is_multiple_of(FAILURES_BEFORE_SYNC) { Next::Discovery } else { Next::Hub };
-        self.wait(failure, next, step);
+    /// Discovery is what may tell it.
+    pub(super) fn wait_for_the_time(&mut self, step: &mut Step<'_>) {
+        let text =
+            "the time of day is not known, so no token can be signed; set this device's clock or let it reach a \
+                    time server or the portal"
+                .into();
+        self.wait(Failure { kind: FailureKind::TimeUnknown, text }, Next::Discovery, step);
     }
 
     pub(super) fn compare_with_assignment(&mut self, hub: &Hub, step: &mut Step<'_>) {
@@ -116,7 +74,7 @@ impl Connect {
     }
 
     /// Also for the next run: an empty value stands for none.
-    fn forget_assignment(&mut self, step: &mut Step<'_>) {
+    pub(super) fn forget_assignment(&mut self, step: &mut Step<'_>) {
         self.assignment = None;
         step.act(Action::Keep { fact: Fact::Assignment, value: Bytes::new() });
     }

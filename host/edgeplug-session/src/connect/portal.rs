@@ -108,6 +108,8 @@ impl Connect {
         let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
         let knows_hub = failure.kind == FailureKind::Network && self.hub.is_some() && has_key;
         match (knows_hub, self.failures) {
+            // While a connection is open, this is its renewal.
+            (true, _) if self.open.is_some() => self.authorise(step),
             (true, 0) => {
                 tracing::warn!(
                     reason = failure.text,
@@ -138,6 +140,9 @@ impl Connect {
             let text = "cloud.registration_id asks for a hash of the endorsement key, and there is no TPM".to_owned();
             return self.wait(Failure { kind: FailureKind::Enrolment, text }, Next::Discovery, step);
         };
+        if !step.clock.can_sign(step.now) {
+            return self.wait_for_the_time(step);
+        }
         tracing::info!(why, "registering with DPS");
         let enrolment = dps::Enrolment { endpoint: step.config.dps_url.clone(), id_scope: scope_id, registration_id };
         self.state = State::Provisioning(Box::new(Provision::start(enrolment, registration.attestation, step)));

@@ -41,7 +41,7 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
             Exit::ConfigFileMissing,
             &["cloud.ca_file", "/nonexistent/ca.pem"],
         ),
-        (format!("{GOOD}token_life_s = 5\n"), Exit::ConfigInvalid, &["cloud.token_life_s"]),
+        (format!("{GOOD}token_life_s = 4\n"), Exit::ConfigInvalid, &["cloud.token_life_s"]),
         (format!("{GOOD}registration_id = \"a b\"\n"), Exit::ConfigInvalid, &["cloud.registration_id"]),
         (
             format!("{GOOD}[identity]\ntcti = \"/dev/tpm0\"\n"),
@@ -51,6 +51,40 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
         (format!("{GOOD}[identity]\nkind = \"tpn\"\n"), Exit::ConfigWrongType, &["kind"]),
         (format!("{GOOD}[identity]\nkey_file = \"x\"\n"), Exit::ConfigInvalid, &["no falling back"]),
         ("[cloud\n".to_owned(), Exit::ConfigSyntax, &["line 1"]),
+        (
+            format!("{GOOD}[outbox]\navailable_space_mb = 0\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "outbox.available_space_mb", "no limit", "name one"],
+        ),
+        (format!("{GOOD}[outbox]\nfile_count = 0\n"), Exit::ConfigInvalid, &["line 8", "choose 1 to 64 files"]),
+        (format!("{GOOD}[outbox]\ndurability = \"most\"\n"), Exit::ConfigWrongType, &["durability", "offline-only"]),
+        (format!("{GOOD}[uplink]\nwindow = 0\n"), Exit::ConfigInvalid, &["line 8", "uplink.window", "default 256"]),
+        (
+            format!("{GOOD}[uplink]\nwindow = 10\nin_flight = 20\n"),
+            Exit::ConfigInvalid,
+            &["line 9", "uplink.in_flight", "raise uplink.window"],
+        ),
+        (
+            format!("{GOOD}[uplink]\nbatch = {{ bytes = 300000 }}\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "uplink.batch.bytes", "0 for no batches"],
+        ),
+        (
+            format!("{GOOD}[uplink.batch]\ndelay_ms = 3600000\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "uplink.batch.delay_ms"],
+        ),
+        (format!("{GOOD}[uplink]\ndaily_mb = 0\n"), Exit::ConfigInvalid, &["uplink.daily_mb"]),
+        (format!("{GOOD}[uplink]\nwindow = -1\n"), Exit::ConfigWrongType, &["line 8", "window"]),
+        (format!("{GOOD}[link]\ntransport = \"ws\"\n"), Exit::ConfigWrongType, &["`mqtts`", "`wss`"]),
+        (format!("{GOOD}[link]\nproxy = \"socks5://p:1\"\n"), Exit::ConfigInvalid, &["line 8", "link.proxy"]),
+        (
+            format!("{GOOD}[link]\nproxy = \"http://p:1\"\nproxy_user = \"me\"\n"),
+            Exit::ConfigInvalid,
+            &["line 9", "link.proxy_password_file"],
+        ),
+        (format!("{GOOD}[link]\nproxy_user = \"me\"\n"), Exit::ConfigInvalid, &["link.proxy_user", "no proxy"]),
+        (format!("{GOOD}[link]\nkeep_alive_s = 2000\n"), Exit::ConfigInvalid, &["link.keep_alive_s", "1 to 1767"]),
     ] {
         let problem = load(&text).unwrap_err();
         assert_eq!(problem.exit, exit, "{text}\n{}", problem.text);
@@ -61,4 +95,78 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
     }
     let problem = Config::load(Path::new("/nonexistent/edgeplug.toml")).unwrap_err();
     assert_eq!(problem.exit, Exit::ConfigMissing);
+}
+
+#[test]
+fn what_is_not_said_is_bounded() {
+    let config = load(GOOD).unwrap();
+    assert_eq!((config.outbox.limits.bytes_max, config.outbox.limits.files_max), (512 * 1024 * 1024, 8));
+    assert_eq!(config.outbox.durability, edgeplug_outbox::Durability::PowerLoss);
+    let session = &config.session;
+    assert_eq!((session.window, session.in_flight_max, session.backlog_per_s), (256, 100, 50));
+    let batch = session.batch.unwrap();
+    assert_eq!((batch.bytes_max, batch.delay.as_millis()), (4096, 500));
+    assert_eq!((session.daily_bytes_max, session.time_to_live), (None, None));
+    assert!(config.link.proxy.is_none());
+}
+
+#[test]
+fn a_window_smaller_than_the_default_in_flight_needs_no_second_key() {
+    let config = load(&format!("{GOOD}[uplink]\nwindow = 10\n")).unwrap();
+    assert_eq!((config.session.window, config.session.in_flight_max), (10, 10));
+}
+
+#[test]
+fn the_old_keys_have_their_meaning_here() {
+    for (durability, stored, kept) in [
+        ("power-loss", "PowerLoss", "Stored"),
+        ("process-crash", "ProcessCrash", "Stored"),
+        ("offline-only", "PowerLoss", "OfflineOnly"),
+        ("none", "PowerLoss", "None"),
+    ] {
+        let text = format!(
+            "{GOOD}[outbox]\navailable_space_mb = 64\nfile_count = 1\ndurability = {durability:?}\n\
+             time_to_live_s = 3600\n[uplink]\ndaily_mb = 5\n[uplink.batch]\nbytes = 0\n"
+        );
+        let config = load(&text).unwrap();
+        assert_eq!(format!("{:?}", config.outbox.durability), stored);
+        assert_eq!(format!("{:?}", config.session.durability), kept);
+        assert_eq!((config.outbox.limits.bytes_max, config.outbox.limits.files_max), (64 * 1024 * 1024, 1));
+        assert_eq!(config.session.time_to_live, Some(Duration::from_secs(3600)));
+        assert_eq!(config.session.daily_bytes_max, Some(5 * 1024 * 1024));
+        assert!(config.session.batch.is_none());
+    }
+}
+
+#[test]
+fn a_proxy_password_is_never_shown_nor_granted_to_a_plugin() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    let text = format!(
+        "{GOOD}[link]\ntransport = \"wss\"\nproxy = \"http://proxy:3128\"\nproxy_user = \"me\"\n\
+         proxy_password_file = {file:?}\n"
+    );
+    let config = load(&text).unwrap();
+    assert!(!format!("{config:?}").contains("sesame"));
+    assert!(config.secret_files.contains(&file));
+    assert_eq!(config.link.transport, edgeplug_link::Transport::WebSocket);
+}
+
+#[test]
+fn the_example_that_is_installed_is_understood_and_says_the_defaults() {
+    let example = include_str!("../../packaging/edgeplug.toml");
+    let bare = load(example).unwrap();
+    // With every optional line switched on it must mean the same as without, but for what has no default.
+    let mut all = String::new();
+    for line in example.lines() {
+        let key = line.strip_prefix("#").filter(|rest| !rest.starts_with(' ') && !rest.is_empty());
+        let optional = line.contains("(no default)");
+        all.push_str(if optional { line } else { key.unwrap_or(line) });
+        all.push('\n');
+    }
+    let all = load(&all).unwrap_or_else(|problem| panic!("{}\n{all}", problem.text));
+    let shown =
+        |config: &Config| format!("{:?} {:?} {:?} {:?}", config.session, config.outbox, config.link, config.identity);
+    assert_eq!(shown(&bare), shown(&all));
 }

@@ -10,10 +10,23 @@ impl Hub {
     /// # Errors
     /// When the hub does not know the device or it is not connected.
     pub fn cut(&self, device: &str) -> anyhow::Result<()> {
-        let mut state = self.lock();
-        let (name, device) = state.find(device)?;
-        anyhow::ensure!(device.end(End::Cut), "{name} is not connected");
-        Ok(())
+        self.end(device, End::Cut)
+    }
+
+    /// Ends the device's connection as a second connection of the same device would.
+    ///
+    /// # Errors
+    /// When the hub does not know the device or it is not connected.
+    pub fn kick(&self, device: &str) -> anyhow::Result<()> {
+        self.end(device, End::Kicked)
+    }
+
+    /// Ends the device's connection as if its token had expired.
+    ///
+    /// # Errors
+    /// When the hub does not know the device or it is not connected.
+    pub fn expire_token(&self, device: &str) -> anyhow::Result<()> {
+        self.end(device, End::TokenExpired)
     }
 
     /// Records the `count`-th message from now on, then cuts the connection before its PUBACK. PUBACKs not yet written at that
@@ -66,6 +79,11 @@ impl Hub {
         self.lock().drop_pubacks = count;
     }
 
+    /// Each of the next `count` PUBACKs is sent twice, which no good broker does.
+    pub fn duplicate_pubacks(&self, count: u32) {
+        self.lock().duplicate_pubacks = count;
+    }
+
     /// PUBACKs go out in groups of `group`, each in reverse order.
     pub fn reorder_pubacks(&self, group: usize) {
         self.pubacks(Pubacks::Reordered(group));
@@ -80,5 +98,12 @@ impl Hub {
     /// Cloud-to-device messages stay, the queue is not part of the MQTT session.
     pub fn forget_sessions(&self, forget: bool) {
         self.lock().forget_sessions = forget;
+    }
+
+    fn end(&self, device: &str, end: End) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let (name, device) = state.find(device)?;
+        anyhow::ensure!(device.end(end), "{name} is not connected");
+        Ok(())
     }
 }

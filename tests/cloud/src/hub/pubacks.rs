@@ -17,9 +17,12 @@ pub enum Pubacks {
     Held,
     /// Never.
     Dropped,
-    /// In groups of this many, each group in reverse order.
+    /// In groups of this many, each group in reverse order; a group that does not fill up goes out after 100 ms.
     Reordered(usize),
 }
+
+/// How long a group of [`Pubacks::Reordered`] may take to fill up, so that a device that stops sending is not left hanging.
+const GROUP_TIME: Duration = Duration::from_millis(100);
 
 /// One acknowledgement owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +63,9 @@ impl Queue {
             Pubacks::Reordered(group) => {
                 let group = group.max(1);
                 let mut due = Vec::new();
-                while self.0.len() >= group {
-                    let mut batch: Vec<_> = self.0.drain(..group).collect();
-                    batch.reverse();
-                    due.append(&mut batch);
+                while self.0.len() >= group || self.0.front().is_some_and(|owed| owed.since + GROUP_TIME <= now) {
+                    let count = group.min(self.0.len());
+                    due.extend(self.0.drain(..count).rev());
                 }
                 due
             }
@@ -74,6 +76,7 @@ impl Queue {
     pub(super) fn next(&self, mode: Pubacks) -> Option<Instant> {
         match mode {
             Pubacks::Delayed(delay) => self.0.front().map(|owed| owed.since + delay),
+            Pubacks::Reordered(_) => self.0.front().map(|owed| owed.since + GROUP_TIME),
             _ => None,
         }
     }
@@ -99,13 +102,14 @@ mod tests {
     fn each_mode_does_what_it_says() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let cases: [(Pubacks, Duration, &[u16]); 6] = [
+        let cases: [(Pubacks, Duration, &[u16]); 7] = [
             (Pubacks::AtOnce, Duration::ZERO, &[1, 2, 3, 4, 5]),
             (Pubacks::Delayed(second), Duration::ZERO, &[]),
             (Pubacks::Delayed(second), second, &[1, 2, 3, 4, 5]),
             (Pubacks::Held, second, &[]),
             (Pubacks::Dropped, second, &[]),
             (Pubacks::Reordered(2), Duration::ZERO, &[2, 1, 4, 3]),
+            (Pubacks::Reordered(2), GROUP_TIME, &[2, 1, 4, 3, 5]),
         ];
         for (mode, later, expected) in cases {
             assert_eq!(ids(queue(now, mode).due(mode, now + later)), expected, "{mode:?}");

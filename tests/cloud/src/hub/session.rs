@@ -12,25 +12,32 @@ use rumqttc::mqttbytes::v4::{
     ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode,
     UnsubAck,
 };
-use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
 use super::pubacks::{Owed, Queue};
-use super::wire::{ReadError, Wire};
-use super::{End, Hub, Order, SubscriptionRefusal};
+use super::registry::Next;
+use super::wire::{Carrier, ReadError, Wire};
+use super::{End, Hub, Order, SubscriptionRefusal, websocket};
 use crate::limits::{D2C_BYTES_MAX, HANDSHAKE_MAX, KEEPALIVE_MAX, OWED_ACKS_MAX, SUBSCRIPTIONS_MAX, WRITE_MAX};
 use crate::listen::{Closing, closed};
 use crate::recorder::Arrival;
 use crate::sas::now_unix_s;
 use crate::topic::{self, Filter, Publication};
 
-pub(super) async fn serve(hub: Hub, tls: TlsAcceptor, stream: TcpStream, mut closing: Closing) {
+/// Which port a connection came in by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Door {
+    Mqtts,
+    WebSocket,
+}
+
+pub(super) async fn serve(hub: Hub, door: Door, tls: TlsAcceptor, stream: TcpStream, mut closing: Closing) {
     let opened = tokio::select! {
         () = closed(&mut closing) => return,
-        opened = tokio::time::timeout(HANDSHAKE_MAX, open(tls, stream)) => opened,
+        opened = tokio::time::timeout(HANDSHAKE_MAX, open(door, tls, stream)) => opened,
     };
     let (mut wire, connect) = match opened {
         Ok(Ok(opened)) => opened,
@@ -48,9 +55,12 @@ pub(super) async fn serve(hub: Hub, tls: TlsAcceptor, stream: TcpStream, mut clo
     }
 }
 
-async fn open(tls: TlsAcceptor, stream: TcpStream) -> anyhow::Result<(Wire, Connect)> {
+async fn open(door: Door, tls: TlsAcceptor, stream: TcpStream) -> anyhow::Result<(Wire, Connect)> {
     let stream = tls.accept(stream).await?;
-    let mut wire = Wire::new(stream);
+    let mut wire = Wire::new(match door {
+        Door::Mqtts => Carrier::Tls(Box::new(stream)),
+        Door::WebSocket => Carrier::WebSocket(Box::new(websocket::accept(stream).await?)),
+    });
     match wire.packet().await? {
         Some(Packet::Connect(connect)) => Ok((wire, connect)),
         Some(_) => anyhow::bail!("the first packet is not CONNECT"),
@@ -184,7 +194,9 @@ impl Session {
     fn prepare(&mut self, wire: &mut Wire) -> Result<(), End> {
         let mode = *self.hub.inner.pubacks.borrow();
         for owed in self.owed.due(mode, Instant::now()) {
-            wire.put(&Packet::PubAck(PubAck::new(owed.packet_id)))?;
+            for _ in 0..self.hub.copies() {
+                wire.put(&Packet::PubAck(PubAck::new(owed.packet_id)))?;
+            }
             self.written.extend(owed.record);
         }
         if !std::mem::take(&mut self.look_for_c2d) {
@@ -229,7 +241,7 @@ impl Session {
         let mut next = match read {
             Ok(Some(packet)) => Some(packet),
             Ok(None) | Err(ReadError::Io(_)) => return Err(End::Dropped),
-            Err(ReadError::Malformed(error)) => return Err(End::Violation(error.to_string())),
+            Err(error) => return Err(End::Violation(error.to_string())),
         };
         self.heard = Instant::now();
         while let Some(packet) = next {
@@ -276,13 +288,9 @@ impl Session {
         let publication = topic::publication(&self.device, &topic).map_err(violation)?;
         let (dup, retain, qos, body) = (publish.dup, publish.retain, publish.qos as u8, publish.payload);
         let record = match publication {
-            Publication::Telemetry(mut properties) => {
-                if retain {
-                    // Azure "Communicate with an IoT hub using the MQTT protocol", on the RETAIN flag.
-                    properties.insert("mqtt-retain".to_owned(), Some("true".to_owned()));
-                }
+            Publication::Telemetry(_) => {
                 let (device, connection) = (self.device.clone(), self.connection);
-                let arrival = Arrival { device, connection, topic, properties, body, dup, retain, qos, will: false };
+                let arrival = Arrival { device, connection, topic, body, dup, retain, qos, will: false };
                 let number = self.hub.inner.recorder.add(arrival).ok_or_else(|| violation("the recorder is full"))?;
                 match self.hub.arrived(&self.device) {
                     Next::Acknowledge => Some(number),
@@ -364,122 +372,19 @@ impl Session {
 
     fn record_will(&self, will: &LastWill) {
         let topic = will.topic.clone();
-        let Ok(Publication::Telemetry(mut properties)) = topic::publication(&self.device, &topic) else { return };
-        properties.insert("iothub-MessageType".to_owned(), Some("Will".to_owned()));
+        if !matches!(topic::publication(&self.device, &topic), Ok(Publication::Telemetry(_))) {
+            return;
+        }
         self.hub.inner.recorder.add(Arrival {
             device: self.device.clone(),
             connection: self.connection,
             topic,
-            properties,
             body: will.message.clone(),
             dup: false,
             retain: will.retain,
             qos: 0,
             will: true,
         });
-    }
-}
-
-/// What to do after a message was recorded.
-enum Next {
-    Acknowledge,
-    Ignore,
-    Cut,
-}
-
-struct Delivery {
-    id: u64,
-    topic: String,
-    body: Bytes,
-    again: bool,
-}
-
-impl Hub {
-    fn left(&self, device: &str, connection: u64, end: End) {
-        {
-            let mut state = self.lock();
-            if let Some(device) = state.devices.get_mut(device)
-                && device.live.as_ref().is_some_and(|live| live.connection == connection)
-            {
-                device.live = None;
-            }
-            if let Some(logged) = state.connections.iter_mut().rev().find(|logged| logged.number == connection) {
-                logged.ended = Some((jiff::Timestamp::now(), end));
-            }
-        }
-        self.inner.changes.ring();
-    }
-
-    fn arrived(&self, device: &str) -> Next {
-        let mut state = self.lock();
-        if let Some(device) = state.devices.get_mut(device)
-            && let Some(count) = &mut device.cut_after
-        {
-            *count -= 1;
-            if *count == 0 {
-                device.cut_after = None;
-                return Next::Cut;
-            }
-        }
-        if state.drop_pubacks > 0 {
-            state.drop_pubacks -= 1;
-            return Next::Ignore;
-        }
-        Next::Acknowledge
-    }
-
-    fn take_c2d(&self, device: &str, connection: u64, qos: u8) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        {
-            let mut state = self.lock();
-            let Some(device) = state.devices.get_mut(device) else { return deliveries };
-            for message in device.c2d.iter_mut().filter(|message| message.with != Some(connection)) {
-                message.with = Some(connection);
-                message.deliveries += 1;
-                let (id, topic, body) = (message.id, message.topic.clone(), message.body.clone());
-                deliveries.push(Delivery { id, topic, body, again: message.deliveries > 1 });
-            }
-            if qos == 0 {
-                // At most once: delivered is done.
-                device.c2d.clear();
-            }
-        }
-        if qos == 0 {
-            self.inner.changes.ring();
-        }
-        deliveries
-    }
-
-    fn complete_c2d(&self, device: &str, message: u64) {
-        if let Some(device) = self.lock().devices.get_mut(device) {
-            device.c2d.retain(|queued| queued.id != message);
-        }
-        self.inner.changes.ring();
-    }
-
-    fn keep_subscriptions(&self, device: &str, connection: u64, clean: bool, subscriptions: &BTreeMap<Filter, u8>) {
-        if clean {
-            return;
-        }
-        if let Some(device) = self.lock().devices.get_mut(device)
-            && device.live.as_ref().is_some_and(|live| live.connection == connection)
-        {
-            device.subscriptions.clone_from(subscriptions);
-        }
-    }
-
-    fn report(&self, device: &str, body: &[u8]) -> Result<u64, &'static str> {
-        let patch: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
-        let version = self.lock().devices.get_mut(device).ok_or("no such device")?.twin.reported.patch(&patch)?;
-        self.inner.changes.ring();
-        Ok(version)
-    }
-
-    fn method_answered(&self, request: &str, status: i64, body: &[u8]) {
-        if let Some(waiting) = self.lock().methods.remove(request) {
-            // Nobody waits any more when the call timed out meanwhile.
-            waiting.send((status, serde_json::from_slice(body).unwrap_or_default())).ok();
-        }
     }
 }
 

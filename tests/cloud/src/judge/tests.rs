@@ -20,8 +20,6 @@ fn judged(body: &[u8]) -> Vec<String> {
         device: "CP-GW".into(),
         connection: 1,
         topic: "devices/CP-GW/messages/events/".into(),
-        properties: crate::Properties::new(),
-        json: serde_json::from_slice(body).ok(),
         body: Bytes::copy_from_slice(body),
         dup: false,
         retain: false,

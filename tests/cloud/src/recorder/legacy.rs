@@ -52,7 +52,8 @@ pub struct Ack {
 }
 
 pub(super) fn readings(record: &Record) -> Vec<Reading> {
-    let Some(body) = record.json.as_ref().filter(|_| record.message_type() == Some(0)) else {
+    let is_report = |body: &Value| body.get("mt").and_then(Value::as_i64) == Some(0);
+    let Some(body) = record.json().filter(is_report) else {
         return Vec::new();
     };
     let offline = body.get("od").and_then(Value::as_i64) == Some(1);
@@ -76,7 +77,8 @@ pub(super) fn readings(record: &Record) -> Vec<Reading> {
 
 pub(super) fn ack(record: &Record) -> Option<Ack> {
     let message_type = record.message_type().filter(|kind| matches!(kind, 5 | 11))?;
-    let body = record.json.as_ref()?.get("d")?;
+    let body = record.json()?;
+    let body = body.get("d")?;
     Some(Ack {
         record: record.number,
         message_type,

@@ -11,7 +11,6 @@ fn raw(connection: u64, body: Bytes) -> Arrival {
         device: "CP-GW".into(),
         connection,
         topic: "devices/CP-GW/messages/events/".into(),
-        properties: Properties::new(),
         body,
         dup: false,
         retain: false,

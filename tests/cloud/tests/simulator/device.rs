@@ -1,5 +1,6 @@
 //! A device that speaks raw MQTT packets, so that a test decides about every one of them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -67,17 +68,7 @@ impl RawDevice {
     }
 
     pub(super) async fn open(cloud: &Cloud) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(cloud.ca_pem().as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tcp = TcpStream::connect(cloud.hub().address().unwrap()).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let stream = tls(cloud, cloud.hub().address().unwrap()).await;
         Self { stream, incoming: BytesMut::new(), last_packet_id: 0 }
     }
 
@@ -158,4 +149,19 @@ impl RawDevice {
     pub(super) async fn acknowledge(&mut self, publish: &Publish) {
         self.send(Packet::PubAck(PubAck::new(publish.pkid))).await;
     }
+}
+
+/// A TLS connection to one of the hub's ports.
+pub(super) async fn tls(cloud: &Cloud, address: SocketAddr) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(cloud.ca_pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
 }

@@ -31,8 +31,8 @@ async fn a_good_device_is_let_in_and_its_message_recorded() {
     cloud.recorder().wait_for(|records| records.iter().any(|record| record.acknowledged), PATIENCE).await.unwrap();
     let record = cloud.recorder().records().remove(0);
     assert_eq!((record.device.as_str(), record.connection, record.message_type()), ("CP-GW", 1, Some(0)));
-    assert_eq!(record.properties["a"].as_deref(), Some("b c"));
-    assert_eq!(record.properties["$.ct"].as_deref(), Some("application/json"));
+    assert_eq!(record.properties()["a"].as_deref(), Some("b c"));
+    assert_eq!(record.properties()["$.ct"].as_deref(), Some("application/json"));
     device.send(Packet::Disconnect).await;
     cloud.hub().wait_disconnected("GW", PATIENCE).await.unwrap();
     assert_eq!(cloud.hub().connections("GW")[0].ended.as_ref().unwrap().1, End::Disconnected);
@@ -172,12 +172,15 @@ async fn a_refused_subscription_can_close_the_connection() {
 async fn forbidden_publishes_end_the_connection() {
     let cloud = cloud().await;
     let big = "x".repeat(256 * 1024 + 1);
+    // Properties count.
+    let with_properties = format!("{EVENTS}a=b");
     let cases = [
         (EVENTS, QoS::ExactlyOnce, "{}"),
         ("devices/CP-OTHER/messages/events/", QoS::AtLeastOnce, "{}"),
         ("devices/CP-GW/messages/devicebound/", QoS::AtLeastOnce, "{}"),
         ("hello", QoS::AtMostOnce, "{}"),
         (EVENTS, QoS::AtLeastOnce, big.as_str()),
+        (&with_properties, QoS::AtLeastOnce, &big[..256 * 1024 - 2]),
     ];
     for (topic, qos, body) in cases {
         let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
@@ -190,6 +193,8 @@ async fn forbidden_publishes_end_the_connection() {
 
     let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
     device.publish(EVENTS, &big[..256 * 1024]).await;
+    device.expect_puback().await;
+    device.publish(&with_properties, &big[..256 * 1024 - 3]).await;
     device.expect_puback().await;
 }
 
@@ -367,6 +372,62 @@ async fn pubacks_can_be_held_dropped_and_reordered() {
 }
 
 #[tokio::test]
+async fn a_group_of_reordered_pubacks_that_does_not_fill_up_goes_out_all_the_same() {
+    let cloud = cloud().await;
+    let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+    cloud.hub().reorder_pubacks(10);
+    device.publish(EVENTS, "1").await;
+    device.publish(EVENTS, "2").await;
+    assert_eq!((device.expect_puback().await, device.expect_puback().await), (2, 1));
+}
+
+#[tokio::test]
+async fn pubacks_can_be_duplicated() {
+    let cloud = cloud().await;
+    let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+    cloud.hub().duplicate_pubacks(2);
+    for body in ["1", "2", "3"] {
+        device.publish(EVENTS, body).await;
+    }
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(device.expect_puback().await);
+    }
+    assert_eq!(ids, [1, 1, 2, 2, 3]);
+    device.expect_nothing_waiting().await;
+}
+
+#[tokio::test]
+async fn a_connection_can_be_ended_as_if_kicked_or_expired() {
+    let cloud = cloud().await;
+    for (number, end) in [End::Kicked, End::TokenExpired].into_iter().enumerate() {
+        let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+        match end {
+            End::Kicked => cloud.hub().kick("GW").unwrap(),
+            _ => cloud.hub().expire_token("GW").unwrap(),
+        }
+        device.expect_closed().await;
+        cloud.hub().wait_disconnected("GW", PATIENCE).await.unwrap();
+        assert_eq!(cloud.hub().connections("GW")[number].ended.as_ref().unwrap().1, end);
+    }
+    assert!(cloud.hub().kick("GW").is_err());
+}
+
+#[tokio::test]
+async fn forgotten_sessions_are_not_present_and_not_subscribed() {
+    let cloud = cloud().await;
+    let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+    device.subscribe(&[(C2D, QoS::AtLeastOnce)]).await;
+    cloud.hub().forget_sessions(true);
+    let (mut device, ack) = RawDevice::online(&cloud, good_connect(&cloud)).await;
+    assert!(!ack.session_present);
+    cloud.hub().send_command("GW", "still queued", "a-1").unwrap();
+    device.expect_nothing_waiting().await;
+    device.subscribe(&[(C2D, QoS::AtLeastOnce)]).await;
+    device.expect_publish().await;
+}
+
+#[tokio::test]
 async fn a_cut_after_a_message_leaves_it_recorded_and_unacknowledged() {
     let cloud = cloud().await;
     let (mut device, _) = RawDevice::online(&cloud, good_connect(&cloud)).await;
@@ -444,5 +505,5 @@ async fn a_will_comes_when_a_device_drops_off() {
     cloud.recorder().wait_for(|records| records.len() == 1, PATIENCE).await.unwrap();
     let record = cloud.recorder().records().remove(0);
     assert!(record.will);
-    assert_eq!(record.properties["iothub-MessageType"].as_deref(), Some("Will"));
+    assert_eq!(record.properties()["iothub-MessageType"].as_deref(), Some("Will"));
 }

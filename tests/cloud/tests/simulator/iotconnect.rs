@@ -41,6 +41,16 @@ fn everything() -> Value {
 }
 
 #[tokio::test]
+async fn devices_can_be_told_the_port_of_a_relay_in_front_of_the_hub() {
+    let cloud = cloud().await;
+    let own = cloud.hub().address().unwrap().port();
+    for (told, expected) in [(Some(4711), 4711), (None, own)] {
+        cloud.hub().tell_devices(told);
+        assert_eq!(sync(&cloud, "CP", "GW", everything()).await["d"]["p"]["p"], expected);
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_is_told_all_it_asks_for() {
     let cloud = cloud().await;
     let port = cloud.hub().address().unwrap().port();

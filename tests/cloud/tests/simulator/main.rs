@@ -8,6 +8,7 @@ mod hub;
 mod iotconnect;
 mod program;
 mod swtpm;
+mod websocket;
 
 use std::time::Duration;
 

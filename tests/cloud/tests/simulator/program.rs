@@ -94,7 +94,18 @@ impl Drop for Program {
 #[tokio::test]
 async fn the_program_says_where_it_listens_and_what_to_configure() {
     let directory = tempfile::tempdir().unwrap();
-    let ports = ["--iotconnect-port", "0", "--dps-port", "0", "--hub-port", "0", "--control-port", "0"];
+    let ports = [
+        "--iotconnect-port",
+        "0",
+        "--dps-port",
+        "0",
+        "--hub-port",
+        "0",
+        "--hub-websocket-port",
+        "0",
+        "--control-port",
+        "0",
+    ];
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-cloud"))
         .args(["--device", "GW:sym", "--device", "TG:tpm", "--trust-first-ek", "--directory"])
         .arg(directory.path())

@@ -47,10 +47,10 @@ fn every_member_of_a_full_reply_is_read() {
     assert_eq!(sync.template.id, "891ed197-9621-44ea-819c-e7b2d40afafe");
     assert_eq!(sync.template.cpid, "CP");
     assert_eq!(sync.template.devices.len(), 2);
-    assert!(matches!(sync.template.attribute("gw", "temp"), Some(Attribute::Scalar(_))));
-    assert!(sync.template.attribute("c", "temp").is_none());
+    assert!(matches!(sync.template.attributes("gw").and_then(|names| names.get("temp")), Some(Attribute::Scalar(_))));
+    assert!(sync.template.attributes("c").and_then(|names| names.get("temp")).is_none());
     assert!(
-        matches!(sync.template.attribute("c", "gyro"), Some(Attribute::Object(children)) if children.contains_key("x"))
+        matches!(sync.template.attributes("c").and_then(|names| names.get("gyro")), Some(Attribute::Object(children)) if children.contains_key("x"))
     );
     assert_eq!(sync.settings[0].name, "fan");
     assert_eq!(sync.rules[0].command.as_deref(), Some("reboot"));

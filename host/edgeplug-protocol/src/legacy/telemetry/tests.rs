@@ -58,7 +58,7 @@ fn sample(device: Option<&str>, values: Value) -> Sample {
 
 fn encode_all(template: &Template, samples: &[Sample]) -> (Option<Value>, Option<Value>, Vec<DropReason>) {
     let encoded = encode(template, &Sdk::new("M_PYTHON", "poc"), samples, &Timestamp::parse(NOW).unwrap());
-    let parse = |body: Option<String>| body.map(|body| serde_json::from_str(&body).unwrap());
+    let parse = |body: Option<Body>| body.map(|body| serde_json::from_slice(body.bytes()).unwrap());
     (parse(encoded.report), parse(encoded.fault), encoded.dropped.into_iter().map(|d| d.reason).collect())
 }
 
@@ -98,6 +98,36 @@ fn invalid_values_make_a_fault_and_leave_the_others_alone() {
         assert_eq!(got_report, report.and_then(|values| one(0, values)), "{input}");
         assert_eq!(got_fault, fault.and_then(|values| one(1, values)), "{input}");
         assert!(dropped.is_empty());
+    }
+}
+
+#[test]
+fn of_a_name_given_twice_the_last_value_of_each_kind_counts() {
+    let many = |n: i64| (0..n).map(|_| ("temp1", json!(7)));
+    let repeated: [(Vec<(&str, Value)>, _, _); 4] = [
+        (
+            vec![("temp1", json!(1)), ("humidity", json!(5)), ("temp1", json!(2))],
+            json!({"humidity": 5, "temp1": 2}),
+            None,
+        ),
+        (vec![("temp1", json!(1)), ("temp1", json!(99))], json!({"temp1": 1}), Some(json!({"temp1": "99"}))),
+        (
+            vec![("gyro", json!({"x": 1, "y": "bad"})), ("gyro", json!({"y": 2}))],
+            json!({"gyro": {"y": 2}}),
+            Some(json!({"gyro": {"y": "bad"}})),
+        ),
+        (many(100).chain([("temp1", json!(8))]).collect(), json!({"temp1": 8}), None),
+    ];
+    for (values, report, fault) in repeated {
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let sample = Sample { device: None, time: Some(Timestamp::parse(TIME).unwrap()), values };
+        let now = Timestamp::parse(NOW).unwrap();
+        let encoded = encode(&plain(), &Sdk::new("M_PYTHON", "poc"), &[sample], &now);
+        let text = String::from_utf8(encoded.report.unwrap().bytes().to_vec()).unwrap();
+        assert_eq!(text.matches("temp1").count() + text.matches("gyro").count(), 1, "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), one(0, report));
+        let fault_body = encoded.fault.map(|body| serde_json::from_slice::<Value>(body.bytes()).unwrap());
+        assert_eq!(fault_body, fault.and_then(|values| one(1, values)));
     }
 }
 
@@ -153,7 +183,7 @@ fn key_order_is_the_old_sdks() {
         &Timestamp::parse(NOW).unwrap(),
     );
     assert_eq!(
-        encoded.report.unwrap(),
+        encoded.report.unwrap().bytes(),
         r#"{"cpId":"CP","t":"2026-11-23T03:32:00.000Z","mt":0,"d":[{"id":"GW","dt":"2021-01-24T10:06:17.857Z","d":[{"temp1":10}],"tg":""}],"dtg":"D","sdk":{"l":"M_PYTHON","v":"2.0","e":"poc"}}"#
     );
 }

@@ -11,11 +11,11 @@ fn text(dv: &str) -> Scalar {
     Scalar { data_type: DataType::Text, valid: ValidValues::parse(dv) }
 }
 
-fn valid(value: Value) -> Verdict {
-    Verdict::Valid(value)
+fn valid(value: Value) -> Verdict<'static> {
+    Verdict::Valid(Cow::Owned(value))
 }
 
-fn faulty(text: &str) -> Verdict {
+fn faulty(text: &str) -> Verdict<'_> {
     Verdict::Faulty(text.into())
 }
 

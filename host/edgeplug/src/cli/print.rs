@@ -1,0 +1,112 @@
+//! Answers, for people.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as IoWrite};
+
+use serde_json::Value;
+
+use crate::exit::{Exit, Problem};
+
+/// Prints to standard output. A reader that went away (`| head`) has seen enough.
+pub(crate) fn say(text: &str) -> Result<(), Problem> {
+    match IoWrite::write_fmt(&mut io::stdout(), format_args!("{}\n", text.trim_end_matches('\n'))) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Problem::new(Exit::Failed, format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds a line; writing to a string cannot fail.
+macro_rules! line {
+    ($lines:ident, $($text:tt)*) => {{
+        let _ = writeln!($lines, $($text)*);
+    }};
+}
+
+/// `edgeplug status`.
+pub(super) fn status(status: &Value) -> String {
+    let mut lines = String::new();
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    line!(lines, "link      {} {}", text("/link"), text("/hub"));
+    if status.get("time_known").and_then(Value::as_bool) == Some(false) {
+        line!(lines, "time      not known yet");
+    }
+    if status.pointer("/uplink/budget_spent").and_then(Value::as_bool) == Some(true) {
+        line!(lines, "budget    spent for today (uplink.daily_mb); only acknowledgements go until midnight UTC");
+    }
+    if !text("/trouble/text").is_empty() {
+        line!(lines, "trouble   {} ({})", text("/trouble/text"), text("/trouble/kind"));
+    }
+    if let Some(wait) = status.get("retry_in_s").and_then(Value::as_f64) {
+        line!(lines, "retry     in {wait:.0} s");
+    }
+    match status.get("template_attributes").and_then(Value::as_u64) {
+        Some(count) => line!(lines, "template  {count} attributes"),
+        None => line!(lines, "template  not known yet; readings are stored as they are"),
+    }
+    line!(
+        lines,
+        "readings  {} accepted, {} rejected; {} rows delivered, {} waiting",
+        number("/uplink/accepted"),
+        number("/uplink/rejected"),
+        number("/uplink/delivered"),
+        number("/uplink/waiting")
+    );
+    let evicted = number("/store/evicted/rows");
+    if evicted > 0 {
+        line!(lines, "evicted   {evicted} rows, for want of room (outbox.available_space_mb)");
+    }
+    line!(
+        lines,
+        "commands  {} done, {} failed, {} open",
+        number("/commands/done"),
+        number("/commands/failed"),
+        number("/commands/open")
+    );
+    for store in ["telemetry", "ledger"] {
+        match text(&format!("/store/{store}/state")) {
+            "degraded" => line!(lines, "store     {store} degraded: {}", text(&format!("/store/{store}/reason"))),
+            state => line!(lines, "store     {store} {state}"),
+        }
+    }
+    if number("/store/set_aside") > 0 {
+        line!(lines, "damaged   {} files were set aside; see `status --json`", number("/store/set_aside"));
+    }
+    if !text("/plugins_trouble").is_empty() {
+        line!(lines, "plugins   cannot be started: {}", text("/plugins_trouble"));
+    }
+    lines
+}
+
+/// `edgeplug plugin list`.
+pub(super) fn plugins(plugins: &Value) -> String {
+    let mut lines = String::new();
+    let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
+    if plugins.is_empty() {
+        line!(lines, "no plugins; drop a .wasm component into the plugins directory");
+    }
+    for plugin in plugins {
+        let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
+        let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let version: String = text("sha256").chars().take(12).collect();
+        line!(lines, "{}  {}  {version}", text("plugin"), text("state"));
+        line!(
+            lines,
+            "  calls {}, faults {}, restarts {}, every {} ms",
+            number("calls"),
+            number("faults"),
+            number("restarts"),
+            number("interval_ms")
+        );
+        let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for grant in grants.iter().filter_map(Value::as_str) {
+            line!(lines, "  {grant}");
+        }
+        if !text("problem").is_empty() {
+            line!(lines, "  problem: {}", text("problem"));
+        }
+    }
+    lines
+}
