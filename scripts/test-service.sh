@@ -26,7 +26,7 @@ outside() {
     done
     [ -x "$BUILD_DIR/debug/edgeplug-cloud" ] || fail "$BUILD_DIR/debug/edgeplug-cloud is not built: run make build"
     [ -e "$BUILD_DIR/guests/system-sensors-rust.wasm" ] || fail "the guests are not built: run make guests"
-    unshare --mount --pid --fork --kill-child --propagation private "$BASH" scripts/test-service.sh --overlay
+    unshare --mount --mount-proc --pid --fork --kill-child --propagation private "$BASH" scripts/test-service.sh --overlay
 }
 
 # ---- in namespaces of its own ----
@@ -61,7 +61,6 @@ ExecStopPost=/bin/systemctl --no-block exit
 UNIT
     ln -sf ../test-service.service "$systemd/multi-user.target.wants/test-service.service"
     printf 'edgeplug-test\n' >"$root/etc/hostname"
-    rm -f "$root/etc/machine-id"
 
     timeout "$MACHINE_SECONDS_MAX" systemd-nspawn --quiet --directory "$root" --boot --register=no --keep-unit \
         --private-users=no --console=pipe --link-journal=no systemd.show_status=0 </dev/null >"$scratch/console" 2>&1 || true

@@ -176,6 +176,6 @@ pub struct Restored {
     /// Every command without a terminal outcome, in the order recorded.
     pub unfinished: Vec<StoredCommand>,
     pub facts: BTreeMap<String, Bytes>,
-    /// Files that were set aside and replaced by empty ones.
+    /// Files that were set aside; what they held is not sent.
     pub damaged: Vec<Damaged>,
 }

@@ -28,7 +28,7 @@
 //!
 //! # What it costs
 //! Each group costs one `fsync` per file it writes, and under load waits up to [`OutboxOptions::group_wait`] for company.
-//! A 200-byte body takes about 230 bytes on disk, and is written about four times on its way: into a log and a file when
+//! A 200-byte body takes about 230 bytes on disk, and is written about five times on its way: into a log and a file when
 //! it comes, and again when it goes ([`Outbox::written`] counts). Besides its bodies the thread holds about 2.3 MiB of page
 //! cache; the number of segments does not matter. Up to 12 MiB of disk are kept back for the time when it is full.
 

@@ -16,8 +16,12 @@ use crate::{
 /// Attempts to read a file in one piece while it is being opened, written and closed by another.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Reads from a file; `None` if there is no such file (any more).
+/// Reads from a file; `None` if there is no such file any more, or nothing in it yet.
 pub(crate) fn look<T>(file: &Path, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>, StatsError> {
+    let read = |connection: &Connection| {
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 0 { Ok(None) } else { read(connection).map(Some) }
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |source| StatsError::Store { file: file.to_owned(), source: SqliteError(source) };
     for _ in 0..ATTEMPTS_MAX {
@@ -26,11 +30,11 @@ pub(crate) fn look<T>(file: &Path, read: impl Fn(&Connection) -> rusqlite::Resul
         let found = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
             .and_then(|connection| read(&connection));
         if state(file)? == Some(before) {
-            return found.map(Some).map_err(failed);
+            return found.map_err(failed);
         }
     }
     match Connection::open_with_flags(file, flags).and_then(|connection| read(&connection)) {
-        Ok(found) => Ok(Some(found)),
+        Ok(found) => Ok(found),
         Err(_) if state(file)?.is_none() => Ok(None),
         Err(error) => Err(failed(error)),
     }

@@ -48,6 +48,13 @@ pub struct SpaceLimits {
     pub files_max: u16,
 }
 
+impl SpaceLimits {
+    /// The least room that [`Outbox::open`] takes with so many files, in bytes.
+    pub fn bytes_min(files_max: u16) -> u64 {
+        Space::bytes_min(files_max)
+    }
+}
+
 impl Default for SpaceLimits {
     fn default() -> Self {
         Self { bytes_max: 512 * 1024 * 1024, files_max: 8 }

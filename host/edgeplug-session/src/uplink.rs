@@ -139,7 +139,7 @@ impl Uplink {
         let delivered = self.window.delivered(tickets);
         self.counts.delivered += delivered.rows;
         self.counts.messages += delivered.messages;
-        self.memory_rows -= delivered.memory_rows;
+        self.memory_rows = self.memory_rows.saturating_sub(delivered.memory_rows);
         if !delivered.acks.is_empty() {
             step.act(Action::RemoveAcks { acks: delivered.acks });
         }
@@ -305,7 +305,7 @@ impl Uplink {
             Lane::Backlog => &mut backlog.page,
         };
         let run = queue.front_run(max, |item| ripening.ripen(item, window, step));
-        self.memory_rows -= std::mem::take(&mut self.ripening.memory_rows);
+        self.memory_rows = self.memory_rows.saturating_sub(std::mem::take(&mut self.ripening.memory_rows));
         run
     }
 

@@ -147,7 +147,7 @@ impl Daemon {
     }
 
     fn wake(&self) -> Option<tokio::time::Instant> {
-        let session = self.session.poll_timeout().map(|at| self.clocks.at(at));
+        let session = self.session.poll_timeout().filter(|_| self.has_begun()).map(|at| self.clocks.at(at));
         let room = self.store.is_behind().then(|| tokio::time::Instant::now() + STORE_ROOM_WAIT);
         session.into_iter().chain(room).chain(self.service.wake()).min()
     }
@@ -253,6 +253,8 @@ impl Daemon {
 
     fn on_starting(&mut self, starting: Starting, inputs: &mut Inputs) {
         match starting {
+            // Dropped, they end.
+            Starting::Started(..) if self.stopping => {}
             Starting::Started(plugins, events) => {
                 inputs.plugins = Some(events);
                 self.plugins.started(plugins);

@@ -16,8 +16,8 @@ async fn twenty_kills_under_load_lose_nothing_and_never_ask_dps_again() {
     let world = World::new(WorldOptions { template, ..WorldOptions::default() }).await.unwrap();
     for name in ["one", "two"] {
         // The runs of both plugins must differ, so each sends under its own name and the time of its start.
-        let manifest = "interval_ms = 10\n[config]\nper_call = \"2\"\n";
-        world.drop_plugin(PluginFiles { name, guest: "sequence", manifest: Some(manifest) }).unwrap();
+        let manifest = format!("interval_ms = 10\n[config]\nname = \"{name}\"\nper_call = \"2\"\n");
+        world.drop_plugin(PluginFiles { name, guest: "sequence", manifest: Some(&manifest) }).unwrap();
     }
     let actor = PluginFiles { name: "actor", guest: "echo-commands", manifest: None };
     world.drop_plugin(actor).unwrap();

@@ -29,6 +29,10 @@ async fn a_store_that_cannot_be_opened_leaves_api_and_link_and_comes_back() {
     world.cloud.hub().wait_connections(&device, 2, LONG).await.unwrap();
     world.cloud.recorder().wait_for_readings("uptime_s", 3, LONG).await.unwrap();
     assert_eq!(world.cloud.recorder().wait_for_ack("waits", LONG).await.unwrap().status, 6);
+    // What is accepted in the last moment is sent by the next run.
+    std::fs::remove_file(world.plugins_directory().join(format!("{}.wasm", sensors::SYSTEM_SENSORS))).unwrap();
+    world.log().wait_for("plugin down", 0, LONG).await.unwrap();
+    edgeplug.wait_status(|status| status["uplink"]["waiting"] == 0, LONG).await.unwrap();
     assert!(edgeplug.terminate().await.unwrap().success());
     let missing = world.log().accepted(sensors::SYSTEM_SENSORS).unwrap().missing_from(world.cloud.recorder());
     assert_eq!(missing, Vec::<String>::new());

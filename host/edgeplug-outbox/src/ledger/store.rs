@@ -65,7 +65,7 @@ const SCHEMA: Schema = Schema {
     cache_kib: CACHE_KIB,
 };
 
-/// Commands are few and small; even the largest group of them fits half of it.
+/// Its half is where the log is moved into the file: about what the ledger of a busy device holds.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// What must fit before the ledger counts as healed.
 const PROBE_BYTES: u32 = 64 * 1024;

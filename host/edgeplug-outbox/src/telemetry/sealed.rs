@@ -121,11 +121,14 @@ impl Sealed {
     /// Removes the owed rows that lie here.
     pub(crate) fn pay(&mut self, owed: &mut Owed, happened: &mut Vec<OutboxEvent>) -> Result<(), Cause> {
         let at_once = (self.settings.space.transaction_cost_max() / super::space::REMOVAL_COST).min(REMOVALS_AT_ONCE);
+        let end = self.last_id();
         loop {
-            let ids = owed.first(self.last_id(), at_once.max(1) as usize);
+            let ids = owed.first(end, at_once.max(1) as usize);
             let Some(first) = ids.first() else { return Ok(()) };
             let Some(index) = self.entries.iter().position(|entry| entry.totals.last_id >= first.0) else {
-                return Ok(());
+                // Their segment went meanwhile.
+                owed.paid(&ids);
+                continue;
             };
             let last_id = self.entries.get(index).map_or(RowId::default(), |entry| RowId(entry.totals.last_id));
             let here = ids.get(..ids.partition_point(|id| *id <= last_id)).unwrap_or_default();

@@ -43,12 +43,16 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    pub(crate) fn bytes_min(files_max: u16) -> u64 {
+        2 * LOG_BYTES_MIN + u64::from(files_max.max(1)) * SEGMENT_BYTES_MIN
+    }
+
     /// # Errors
     /// [`OpenError::Limits`] if nothing of use would fit.
     pub(crate) fn new(limits: SpaceLimits) -> Result<Self, OpenError> {
         let SpaceLimits { bytes_max, files_max } = limits;
         let files = u64::from(files_max.max(1));
-        let bytes_min = 2 * LOG_BYTES_MIN + files * SEGMENT_BYTES_MIN;
+        let bytes_min = Self::bytes_min(files_max);
         if bytes_max < bytes_min || files_max == 0 {
             return Err(OpenError::Limits { bytes_max, files_max, bytes_min });
         }

@@ -262,7 +262,7 @@ impl<'a> Writer<'a> {
         } else {
             self.begin();
         }
-        put(&mut self.bytes, name);
+        put_text(&mut self.bytes, name);
         self.bytes.push(b':');
         &mut self.bytes
     }
@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
     fn close(&mut self) -> bool {
         if let Some((device, _)) = self.entry.take().filter(|_| self.begun) {
             self.bytes.extend_from_slice(b"}],\"tg\":");
-            put(&mut self.bytes, &device.tag);
+            put_text(&mut self.bytes, &device.tag);
             self.bytes.push(b'}');
         }
         std::mem::take(&mut self.begun)
@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
         }
         self.parts.d_end = self.bytes.len();
         self.bytes.extend_from_slice(b"],\"dtg\":");
-        put(&mut self.bytes, &self.envelope.template.id);
+        put_text(&mut self.bytes, &self.envelope.template.id);
         self.bytes.extend_from_slice(b",\"sdk\":");
         put(&mut self.bytes, self.envelope.sdk);
         self.bytes.push(b'}');
@@ -300,16 +300,16 @@ impl<'a> Writer<'a> {
         }
         let Some((device, time)) = self.entry else { return };
         self.bytes.extend_from_slice(b"{\"id\":");
-        put(&mut self.bytes, &device.id);
+        put_text(&mut self.bytes, &device.id);
         self.bytes.extend_from_slice(b",\"dt\":");
-        put(&mut self.bytes, time.as_str());
+        put_text(&mut self.bytes, time.as_str());
         self.bytes.extend_from_slice(b",\"d\":[{");
     }
 
     fn begin_body(&mut self) {
         self.bytes.reserve(self.bytes_expected);
         self.bytes.extend_from_slice(b"{\"cpId\":");
-        put(&mut self.bytes, &self.envelope.template.cpid);
+        put_text(&mut self.bytes, &self.envelope.template.cpid);
         self.bytes.extend_from_slice(b",\"t\":\"");
         self.parts.t_start = self.bytes.len();
         // A timestamp is digits and signs, nothing that JSON escapes.
@@ -333,7 +333,7 @@ impl Object {
         let bytes = if self.begun { &mut writer.bytes } else { writer.field(name) };
         bytes.push(if self.begun { b',' } else { b'{' });
         self.begun = true;
-        put(bytes, child);
+        put_text(bytes, child);
         bytes.push(b':');
         bytes
     }
@@ -351,6 +351,18 @@ fn bytes_expected(samples: &[Sample]) -> usize {
     let value_bytes = |(name, _): &(String, Value)| name.len() + VALUE_BYTES;
     let entries = samples.iter().map(|sample| ENTRY_BYTES + sample.values.iter().map(value_bytes).sum::<usize>());
     ENVELOPE_BYTES + entries.sum::<usize>()
+}
+
+/// Writes a text as JSON. Names and ids hardly ever hold anything that needs an escape.
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        bytes.reserve(text.len() + 3);
+        bytes.push(b'"');
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'"');
+    } else {
+        put(bytes, text);
+    }
 }
 
 /// Writes a value as JSON. Strings, numbers and trees of them have no way to fail; if one did, `null` keeps the body whole.

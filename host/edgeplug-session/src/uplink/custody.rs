@@ -56,10 +56,13 @@ impl Uplink {
             let Some(storing) = self.take_storing(*ticket) else { continue };
             let is_evicted = Some(*row) <= self.evicted_through;
             self.counts.waiting += u64::from(!is_evicted);
-            self.memory_rows -= usize::from(storing.memory.is_some());
+            self.memory_rows = self.memory_rows.saturating_sub(usize::from(storing.memory.is_some()));
             let Storing { batch, content, offline, created_unix_ms, .. } = storing;
             if is_evicted {
                 tracing::debug!(row = row.0, "a row was given up before its commit was said");
+            } else if self.live_open && step.config.durability != Durability::Stored {
+                // Stored before the link came up, and so older than what is in memory: it goes with its like.
+                self.backlog.overflow(*row);
             } else if self.live_open && self.has_live_room() {
                 let (id, since) = (ItemId::Row(*row), step.now.monotonic);
                 self.live.push(Item { id, content, offline, created_unix_ms, since, is_part: false, published: false });

@@ -34,7 +34,7 @@ impl Profile {
     pub(super) fn limits(self) -> SpaceLimits {
         match self {
             Self::Roomy => SpaceLimits::default(),
-            Self::Tight => SpaceLimits { bytes_max: 6 * 1024 * 1024, files_max: 4 },
+            Self::Tight => SpaceLimits { bytes_max: 4 * 1024 * 1024, files_max: 4 },
         }
     }
 }
@@ -162,7 +162,7 @@ impl Driver {
     fn remove(&mut self) -> anyhow::Result<()> {
         let count = usize::try_from(self.random.between(1, 30))?.min(self.rows.len());
         // Kept back in the tight profile, so that there is something to evict.
-        if count == 0 || (self.profile == Profile::Tight && self.random.percent(60)) {
+        if count == 0 || (self.profile == Profile::Tight && self.random.percent(75)) {
             return Ok(());
         }
         let from = if self.random.percent(25) {

@@ -14,7 +14,7 @@ fn order_is_a_merge_of_backlog_and_live() {
         (&[2, 1, 10, 3], false),
         (&[1, 10, 3, 2, 11], false),
         // Live out of order.
-        (&[1, 11, 2, 10], false),
+        (&[1, 11, 2, 10, 3], false),
         // Two ascending runs, but no mark splits them.
         (&[1, 5, 2, 6, 3, 10, 4, 8], false),
         (&[3, 2, 1], false),

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{LOG_BYTES_MIN, SEGMENT_BYTES_MIN, Space, row_cost};
+use super::{Space, row_cost};
 use crate::{
     database::PAGE_BYTES,
     outbox::SpaceLimits,
@@ -15,7 +15,7 @@ fn row(bytes: usize) -> NewRow {
 #[test]
 fn segments_and_logs_together_never_exceed_the_limit() {
     for files_max in [1, 2, 3, 8, 100, u16::MAX] {
-        let least = 2 * LOG_BYTES_MIN + u64::from(files_max) * SEGMENT_BYTES_MIN;
+        let least = Space::bytes_min(files_max);
         for bytes_max in [least, least + 1, 2 * least, 512 << 20, 100 << 30].into_iter().filter(|max| *max >= least) {
             let space = Space::new(SpaceLimits { bytes_max, files_max }).unwrap();
             let segment = u64::from(space.segment_pages_max) * PAGE_BYTES;

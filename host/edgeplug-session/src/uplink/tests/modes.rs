@@ -118,3 +118,26 @@ fn offline_only_stores_nothing_at_a_renewal() {
     assert_eq!(rig.disk.last_row, 0);
     assert_eq!(values(&rig.cloud.arrivals), (0..7_200).collect::<Vec<_>>());
 }
+
+/// One row in memory that becomes several messages, a link that breaks between them, and then comes back.
+#[test]
+fn without_a_store_what_was_split_is_kept_through_an_outage() {
+    let mut rig = booted(|rig| {
+        rig.config.durability = Durability::None;
+        rig.config.in_flight_max = 2;
+        rig.network(false);
+    });
+    rig.offer(0, (0..3_500).map(|n| reading("n", n)).collect());
+    rig.pass(SECOND);
+    rig.network(true);
+    rig.puback_delay = Some(SECOND);
+    while rig.cloud.arrivals.is_empty() {
+        rig.pass(Duration::from_millis(100));
+    }
+    rig.cut();
+    rig.pass(600 * SECOND);
+    assert!(distinct(&rig.cloud.arrivals).into_iter().eq(0..3_500));
+    assert!(rig.cloud.arrivals.len() > 3_500, "some came twice");
+    let counts = rig.session.status(rig.now()).uplink;
+    assert_eq!((counts.waiting, counts.delivered, rig.disk.last_row), (0, 1, 0));
+}
