@@ -83,8 +83,8 @@ pub enum RecordOutcome {
 pub enum FinishOutcome {
     /// The command is finished; the acknowledgement, if there was one, has this id.
     Done { ack: Option<AckId> },
-    /// It had its terminal outcome already; nothing was changed.
-    AlreadyFinished,
+    /// It had its terminal outcome already; nothing was changed. Its acknowledgement, while that waits, has this id.
+    AlreadyFinished { ack: Option<AckId> },
     /// No such command was recorded; nothing was changed.
     Unknown,
 }

@@ -21,6 +21,8 @@ use crate::{Mode, Verdict};
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long the last run may take to send what is left.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
+/// What was kept in memory only is not worth a long wait.
+const DRAIN_OF_NONE_MAX: Duration = Duration::from_secs(3);
 /// Messages of a run before the clock of its kill begins: load is flowing then.
 const FLOWING: usize = 3;
 /// When to kill, after load flows.
@@ -50,6 +52,8 @@ pub struct Options {
     pub rate_min: u64,
     /// Open transactions that must be hit, of a thousand kills.
     pub hits_min_of_1000: u64,
+    /// `outbox.durability`; with `none` readings must be lost, or this mode proves nothing.
+    pub durability: &'static str,
 }
 
 /// Runs it.
@@ -94,7 +98,8 @@ impl<'a> Run<'a> {
         let shim = Shim::build()?;
         let scratch = tempfile::tempdir()?;
         let state_file = scratch.path().join("disk.state");
-        let mut world = World::new(load::world(options.disk.clone(), &tables(false), Vec::new())).await?;
+        let mut world =
+            World::new(load::world(options.disk.clone(), &tables(false, options.durability), Vec::new())).await?;
         world.set_environment(shim.watch(&world.state_directory(), &state_file, options.sync_ms));
         let plugins = load::names(PLUGINS);
         load::drop_plugins(&world, &plugins, INTERVAL_MS)?;
@@ -119,8 +124,9 @@ impl<'a> Run<'a> {
     }
 
     async fn cycle(&mut self, cycle: u64) -> anyhow::Result<()> {
-        let batched = self.random.percent(25);
-        self.world.set_tables(&tables(batched))?;
+        // What waits for a batch in memory is what a kill takes with it.
+        let batched = self.options.durability == "none" || self.random.percent(25);
+        self.world.set_tables(&tables(batched, self.options.durability))?;
         let edgeplug = self.world.start()?;
         let hub = self.world.cloud.hub();
         let device = self.world.hub_device_id();
@@ -191,11 +197,12 @@ impl<'a> Run<'a> {
 
     /// The last run, which is not killed: no new readings, no late acknowledgements.
     async fn drain(&mut self) -> anyhow::Result<()> {
+        let limit = if self.options.durability == "none" { DRAIN_OF_NONE_MAX } else { DRAIN_MAX };
         load::remove_plugins(&self.world, &self.plugins)?;
-        self.world.set_tables(&tables(true))?;
+        self.world.set_tables(&tables(true, self.options.durability))?;
         self.world.cloud.hub().delay_pubacks(0);
         let edgeplug = self.world.start()?;
-        drain::finish(&self.world, edgeplug, &mut self.station, self.options.cycles + 1, DRAIN_MAX, &mut self.verdict)
+        drain::finish(&self.world, edgeplug, &mut self.station, self.options.cycles + 1, limit, &mut self.verdict)
             .await?;
         self.judge_disk()
     }
@@ -235,7 +242,10 @@ impl<'a> Run<'a> {
 }
 
 /// Batches in some runs, one message a row in the others; the backlog as fast as the window lets it.
-fn tables(batched: bool) -> String {
+fn tables(batched: bool, durability: &str) -> String {
     let bytes = if batched { 4096 } else { 0 };
-    format!("[uplink]\nwindow = {WINDOW}\nbacklog_per_s = 5000\n[uplink.batch]\nbytes = {bytes}\ndelay_ms = 100\n")
+    format!(
+        "[outbox]\ndurability = \"{durability}\"\n[uplink]\nwindow = {WINDOW}\nbacklog_per_s = 5000\n\
+         [uplink.batch]\nbytes = {bytes}\ndelay_ms = 100\n"
+    )
 }

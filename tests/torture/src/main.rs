@@ -110,8 +110,15 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Verdict>> {
     let seeded = |seed: Option<u64>| seed.unwrap_or_else(Random::any_seed);
     Ok(Some(match mode {
         Mode::Kill { cycles, seed, dir, sync_ms } => {
-            let options =
-                kill::Options { cycles, seed: seeded(seed), disk: dir, sync_ms, rate_min: 200, hits_min_of_1000: 100 };
+            let options = kill::Options {
+                cycles,
+                seed: seeded(seed),
+                disk: dir,
+                sync_ms,
+                rate_min: 200,
+                hits_min_of_1000: 100,
+                durability: "power-loss",
+            };
             kill::run(&options).await?
         }
         Mode::Powercut { cuts, steps, seed } => {

@@ -18,18 +18,31 @@ fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_edgeplug-torture"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn kills_under_load_lose_nothing() {
+async fn kill(cycles: u64, durability: &'static str) -> Verdict {
     let options = kill::Options {
-        cycles: 20,
+        cycles,
         seed: Random::any_seed(),
         disk: None,
         sync_ms: 10,
         // An unoptimised program on a machine that runs other tests beside this one.
         rate_min: 0,
         hits_min_of_1000: 0,
+        durability,
     };
-    settle(&kill::run(&options).await.unwrap());
+    kill::run(&options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_under_load_lose_nothing() {
+    let verdict = kill(20, "power-loss").await;
+    settle(&verdict);
+    assert!(verdict.hit_open_transaction > 0, "no kill hit an open transaction: this test proves nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readings_kept_in_memory_only_are_found_missing_after_kills() {
+    let verdict = kill(5, "none").await;
+    assert!(verdict.lost > 0, "the witnesses prove nothing: {verdict}");
 }
 
 fn powercut(cuts: u64, steps: u64, honest: bool) -> Verdict {

@@ -52,6 +52,7 @@ const SCHEMA: Schema = Schema {
         FORGET_OLDEST,
         PRUNE,
         INSERT_ACK,
+        FIND_ACK,
         DELETE_ACK,
         LOAD_ACKS,
         PUT_FACT,
@@ -77,6 +78,7 @@ const FORGET_OLDEST: &str = "DELETE FROM commands WHERE id = (SELECT id FROM com
      WHERE finished_unix_ms IS NOT NULL ORDER BY finished_unix_ms, id LIMIT 1)";
 const PRUNE: &str = "DELETE FROM commands WHERE finished_unix_ms < ?1";
 const INSERT_ACK: &str = "INSERT INTO acks (key, kind, link_down, created_unix_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+const FIND_ACK: &str = "SELECT id FROM acks WHERE key = ?1";
 const DELETE_ACK: &str = "DELETE FROM acks WHERE id = ?1";
 const LOAD_ACKS: &str = "SELECT id, key, kind, link_down, created_unix_ms, body FROM acks WHERE id > ?1 ORDER BY id";
 const PUT_FACT: &str = "INSERT INTO facts (name, value) VALUES (?1, ?2) \
@@ -300,7 +302,10 @@ fn finish(
 ) -> rusqlite::Result<FinishOutcome> {
     match find(connection, key)? {
         None => return Ok(FinishOutcome::Unknown),
-        Some(true) => return Ok(FinishOutcome::AlreadyFinished),
+        Some(true) => {
+            let ack = connection.prepare_cached(FIND_ACK)?.query_row([key], |row| row.get(0)).optional()?;
+            return Ok(FinishOutcome::AlreadyFinished { ack: ack.map(AckId) });
+        }
         Some(false) => {}
     }
     connection.prepare_cached(FINISH_COMMAND)?.execute(params![key, finished_unix_ms])?;

@@ -54,10 +54,10 @@ fn a_command_has_one_terminal_ack_across_redelivery_and_restart() {
     assert_eq!(rig.restored.unfinished[0].body, "do c1");
     assert_eq!(recorded(&mut rig, "c1"), RecordOutcome::Seen { finished: false });
     let FinishOutcome::Done { ack: Some(ack) } = finished(&mut rig, finish("c1", "ok")) else { panic!("not done") };
-    assert_eq!(finished(&mut rig, finish("c1", "again")), FinishOutcome::AlreadyFinished);
+    assert_eq!(finished(&mut rig, finish("c1", "again")), FinishOutcome::AlreadyFinished { ack: Some(ack) });
 
     let mut rig = rig.restart(directory.path());
-    assert_eq!(finished(&mut rig, finish("c1", "a third time")), FinishOutcome::AlreadyFinished);
+    assert_eq!(finished(&mut rig, finish("c1", "a third time")), FinishOutcome::AlreadyFinished { ack: Some(ack) });
     assert_eq!(recorded(&mut rig, "c1"), RecordOutcome::Seen { finished: true });
     assert_eq!(rig.restored.unfinished, []);
     let [stored] = &rig.restored.acks[..] else { panic!("{:?}", rig.restored.acks) };
@@ -68,7 +68,7 @@ fn a_command_has_one_terminal_ack_across_redelivery_and_restart() {
     assert_eq!(rig.next(), OutboxEvent::Removed { store: Store::Ledger, requests: 1, rows: 1 });
     let mut rig = rig.restart(directory.path());
     assert_eq!(rig.restored.acks, []);
-    assert_eq!(finished(&mut rig, finish("c1", "a fourth time")), FinishOutcome::AlreadyFinished);
+    assert_eq!(finished(&mut rig, finish("c1", "a fourth time")), FinishOutcome::AlreadyFinished { ack: None });
 }
 
 #[test]

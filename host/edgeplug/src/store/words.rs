@@ -41,9 +41,12 @@ pub(super) fn event(event: OutboxEvent) -> Option<Event> {
         OutboxEvent::RecordFailed { ticket, reason } => Event::Recorded { ticket: Ticket(ticket), result: Err(reason) },
         OutboxEvent::Finished { ticket, outcome } => {
             let ack = match outcome {
-                FinishOutcome::Done { ack } => ack.map(|ack| edgeplug_session::AckId(unsigned(ack.0))),
-                FinishOutcome::AlreadyFinished | FinishOutcome::Unknown => {
-                    tracing::error!(ticket, ?outcome, "a command was finished that was not open");
+                // A commit that seemed to fail may have been written all the same: its acknowledgement waits there.
+                FinishOutcome::Done { ack } | FinishOutcome::AlreadyFinished { ack } => {
+                    ack.map(|ack| edgeplug_session::AckId(unsigned(ack.0)))
+                }
+                FinishOutcome::Unknown => {
+                    tracing::error!(ticket, "a command was finished that was never recorded");
                     None
                 }
             };
