@@ -6,7 +6,9 @@
 use std::path::Path;
 
 fn main() {
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+    // Asked for when it runs: the sources may have moved since this script was compiled.
+    let sources = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let lock = Path::new(&sources).join("../../Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
     let text = match std::fs::read_to_string(&lock) {
         Ok(text) => text,
