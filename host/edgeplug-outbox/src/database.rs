@@ -155,10 +155,13 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Deletes a file and what SQLite keeps beside it. The file first: a log without its file is known as a leftover, a file
-/// without its log would be half a store.
+/// Deletes a file and what SQLite keeps beside it. The file first, and for certain: a log without its file is known as a
+/// leftover, a file that a power cut brought back without its log would be half a store.
 pub(crate) fn delete_file(path: &Path) -> io::Result<()> {
     delete(path)?;
+    if let Some(directory) = path.parent() {
+        sync_directory(directory)?;
+    }
     COMPANIONS.into_iter().try_for_each(|suffix| delete(&beside(path, suffix)))
 }
 
