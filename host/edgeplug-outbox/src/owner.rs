@@ -26,9 +26,9 @@ use crate::{
 const GROUP_ROWS_MAX: usize = 2_000;
 /// A group takes no further request once its answers may hold this many bytes. Bounds the memory of one group.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A group of this many rows does not wait for more: the share that each has in the sync is small already, and a caller
-/// with a window of a few hundred rows must not be starved of it.
-const GROUP_ROWS_WORTH_A_SYNC: usize = 64;
+/// A group of this many rows does not wait for more: the share that each has in the sync is small already. A quarter of
+/// the uplink's default window, so that a busy uplink does not wait for removals.
+const GROUP_ROWS_WORTH_A_SYNC: usize = 256;
 /// Groups that do not wait after one has waited in vain: a caller that asks only after each answer has no company to wait
 /// for, and would get a tenth of what the disk can do.
 const WAITS_SKIPPED: u32 = 32;

@@ -123,13 +123,17 @@ pub(crate) struct Online {
 /// Coming to rest.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
+    /// What waits for company in a message goes without, and the last PUBACKs are waited for.
+    Draining { until: Duration, closed_by: Duration },
     /// The link gets this long to close politely.
     Closing { until: Duration },
     /// [`Action::Stopped`] was said.
     Done,
 }
 
-/// How long a polite close of the link may take: the link itself waits five seconds for the last PUBACKs.
+/// How long live readings may take to reach the hub at the end. What does not is on disk and goes with the next run.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long that and a polite close of the link may take together.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(7);
 
 /// What a part may use while it handles one event.
@@ -287,7 +291,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Duration> {
         if let Some(stop) = &self.stop {
             return match stop {
-                Stop::Closing { until } => Some(*until),
+                Stop::Draining { until, .. } | Stop::Closing { until } => Some(*until),
                 Stop::Done => None,
             };
         }
@@ -339,6 +343,14 @@ impl Session {
 
     /// Does what is due after any event.
     fn advance(&mut self, now: Now) {
+        if let Some(Stop::Draining { until, closed_by }) = self.stop {
+            if self.world.online.is_some() && !self.uplink.is_drained() && now.monotonic < until {
+                return self.uplink.advance(step!(self, now));
+            }
+            self.stop = Some(Stop::Closing { until: closed_by });
+            self.uplink.close(step!(self, now));
+            self.connect.close(&mut self.actions);
+        }
         if let Some(Stop::Closing { until }) = self.stop {
             if self.connect.is_closed() || now.monotonic >= until {
                 self.stop = Some(Stop::Done);
@@ -389,9 +401,9 @@ impl Session {
 
     fn begin_stop(&mut self, now: Now) {
         if self.stop.is_none() {
-            self.stop = Some(Stop::Closing { until: now.monotonic + CLOSE_TIME_MAX });
-            self.uplink.close(step!(self, now));
-            self.connect.close(&mut self.actions);
+            let (until, closed_by) = (now.monotonic + DRAIN_TIME_MAX, now.monotonic + CLOSE_TIME_MAX);
+            self.stop = Some(Stop::Draining { until, closed_by });
+            self.uplink.drain();
         }
     }
 }

@@ -87,6 +87,8 @@ pub(crate) struct Uplink {
     last_memory: u64,
     /// When rows in memory are offered to the store again.
     store_retry_at: Option<Duration>,
+    /// The daemon comes to rest.
+    draining: bool,
     /// When something that waits is due.
     wake_at: Option<Duration>,
     /// The last moment written as text: several calls share a millisecond.
@@ -190,8 +192,10 @@ impl Uplink {
         let world = step.world;
         if let Some(online) = world.online.as_ref().filter(|_| !world.pausing) {
             while !self.window.is_full(step.config) && self.publish_next(online, step) {}
-            self.backlog.load(step);
-            self.wake(self.backlog.retry_at());
+            if !self.draining {
+                self.backlog.load(step);
+                self.wake(self.backlog.retry_at());
+            }
         } else if !self.live_open && step.config.durability == Durability::OfflineOnly {
             self.store_memory(step);
         }
@@ -200,6 +204,17 @@ impl Uplink {
     /// Rows to be removed, gathered over several events.
     pub(crate) fn take_removals(&mut self) -> Option<Action> {
         self.window.take_removals().map(|rows| Action::Remove { rows })
+    }
+
+    /// From now on live rows go at once and the backlog stays where it is.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether nothing is left that could still be delivered.
+    pub(crate) fn is_drained(&self) -> bool {
+        let live_left = !self.live.is_empty() && !self.budget.is_spent();
+        self.nothing_in_flight() && self.storing.len() == 0 && self.alarms.is_empty() && !live_left
     }
 
     /// The process is going to end.
@@ -251,7 +266,8 @@ impl Uplink {
             self.publish(online, Message::Alarm(alarm), body, step);
             return true;
         }
-        self.publish_rows(Lane::Live, online, step) || self.publish_rows(Lane::Backlog, online, step)
+        self.publish_rows(Lane::Live, online, step)
+            || (!self.draining && self.publish_rows(Lane::Backlog, online, step))
     }
 
     fn publish_rows(&mut self, lane: Lane, online: &Online, step: &mut Step<'_>) -> bool {
@@ -266,7 +282,8 @@ impl Uplink {
         }
         let Some(run) = self.front_run(lane, online, step) else { return false };
         let queue = self.queue(lane);
-        let delay = step.config.batch.filter(|_| lane == Lane::Live && !run.closed).map(|batch| batch.delay);
+        let may_wait = lane == Lane::Live && !run.closed && !self.draining;
+        let delay = step.config.batch.filter(|_| may_wait).map(|batch| batch.delay);
         if let Some(due) = queue.front().zip(delay).map(|(item, delay)| item.since + delay)
             && due > now
         {

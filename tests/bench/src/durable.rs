@@ -35,7 +35,7 @@ const UNDER_WAY_MAX: u64 = 1_000;
 /// As in the daemon.
 const EVENTS_PER_TURN: usize = 1_024;
 const APPEND_ROWS_MAX: usize = 1_000;
-const WINDOW: u16 = 256;
+const WINDOW: u16 = 1_024;
 /// How long a connection, or the rest of a round, may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -113,9 +113,8 @@ async fn readings_from_before_the_time_was_known_are_stamped_right_once_it_is() 
     std::fs::write(world.config_file(), nowhere).unwrap();
     let begun = Timestamp::now();
     let edgeplug = world.start().unwrap();
-    let stored = |status: &serde_json::Value| {
-        status["uplink"]["waiting"].as_u64() > Some(5) && status["time_known"] == false
-    };
+    let stored =
+        |status: &serde_json::Value| status["uplink"]["waiting"].as_u64() > Some(5) && status["time_known"] == false;
     edgeplug.wait_status(stored, LONG).await.unwrap();
     assert!(edgeplug.terminate().await.unwrap().success());
     let ended = Timestamp::now();

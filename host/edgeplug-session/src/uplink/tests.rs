@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::OfferId;
 use crate::action::Outcome;
-use crate::config::Batch;
+use crate::config::{Batch, Durability};
 use crate::event::Event;
 use crate::rig::{Arrival, Rig, reading};
 

@@ -89,7 +89,7 @@ struct TypedBatch {
 
 /// Checks both parts together.
 pub(super) fn check(outbox: &TypedOutbox, uplink: &TypedUplink, context: &Context<'_>) -> Result<Custody, Problem> {
-    let window = context.range("uplink.window", uplink.window, 256, WINDOW, "rows")?;
+    let window = context.range("uplink.window", uplink.window, 1_024, WINDOW, "rows")?;
     let in_flight_max = context.range("uplink.in_flight", uplink.in_flight, 100, IN_FLIGHT, "messages")?;
     if in_flight_max > window && uplink.in_flight.is_some() {
         let reason = format!("{in_flight_max} messages do not fit a window of {window} rows; raise uplink.window");

@@ -58,7 +58,7 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
         ),
         (format!("{GOOD}[outbox]\nfile_count = 0\n"), Exit::ConfigInvalid, &["line 8", "choose 1 to 64 files"]),
         (format!("{GOOD}[outbox]\ndurability = \"most\"\n"), Exit::ConfigWrongType, &["durability", "offline-only"]),
-        (format!("{GOOD}[uplink]\nwindow = 0\n"), Exit::ConfigInvalid, &["line 8", "uplink.window", "default 256"]),
+        (format!("{GOOD}[uplink]\nwindow = 0\n"), Exit::ConfigInvalid, &["line 8", "uplink.window", "default 1024"]),
         (
             format!("{GOOD}[uplink]\nwindow = 10\nin_flight = 20\n"),
             Exit::ConfigInvalid,
@@ -103,7 +103,7 @@ fn what_is_not_said_is_bounded() {
     assert_eq!((config.outbox.limits.bytes_max, config.outbox.limits.files_max), (512 * 1024 * 1024, 8));
     assert_eq!(config.outbox.durability, edgeplug_outbox::Durability::PowerLoss);
     let session = &config.session;
-    assert_eq!((session.window, session.in_flight_max, session.backlog_per_s), (256, 100, 50));
+    assert_eq!((session.window, session.in_flight_max, session.backlog_per_s), (1_024, 100, 50));
     let batch = session.batch.unwrap();
     assert_eq!((batch.bytes_max, batch.delay.as_millis()), (4096, 500));
     assert_eq!((session.daily_bytes_max, session.time_to_live), (None, None));

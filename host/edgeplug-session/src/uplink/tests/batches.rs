@@ -101,3 +101,34 @@ fn a_body_of_another_make_goes_as_it_is() {
     assert_eq!(values(&rig.cloud.arrivals), [0, 1, 7, 2, 3]);
     assert_eq!(rig.disk.rows.len(), 1, "what only a newer version can read stays");
 }
+
+#[test]
+fn a_stop_sends_what_waited_for_company_and_waits_for_its_acknowledgement() {
+    for durability in [Durability::Stored, Durability::OfflineOnly, Durability::None] {
+        let mut rig = online(|rig| {
+            rig.config.batch = Some(BATCH);
+            rig.config.durability = durability;
+        });
+        rig.puback_delay = Some(SECOND);
+        offer(&mut rig, 0..3);
+        // The rows of these are not committed yet when the stop comes.
+        rig.handle(Event::Stop);
+        rig.pass(Duration::from_millis(500));
+        assert!(!rig.stopped, "{durability:?}: stopped before the hub had taken over what was sent");
+        rig.pass(2 * SECOND);
+        assert!(rig.stopped);
+        assert_eq!(values(&rig.cloud.arrivals), [0, 1, 2], "{durability:?}");
+        assert_eq!(rig.session.status(rig.now()).uplink.delivered, 3, "{durability:?}");
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_hub_that_is_silent() {
+    let mut rig = online(|rig| rig.config.batch = Some(BATCH));
+    rig.puback_delay = None;
+    offer(&mut rig, 0..3);
+    rig.handle(Event::Stop);
+    rig.pass(7 * SECOND);
+    assert!(rig.stopped);
+    assert_eq!(rig.disk.rows.len(), 3);
+}
