@@ -149,6 +149,11 @@ impl TypedOutbox {
         let default = SpaceLimits::default();
         let space_mb = context.range(key, self.available_space_mb, default.bytes_max / MIB, SPACE_MB, "MiB")?;
         let files_max = context.range("outbox.file_count", self.file_count, default.files_max, FILES, "files")?;
+        let least_mb = SpaceLimits::bytes_min(files_max).div_ceil(MIB);
+        if space_mb < least_mb {
+            let reason = format!("{files_max} files need {least_mb} MiB at least; name more room or fewer files");
+            return Err(context.invalid(key, &reason));
+        }
         Ok(SpaceLimits { bytes_max: space_mb * MIB, files_max })
     }
 }

@@ -58,6 +58,11 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
         ),
         (format!("{GOOD}[outbox]\nfile_count = 0\n"), Exit::ConfigInvalid, &["line 8", "choose 1 to 64 files"]),
         (format!("{GOOD}[outbox]\ndurability = \"most\"\n"), Exit::ConfigWrongType, &["durability", "offline-only"]),
+        (
+            format!("{GOOD}[outbox]\navailable_space_mb = 16\nfile_count = 64\n"),
+            Exit::ConfigInvalid,
+            &["outbox.available_space_mb", "64 files need 34 MiB"],
+        ),
         (format!("{GOOD}[uplink]\nwindow = 0\n"), Exit::ConfigInvalid, &["line 8", "uplink.window", "default 1024"]),
         (
             format!("{GOOD}[uplink]\nwindow = 10\nin_flight = 20\n"),
