@@ -106,11 +106,10 @@ fn ledger(restored: &Restored, promise: &Promise, finding: &mut Finding) {
         finding.corrupt.push("a command has two acknowledgements".to_owned());
     }
     finding.back += acks.keys().filter(|id| promise.acks_removed.contains(id)).count() as u64;
-    for (name, (put, putting)) in &promise.facts {
+    for (name, fact) in &promise.facts {
         let there = restored.facts.get(name).map(|value| value.as_ref());
-        let is = |value: &Option<u64>| there == value.map(body).as_deref();
-        if !is(put) && !is(putting) {
-            finding.lost.push(format!("{name} has neither its last value nor the next"));
+        if !fact.values().any(|value| there == value.map(body).as_deref()) {
+            finding.lost.push(format!("{name} has neither its last value nor one that was under way"));
         }
     }
 }

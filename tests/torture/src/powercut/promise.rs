@@ -17,8 +17,30 @@ pub(super) struct Promise {
     /// Acknowledgements that must be there.
     pub(super) acks: BTreeMap<i64, String>,
     pub(super) acks_removed: BTreeSet<i64>,
-    /// The last value on the disk, and the one that may be.
-    pub(super) facts: BTreeMap<String, (Option<u64>, Option<u64>)>,
+    pub(super) facts: BTreeMap<String, Fact>,
+}
+
+/// The values one fact may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fact {
+    /// The last value known to be on the disk.
+    put: Option<u64>,
+    /// Values asked for since, in order. Several are under way when one step puts a fact twice; the disk may be at any of
+    /// them before the driver hears of the first.
+    putting: Vec<u64>,
+}
+
+impl Fact {
+    /// Everything the disk may hold; none is no value at all.
+    pub(super) fn values(&self) -> impl Iterator<Item = Option<u64>> + '_ {
+        std::iter::once(self.put).chain(self.putting.iter().copied().map(Some))
+    }
+
+    fn put(&mut self, value: u64) {
+        self.put = Some(value);
+        let done = self.putting.iter().position(|putting| *putting == value).map_or(0, |at| at + 1);
+        self.putting.drain(..done);
+    }
 }
 
 /// How far a command is.
@@ -70,8 +92,32 @@ impl Promise {
                 }
             }
             Mark::RemovedAcks(ids) => self.acks_removed.extend(ids),
-            Mark::Putting(name, value) => self.facts.entry(name.clone()).or_default().1 = Some(*value),
-            Mark::Put(name, value) => self.facts.entry(name.clone()).or_default().0 = Some(*value),
+            Mark::Putting(name, value) => self.facts.entry(name.clone()).or_default().putting.push(*value),
+            Mark::Put(name, value) => self.facts.entry(name.clone()).or_default().put(*value),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_put_twice_at_once_may_have_its_old_value_or_either_new_one() {
+        let mut promise = Promise::default();
+        let name = "fact 1".to_owned();
+        let values = |promise: &Promise| promise.facts.get("fact 1").map(|fact| fact.values().collect::<Vec<_>>());
+        for mark in [Mark::Putting(name.clone(), 1), Mark::Put(name.clone(), 1)] {
+            promise.note(&mark);
+        }
+        assert_eq!(values(&promise), Some(vec![Some(1)]));
+        for mark in [Mark::Putting(name.clone(), 2), Mark::Putting(name.clone(), 3)] {
+            promise.note(&mark);
+        }
+        assert_eq!(values(&promise), Some(vec![Some(1), Some(2), Some(3)]));
+        promise.note(&Mark::Put(name.clone(), 2));
+        assert_eq!(values(&promise), Some(vec![Some(2), Some(3)]));
+        promise.note(&Mark::Put(name, 3));
+        assert_eq!(values(&promise), Some(vec![Some(3)]));
     }
 }
