@@ -12,7 +12,7 @@ export PREFIX SYSCONFDIR DESTDIR
 # Where rustup puts cargo, and where Debian puts mosquitto; neither is on every user's PATH.
 export PATH := $(PATH):$(CARGO_HOME_DIR)/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build build-compiler build-host guests demo test check bench torture clean test-fresh install uninstall test-service
+.PHONY: help setup build build-compiler build-host guests demo test test-guests first-plugin check bench torture clean test-fresh install uninstall test-service
 
 help: ## Print this list
 	@printf 'make TARGET, where TARGET is one of\n\n'
@@ -40,6 +40,12 @@ demo: setup build ## A software TPM, a simulated cloud and the daemon with a rea
 
 test: ## Set up, build and run every test; prints how long each phase took and how many tests ran
 	@scripts/test.sh
+
+test-guests: setup build ## One plugin in every language against one transcript; LANGUAGES="rust c" chooses
+	@scripts/test-guests.sh
+
+first-plugin: setup build ## The tutorial, timed, in every language; LANGUAGES="rust c" chooses
+	@scripts/first-plugin.sh
 
 check: setup ## Formatting, clippy, rustdoc, and cargo-deny (which is installed when missing); no test is run
 	@scripts/check.sh
