@@ -31,9 +31,9 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Collector {
         let mut line = Line::default();
         event.record(&mut line);
         let level = event.metadata().level().as_str().to_ascii_lowercase();
-        let text = match line.stream {
-            Some(_) => format!("print {}", crate::words::json(&line.message)),
-            None => format!("log {level} {}", crate::words::json(&line.message)),
+        let text = match line.stream.as_deref() {
+            Some("stdout" | "stderr") => format!("print {}", crate::words::json(&line.message)),
+            _ => format!("log {level} {}", crate::words::json(&line.message)),
         };
         LINES.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
@@ -42,7 +42,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Collector {
 #[derive(Default)]
 struct Line {
     message: String,
-    /// Standard output or error; none is the `log` interface.
+    /// Where it was said, if not through the `log` interface.
     stream: Option<String>,
 }
 

@@ -23,11 +23,10 @@ pub(crate) async fn play(
     let mut stage = Stage::new(component, compiler)?;
     stage.plugins.connection_changed(Connection::Disconnected("not yet connected".to_owned()));
     let mut sha256 = String::new();
+    let files = stage.files().display().to_string();
     for step in &transcript.steps {
         let at = || format!("line {} ({}): > {}", step.line, step.section, shortened(&step.action.0));
-        let filled = |text: &str, sha256: &str| {
-            text.replace("{directory}", &stage_files(&stage)).replace("{sha256}", sha256)
-        };
+        let filled = |text: &str, sha256: &str| text.replace("{directory}", &files).replace("{sha256}", sha256);
         stage.answers.extend(step.answers.iter().cloned());
         let action = Words(filled(&step.action.0, ""));
         let seen = act(&mut stage, action, step, &mut sha256).await.with_context(at)?;
@@ -46,10 +45,6 @@ pub(crate) async fn play(
         ensure!(stage.answers.is_empty(), "{}: the guest did not ask for {:?}", at(), stage.answers);
     }
     Ok(transcript.steps.len())
-}
-
-fn stage_files(stage: &Stage) -> String {
-    stage.files().display().to_string()
 }
 
 /// What the guest did, line by line.
@@ -202,7 +197,8 @@ fn compare(expected: &[(String, bool)], mut seen: Vec<String>) -> anyhow::Result
     }
     let in_order: Vec<_> = expected.iter().filter(|(_, anywhere)| !anywhere).map(|(line, _)| line).collect();
     let as_written = in_order.len() == seen.len() && in_order.iter().zip(&seen).all(|(line, seen)| fits(line, seen));
-    let list = |lines: Vec<&String>| lines.into_iter().map(|line| format!("\n    {}", shortened(line))).collect::<String>();
+    let list =
+        |lines: Vec<&String>| lines.into_iter().map(|line| format!("\n    {}", shortened(line))).collect::<String>();
     ensure!(as_written, "\n  expected:{}\n  saw:{}", list(in_order), list(seen.iter().collect()));
     Ok(())
 }
@@ -211,9 +207,9 @@ fn compare(expected: &[(String, bool)], mut seen: Vec<String>) -> anyhow::Result
 fn fits(expected: &str, seen: &str) -> bool {
     match expected.split_once("{any}") {
         None => expected == seen,
-        Some((before, behind)) => seen
-            .strip_prefix(before)
-            .is_some_and(|seen| seen.char_indices().map(|(at, _)| at).chain([seen.len()]).any(|at| fits(behind, &seen[at..]))),
+        Some((before, behind)) => seen.strip_prefix(before).is_some_and(|seen| {
+            seen.char_indices().map(|(at, _)| at).chain([seen.len()]).any(|at| fits(behind, &seen[at..]))
+        }),
     }
 }
 

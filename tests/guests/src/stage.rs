@@ -14,9 +14,9 @@ use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 
+use crate::log;
 use crate::transcript::Words;
 use crate::words::{hexadecimal, json, samples};
-use crate::log;
 
 /// Name of the plugin.
 pub(crate) const PLUGIN: &str = "conformance";
@@ -74,11 +74,7 @@ impl Stage {
             },
             device: DeviceInfo { unique_id: "conformance-device".to_owned() },
             private_directories: Vec::new(),
-            limits: Limits {
-                restart_min: Duration::from_millis(20),
-                compile_wall: PATIENCE,
-                ..Limits::default()
-            },
+            limits: Limits { restart_min: Duration::from_millis(20), compile_wall: PATIENCE, ..Limits::default() },
         })?;
         plugins.restore_state(BTreeMap::new());
         Ok(Self {
@@ -113,7 +109,8 @@ impl Stage {
         let limits = limits.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
         manifest.insert("limits".to_owned(), limits.collect::<toml::Table>().into());
         let section = [0, 10, 7, b'v', b'a', b'r', b'i', b'a', b'n', b't', self.replacements, self.replacements];
-        let component = if self.replacements == 0 { self.component.clone() } else { [&*self.component, &section].concat() };
+        let component =
+            if self.replacements == 0 { self.component.clone() } else { [&*self.component, &section].concat() };
         self.replacements += 1;
         for (name, content) in [("toml", toml::to_string(&manifest)?.into_bytes()), ("wasm", component)] {
             let aside = plugins.join(format!(".{PLUGIN}.{name}.part"));
@@ -222,7 +219,8 @@ impl Stage {
         Ok(match request {
             Ask::TwinGet => {
                 self.saw("twin get".to_owned());
-                let mut words = self.next_answer("twin").context("the guest asked for a twin that the transcript has not")?;
+                let mut words =
+                    self.next_answer("twin").context("the guest asked for a twin that the transcript has not")?;
                 let desired = words.expect("document")?;
                 Answer::Twin(if desired == "unavailable" {
                     Err(TwinFailure::Unavailable(words.expect("reason")?))
