@@ -214,7 +214,7 @@ fn fits(expected: &str, seen: &str) -> bool {
 }
 
 fn shortened(text: &str) -> String {
-    let short: String = text.chars().take(300).collect();
+    let short: String = text.chars().take(200).collect();
     if short.len() < text.len() { short + "…" } else { short }
 }
 
