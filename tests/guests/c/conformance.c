@@ -418,7 +418,8 @@ static edgeplug_reply_t config_all(const char *argument) {
     edgeplug_config_all(&all);
     edgeplug_string_t text = {0};
     for (size_t i = 0; i < all.len; i++) {
-        edgeplug_append(&text, "%s%s=%s", i == 0 ? "" : ";", edgeplug_chars(all.ptr[i].f0), edgeplug_chars(all.ptr[i].f1));
+        edgeplug_append(&text, "%s%s=%s", i == 0 ? "" : ";", edgeplug_chars(all.ptr[i].f0),
+                        edgeplug_chars(all.ptr[i].f1));
     }
     edgeplug_pairs_free(&all);
     return done_with(text);
@@ -443,19 +444,20 @@ static edgeplug_reply_t template(const char *argument) {
     edgeplug_append(&text, "every %" PRIu32 " s | %s", model.frequency_s, model.edge ? "edge" : "plain");
     for (size_t i = 0; i < model.attributes.len; i++) {
         const edgeplug_device_attribute_t *attribute = &model.attributes.ptr[i];
-        edgeplug_append(&text, " | %s:%s:%s:%s", edgeplug_chars(attribute->name), edgeplug_device_kind_name(attribute->kind),
-               edgeplug_chars(attribute->tag), edgeplug_chars(attribute->validity));
+        edgeplug_append(&text, " | %s:%s:%s:%s", edgeplug_chars(attribute->name),
+                        edgeplug_device_kind_name(attribute->kind), edgeplug_chars(attribute->tag),
+                        edgeplug_chars(attribute->validity));
         for (size_t j = 0; j < attribute->members.len; j++) {
             const edgeplug_device_member_t *member = &attribute->members.ptr[j];
             edgeplug_append(&text, "%s%s:%s:%s", j == 0 ? "{" : ",", edgeplug_chars(member->name),
-                   edgeplug_device_kind_name(member->kind), edgeplug_chars(member->validity));
+                            edgeplug_device_kind_name(member->kind), edgeplug_chars(member->validity));
         }
         edgeplug_append(&text, "%s", attribute->members.len > 0 ? "}" : "");
     }
     for (size_t i = 0; i < model.settings.len; i++) {
         const edgeplug_device_setting_t *setting = &model.settings.ptr[i];
-        edgeplug_append(&text, " | set %s:%s:%s", edgeplug_chars(setting->name), edgeplug_device_kind_name(setting->kind),
-               edgeplug_chars(setting->validity));
+        edgeplug_append(&text, " | set %s:%s:%s", edgeplug_chars(setting->name),
+                        edgeplug_device_kind_name(setting->kind), edgeplug_chars(setting->validity));
     }
     for (size_t i = 0; i < model.children.len; i++) {
         const edgeplug_device_child_t *child = &model.children.ptr[i];

@@ -7,7 +7,6 @@ use edgeplug_plugins::{CallFailure, Command, Connection, DesiredChange, Exports,
 use edgeplug_protocol::model::{Attribute, Child, DeviceModel, Kind, Member, Setting};
 use sha2::{Digest as _, Sha256};
 
-use crate::log;
 use crate::stage::{Ended, PLUGIN, Stage};
 use crate::transcript::{Integers, Step, Transcript, Words};
 use crate::words::{json, parse_samples, samples};
@@ -19,7 +18,6 @@ pub(crate) async fn play(
     component: &Path,
     compiler: &Path,
 ) -> anyhow::Result<usize> {
-    log::take();
     let mut stage = Stage::new(component, compiler)?;
     stage.plugins.connection_changed(Connection::Disconnected("not yet connected".to_owned()));
     let mut sha256 = String::new();
@@ -204,7 +202,7 @@ fn compare(expected: &[(String, bool)], mut seen: Vec<String>) -> anyhow::Result
 }
 
 /// `{any}` stands for anything.
-fn fits(expected: &str, seen: &str) -> bool {
+pub(crate) fn fits(expected: &str, seen: &str) -> bool {
     match expected.split_once("{any}") {
         None => expected == seen,
         Some((before, behind)) => seen.strip_prefix(before).is_some_and(|seen| {

@@ -8,13 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use edgeplug_plugins::{
     Answer, Ask, CallFailure, DeviceInfo, Ending, Exports, FinishFailure, Limits, Pattern, PluginEvent, PluginPolicy,
-    Plugins, PluginsOptions, Policy, Reply, SampleOutcome, TwinDocument, TwinFailure,
+    LogStream, Plugins, PluginsOptions, Policy, Reply, SampleOutcome, TwinDocument, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 
-use crate::log;
 use crate::transcript::Words;
 use crate::words::{hexadecimal, json, samples};
 
@@ -25,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Memory of the largest guest (Python), and its time in an unoptimised host.
 const MEMORY_MB: u32 = 512;
 const DEADLINE_MS: u64 = 20_000;
+/// All that the runtime keeps.
+const LOG_LINES_MAX: usize = 1000;
 
 pub(crate) struct Stage {
     directory: tempfile::TempDir,
@@ -37,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) answers: VecDeque<Words>,
     /// What the guest did since the step began.
     seen: Vec<String>,
+    /// Number of the last log line heard.
+    heard: u64,
     next_call: u64,
 }
 
@@ -86,6 +89,7 @@ impl Stage {
             replacements: 0,
             answers: VecDeque::new(),
             seen: Vec::new(),
+            heard: 0,
             next_call: 0,
         })
     }
@@ -132,7 +136,7 @@ impl Stage {
         loop {
             let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
             let event = event.context("nothing happened for minutes")?.context("the runtime ended")?;
-            self.seen.extend(log::take());
+            self.hear();
             let ended = match event {
                 PluginEvent::Up { exports, .. } => Ended::Up(exports),
                 PluginEvent::Refused { reason, .. } => Ended::Refused(reason),
@@ -168,9 +172,9 @@ impl Stage {
     /// Waits until the log has a line: what an old instance or a notice says comes beside the step's end.
     pub(crate) async fn logged(&mut self, line: &str) -> anyhow::Result<()> {
         let logged = async {
-            while !self.seen.iter().any(|seen| seen == line) {
+            while !self.seen.iter().any(|seen| crate::play::fits(line, seen)) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                self.seen.extend(log::take());
+                self.hear();
             }
         };
         tokio::time::timeout(Duration::from_secs(10), logged).await.ok();
@@ -179,12 +183,25 @@ impl Stage {
 
     /// What the guest did since the last look, the log last where nothing tells its place.
     pub(crate) fn take_seen(&mut self) -> Vec<String> {
-        self.seen.extend(log::take());
+        self.hear();
         std::mem::take(&mut self.seen)
     }
 
+    /// Takes what the guest said since the last look.
+    fn hear(&mut self) {
+        let Some(page) = self.plugins.log_tail(PLUGIN, self.heard, LOG_LINES_MAX) else { return };
+        self.heard = page.next;
+        self.seen.extend(page.lines.into_iter().map(|line| {
+            let text = json(&line.text);
+            match line.stream {
+                LogStream::Log | LogStream::Host => format!("log {} {text}", word(&line.level)),
+                LogStream::Stdout | LogStream::Stderr | LogStream::Panic => format!("print {text}"),
+            }
+        }));
+    }
+
     pub(crate) fn saw(&mut self, line: String) {
-        self.seen.extend(log::take());
+        self.hear();
         self.seen.push(line);
     }
 
@@ -274,4 +291,9 @@ impl Stage {
     pub(crate) fn tell_template(&self, model: DeviceModel) {
         self.plugins.template_changed(Some(Arc::new(model)));
     }
+}
+
+/// A level as it is written.
+fn word(level: &impl serde::Serialize) -> String {
+    serde_json::to_value(level).ok().and_then(|level| level.as_str().map(str::to_owned)).unwrap_or_default()
 }
