@@ -1,9 +1,11 @@
 #!/bin/sh
-# Builds every guest (examples and test fixtures) and lays the components out as <target>/guests/<crate-name>.wasm.
+# Builds every Rust guest (examples and test fixtures) and lays the components out as <target>/guests/<crate-name>.wasm.
+# `guests.sh DIRECTORY COMPONENT` builds only the guest in that directory and lays it out there.
 #
 #   CARGO_TARGET_DIR            where the results go, default `target`
 #   EDGEPLUG_GUEST_TARGET_DIR   where cargo builds guests, default <target>/guest-build
-#   EDGEPLUG_GUEST_TOOLCHAIN    `rustup` or `debian`; default: rustup's wasm32-wasip2 where it is installed, else Debian's
+#   EDGEPLUG_GUEST_TOOLCHAIN    `rustup` or `debian`; default: what setup.sh found, else rustup's wasm32-wasip2 where it
+#                               is installed, else Debian's
 #
 # Quick when nothing changed. Guests are built with the toolchain of whoever runs this; the fall-back builds std from
 # Debian's sources (packages rustc-web cargo-web rust-web-src wasi-libc) with rustup's linker.
@@ -18,7 +20,7 @@ mkdir -p "$guests"
 
 triple=wasm32-wasip2
 sysroot=$(rustc --print sysroot)
-toolchain=${EDGEPLUG_GUEST_TOOLCHAIN:-}
+toolchain=${EDGEPLUG_GUEST_TOOLCHAIN:-$(cat "$target/guest-toolchain" 2>/dev/null || true)}
 if [ -z "$toolchain" ]; then
     if [ -d "$sysroot/lib/rustlib/$triple/lib" ]; then toolchain=rustup; else toolchain=debian; fi
 fi
@@ -56,18 +58,23 @@ debian)
     ;;
 esac
 
-# lay_out FROM-DIRECTORY NAME [AS]: copies only what changed, so that watchers and tests see no news where there is none.
+# lay_out CRATE COMPONENT: copies only what changed, so that watchers and tests see no news where there is none.
 lay_out() {
-    built=$1/$triple/release/$(echo "$2" | tr - _).wasm
-    laid=$guests/${3:-$2}.wasm
-    cmp -s "$built" "$laid" || { cp "$built" "$laid.part" && mv "$laid.part" "$laid"; }
+    built=$build/$triple/release/$(echo "$1" | tr - _).wasm
+    cmp -s "$built" "$2" || { cp "$built" "$2.part" && mv "$2.part" "$2"; }
 }
+
+if [ $# -eq 2 ]; then
+    build_guest --manifest-path "$1/Cargo.toml" --target-dir "$build"
+    lay_out "$(sed -n 's/^name = "\(.*\)"/\1/p' "$1/Cargo.toml" | head -n 1)" "$2"
+    exit
+fi
 
 for manifest in examples/*/Cargo.toml; do
     [ -e "$manifest" ] || continue
     name=$(basename "$(dirname "$manifest")")
     build_guest --manifest-path "$manifest" --target-dir "$build"
-    lay_out "$build" "$name"
+    lay_out "$name" "$guests/$name.wasm"
 done
 
 # The same plugin with other content, to be dropped over the first. It shares the first one's build directory, so the
@@ -84,5 +91,6 @@ fi
 
 build_guest --manifest-path tests/fixtures/Cargo.toml --target-dir "$build"
 for manifest in tests/fixtures/*/Cargo.toml; do
-    lay_out "$build" "$(basename "$(dirname "$manifest")")"
+    name=$(basename "$(dirname "$manifest")")
+    lay_out "$name" "$guests/$name.wasm"
 done

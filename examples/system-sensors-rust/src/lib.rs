@@ -5,7 +5,8 @@ mod procfs;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use edgeplug_guest::{Command, Plugin, Reply, Sample, config, files, info, telemetry, warn};
+use edgeplug_guest::telemetry::{self, Outcome};
+use edgeplug_guest::{Command, Plugin, Reply, Sample, config, files, info, warn};
 
 use procfs::CpuTimes;
 
@@ -53,8 +54,9 @@ impl Plugin for SystemSensors {
         let sequence = self.sequence - 1;
         for outcome in telemetry::send(&[sample]) {
             match outcome {
-                Ok(()) => info!("accepted sequence={sequence}"),
-                Err(reason) => warn!("rejected sequence={sequence}: {reason}"),
+                Outcome::Rejected(reason) => warn!("rejected sequence={sequence}: {reason}"),
+                Outcome::HeldBack => info!("held back sequence={sequence}"),
+                Outcome::Accepted | Outcome::AcceptedInMemory => info!("accepted sequence={sequence}"),
             }
         }
         Ok(Vec::new())
@@ -215,7 +217,7 @@ mod tests {
         let log = testing::with(|host| host.log.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>());
         assert!(log.contains(&format!("accepted sequence={first}")), "{log:?}");
         assert!(log.contains(&format!("accepted sequence={}", first + 1)), "{log:?}");
-        testing::with(|host| host.outcome = Err("full".to_owned()));
+        testing::with(|host| host.outcome = Outcome::Rejected("full".to_owned()));
         assert_eq!(plugin.sample(), Ok(vec![]));
         let last = testing::with(|host| host.log.last().map(|(_, text)| text.clone()));
         assert_eq!(last, Some(format!("rejected sequence={}: full", first + 2)));

@@ -1,15 +1,6 @@
-//! Commands and their replies.
+//! What the cloud asks for, and how it ended.
 
-use crate::bindings::commands::exports::edgeplug::plugin::commands as wire;
-
-/// A command from the cloud.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Command {
-    /// The whole text as it was sent, for instance `set-led-green off`.
-    pub text: String,
-    /// The child device it is meant for, `None` for the device itself.
-    pub device: Option<String>,
-}
+use crate::{Command, Ending, Reply};
 
 impl Command {
     /// The first word.
@@ -26,36 +17,42 @@ impl Command {
     }
 }
 
+/// A command for the device itself, with an empty id: for tests.
 impl From<&str> for Command {
     fn from(text: &str) -> Self {
-        Self { text: text.to_owned(), device: None }
+        Self { id: String::new(), text: text.to_owned(), device: None }
     }
 }
 
-/// What the cloud is told about a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Carried out.
-    Done(String),
-    /// Not carried out; says why.
-    Failed(String),
-}
-
 impl Reply {
+    /// It was carried out; the message is for whoever asked.
     pub fn done(message: impl Into<String>) -> Self {
         Self::Done(message.into())
     }
 
+    /// It was not carried out; the message says why.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed(message.into())
     }
 }
 
-impl From<Reply> for wire::Reply {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Done(message) => Self::Done(message),
-            Reply::Failed(message) => Self::Failed(message),
+impl Ending {
+    /// It was carried out; the message is for whoever asked.
+    pub fn done(message: impl Into<String>) -> Self {
+        Self::Done(message.into())
+    }
+
+    /// It was not carried out; the message says why.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
+}
+
+impl From<Ending> for Reply {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Done(message) => Self::Done(message),
+            Ending::Failed(message) => Self::Failed(message),
         }
     }
 }

@@ -28,6 +28,18 @@ pub fn read_to_string(path: &str) -> Result<String, Error> {
     String::from_utf8(read(path)?).map_err(|_| Error::Other(format!("{path} is not UTF-8")))
 }
 
+/// Part of a granted file: `length` bytes (at most 1 MiB) from `offset` on, fewer at its end, none behind it. For files
+/// that grow.
+pub fn read_at(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+    #[cfg(target_family = "wasm")]
+    return crate::bindings::imports::edgeplug::plugin::files::read_at(path, offset, length).map_err(Error::from);
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::with(|host| {
+        let file = host.files.get(path).ok_or(Error::NotFound)?;
+        Ok(crate::testing::part(file, offset, length))
+    })
+}
+
 /// The granted paths that exist and fit the pattern, ordered. `*` and `?` stay within one path segment.
 pub fn find(pattern: &str) -> Result<Vec<String>, Error> {
     #[cfg(target_family = "wasm")]

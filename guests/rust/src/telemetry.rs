@@ -2,28 +2,39 @@
 
 use crate::Sample;
 
-/// What became of one sample: taken into the daemon's store for good, or not, with the reason.
-pub type Outcome = Result<(), String>;
+pub use crate::bindings::imports::edgeplug::plugin::telemetry::Outcome;
 
-/// Sends up to 1000 samples, at most 240 KB of names and texts and 16 bytes for every value, and waits until the daemon's
-/// store has them. One outcome per sample, in the order given; more at once is rejected whole.
+/// Sends up to 1000 samples, at most 240 KB of names and texts and 16 bytes for every value, and waits until the
+/// daemon's store has them. One outcome per sample, in the order given; more at once is rejected whole.
+///
+/// ```
+/// use edgeplug_guest::telemetry::{self, Outcome};
+/// use edgeplug_guest::{Sample, warn};
+///
+/// for outcome in telemetry::send(&[Sample::new().with("door", "open")]) {
+///     if let Outcome::Rejected(reason) = outcome {
+///         warn!("the door's opening is not on record: {reason}");
+///     }
+/// }
+/// ```
 #[must_use]
 pub fn send(samples: &[Sample]) -> Vec<Outcome> {
     #[cfg(target_family = "wasm")]
-    {
-        use crate::bindings::imports::edgeplug::plugin::telemetry;
-        let outcome = |outcome| match outcome {
-            telemetry::Outcome::Accepted => Ok(()),
-            telemetry::Outcome::Rejected(reason) => Err(reason),
-        };
-        telemetry::send(samples).into_iter().map(outcome).collect()
-    }
+    return crate::bindings::imports::edgeplug::plugin::telemetry::send(samples);
     #[cfg(not(target_family = "wasm"))]
     crate::testing::with(|host| {
         let outcome = host.outcome.clone();
-        if outcome.is_ok() {
+        if outcome.is_accepted() {
             host.sent.extend_from_slice(samples);
         }
         vec![outcome; samples.len()]
     })
+}
+
+impl Outcome {
+    /// Whether the daemon has it, in its store or, where the operator chose so, in its memory.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted | Self::AcceptedInMemory)
+    }
 }

@@ -8,26 +8,64 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::Sample;
+use crate::hardware::{i2c, missing, spi};
 use crate::log::Level;
 use crate::telemetry::Outcome;
+use crate::{Ending, Sample, device, hardware, state, twin};
 
 /// What the plugin under test sees and what it did.
-#[derive(Clone, Debug)]
 pub struct TestHost {
     /// The `[config]` table.
     pub config: BTreeMap<String, String>,
     /// Granted files by path.
     pub files: BTreeMap<String, Vec<u8>>,
     pub unique_id: String,
+    /// What the cloud says about the device.
+    pub template: Option<device::Template>,
     pub connected: bool,
+    /// Whether the plugin may disconnect the device.
+    pub may_disconnect: bool,
     /// What becomes of every sample that is sent.
     pub outcome: Outcome,
     /// Samples that were accepted.
     pub sent: Vec<Sample>,
     pub log: Vec<(Level, String)>,
+    /// What the hub answers. Its `reported` is as the test left it: patches are listed, not merged.
+    pub twin: Result<twin::Document, twin::Error>,
+    /// The patches that were reported.
+    pub reported: Vec<String>,
+    /// How deferred commands and updates ended, by id.
+    pub finished: BTreeMap<String, Ending>,
+    /// Id, percent and words.
+    pub progress: Vec<(String, u8, String)>,
+    /// The plugin's memory.
+    pub state: BTreeMap<String, Vec<u8>>,
+    /// The files of updates under way, by id.
+    pub firmware: BTreeMap<String, Vec<u8>>,
+    /// Plays the I2C devices. It cannot look into the host itself.
+    pub i2c: PlayedI2c,
+    /// Plays the SPI devices. It cannot look into the host itself.
+    pub spi: PlayedSpi,
+    /// Lines of general purpose by name.
+    pub lines: BTreeMap<String, bool>,
+    /// Serial ports by name.
+    pub ports: BTreeMap<String, TestPort>,
+}
+
+/// Bus, address and operations.
+pub type PlayedI2c = Box<dyn FnMut(&str, u16, &[i2c::Operation]) -> Result<Vec<Vec<u8>>, hardware::Error>>;
+/// Device and operations.
+pub type PlayedSpi = Box<dyn FnMut(&str, &[spi::Operation]) -> Result<Vec<Vec<u8>>, hardware::Error>>;
+
+/// A serial port.
+#[derive(Clone, Debug, Default)]
+pub struct TestPort {
+    /// What the plugin will read.
+    pub incoming: VecDeque<u8>,
+    /// What it wrote.
+    pub outgoing: Vec<u8>,
 }
 
 impl Default for TestHost {
@@ -36,11 +74,60 @@ impl Default for TestHost {
             config: BTreeMap::new(),
             files: BTreeMap::new(),
             unique_id: "test-device".to_owned(),
+            template: None,
             connected: true,
-            outcome: Ok(()),
+            may_disconnect: false,
+            outcome: Outcome::Accepted,
             sent: Vec::new(),
             log: Vec::new(),
+            twin: Ok(twin::Document {
+                desired: "{}".to_owned(),
+                desired_version: 1,
+                reported: "{}".to_owned(),
+                reported_version: 1,
+            }),
+            reported: Vec::new(),
+            finished: BTreeMap::new(),
+            progress: Vec::new(),
+            state: BTreeMap::new(),
+            firmware: BTreeMap::new(),
+            i2c: Box::new(|bus, _, _| Err(missing(bus))),
+            spi: Box::new(|device, _| Err(missing(device))),
+            lines: BTreeMap::new(),
+            ports: BTreeMap::new(),
         }
+    }
+}
+
+/// The limits of `state`, as the WIT has them: keys, bytes of a key, bytes in all.
+const KEYS_MAX: usize = 64;
+const KEY_LEN_MAX: usize = 128;
+const STATE_LEN_MAX: usize = 64 * 1024;
+
+impl TestHost {
+    pub(crate) fn keep(&mut self, key: &str, value: &[u8]) -> Result<(), state::Error> {
+        let others = self.state.iter().filter(|(name, _)| *name != key);
+        let (count, bytes) =
+            others.fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.len() + value.len()));
+        if key.is_empty() || key.len() > KEY_LEN_MAX {
+            return Err(state::Error::Quota(format!("a key has 1 to {KEY_LEN_MAX} bytes, this one has {}", key.len())));
+        }
+        if count == KEYS_MAX {
+            return Err(state::Error::Quota(format!("there are {KEYS_MAX} keys already")));
+        }
+        if bytes + key.len() + value.len() > STATE_LEN_MAX {
+            return Err(state::Error::Quota(format!("it would be more than {STATE_LEN_MAX} bytes in all")));
+        }
+        self.state.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    pub(crate) fn switch_connection(&mut self, connected: bool) -> Result<(), String> {
+        if !self.may_disconnect {
+            return Err("the test's host does not grant `disconnect`; see `may_disconnect`".to_owned());
+        }
+        self.connected = connected;
+        Ok(())
     }
 }
 
@@ -51,6 +138,13 @@ thread_local! {
 /// Looks into this thread's host, or changes it.
 pub fn with<T>(look: impl FnOnce(&mut TestHost) -> T) -> T {
     HOST.with_borrow_mut(look)
+}
+
+/// Part of a file.
+pub(crate) fn part(file: &[u8], offset: u64, length: u32) -> Vec<u8> {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(file.len());
+    let to = from.saturating_add(length as usize).min(file.len());
+    file[from..to].to_vec()
 }
 
 /// `*` and `?` within one segment, as the real host matches.
@@ -69,60 +163,4 @@ pub(crate) fn fits(pattern: &str, path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Cell, Command, Plugin, Reply, config, files, info, telemetry};
-
-    #[derive(Default)]
-    struct Counter {
-        calls: u32,
-    }
-
-    impl Plugin for Counter {
-        fn start(&mut self) -> Result<(), String> {
-            self.calls = config::parsed("first")?.unwrap_or(0);
-            Ok(())
-        }
-
-        fn sample(&mut self) -> Result<Vec<Sample>, String> {
-            self.calls += 1;
-            info!("call {}", self.calls);
-            Ok(vec![Sample::new().with("calls", self.calls)])
-        }
-    }
-
-    #[test]
-    fn a_plugin_starts_on_first_use_and_keeps_its_state() {
-        with(|host| host.config.insert("first".to_owned(), "41".to_owned()));
-        let cell = Cell::<Counter>::new();
-        let sampled = cell.with(Plugin::sample).expect("sample");
-        assert_eq!(sampled, [Sample::new().with("calls", 42u32)]);
-        cell.with(Plugin::sample).expect("sample");
-        assert_eq!(with(|host| host.log.last().cloned()), Some((Level::Info, "call 43".to_owned())));
-        let reply = cell.with(|plugin| plugin.handle(&Command::from("go now")));
-        assert_eq!(reply, Ok(Reply::failed("this plugin has no command \"go\"")));
-    }
-
-    #[test]
-    fn a_plugin_that_does_not_start_says_why_every_time() {
-        with(|host| host.config.insert("first".to_owned(), "many".to_owned()));
-        let cell = Cell::<Counter>::new();
-        for _ in 0..2 {
-            let error = cell.with(Plugin::sample).expect_err("no number");
-            assert!(error.contains("`first`") && error.contains("many"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_test_host_answers_like_the_real_one() {
-        with(|host| host.files.insert("/sys/a/temp".to_owned(), b"1".to_vec()));
-        assert_eq!(files::find("/sys/*/temp"), Ok(vec!["/sys/a/temp".to_owned()]));
-        assert_eq!(files::find("/sys/*"), Ok(vec![]));
-        assert_eq!(files::read_to_string("/sys/a/temp"), Ok("1".to_owned()));
-        assert_eq!(files::read("/other"), Err(files::Error::NotFound));
-        assert_eq!(telemetry::send(&[Sample::new().with("a", 1)]), [Ok(())]);
-        with(|host| host.outcome = Err("full".to_owned()));
-        assert_eq!(telemetry::send(&[Sample::new().with("a", 2)]), [Err("full".to_owned())]);
-        assert_eq!(with(|host| host.sent.len()), 1);
-    }
-}
+mod tests;

@@ -3,8 +3,8 @@
 use wasmtime::Error;
 
 /// The eight bytes at the start of a binary: magic, version and layer (WebAssembly component model, `Binary.md`).
-const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
-const MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
+pub(crate) const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
+pub(crate) const MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
@@ -19,7 +19,7 @@ pub(crate) fn compile(component: &[u8]) -> Result<Vec<u8>, CompileError> {
     if component.starts_with(MODULE_PREAMBLE) {
         return Err(CompileError::NotAComponent(
             "this is a core module, not a component; build it for wasm32-wasip2, or make a component of it with \
-             `wasm-tools component new`",
+             `edgeplug plugin build`",
         ));
     }
     if !component.starts_with(COMPONENT_PREAMBLE) {

@@ -14,7 +14,7 @@ use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetSt
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 
-use crate::options::Options;
+use crate::options::Limits;
 
 /// Newest Landlock version whose rights are asked for; older kernels give what they have.
 const LANDLOCK: ABI = ABI::V6;
@@ -32,7 +32,7 @@ pub(crate) enum LockdownError {
 }
 
 /// Locks the process down; the answer lists the walls this kernel did not offer.
-pub(crate) fn lock_down(options: &Options) -> Result<Vec<String>, LockdownError> {
+pub(crate) fn lock_down(limits: Limits) -> Result<Vec<String>, LockdownError> {
     if io::stdout().is_terminal() || is_file(io::stdout().as_fd()) {
         return Err(LockdownError::NotAPipe);
     }
@@ -40,16 +40,16 @@ pub(crate) fn lock_down(options: &Options) -> Result<Vec<String>, LockdownError>
         // A person may collect our complaints in a file; the daemon hands us pipes only.
         limit(Resource::Fsize, 0, "limit file size")?;
     }
-    let limits = [
-        (Resource::As, options.memory_mb << 20, "limit address space"),
+    let resources = [
+        (Resource::As, limits.memory_mb << 20, "limit address space"),
         (Resource::Core, 0, "switch core dumps off"),
         (Resource::Nproc, 0, "limit processes"),
     ];
-    for (resource, value, what) in limits {
+    for (resource, value, what) in resources {
         limit(resource, value, what)?;
     }
     // At the soft limit comes SIGXCPU, which says what happened; at the hard one SIGKILL, which could be anybody's.
-    let cpu = Rlimit { current: Some(options.cpu_s), maximum: Some(options.cpu_s + CPU_GRACE_S) };
+    let cpu = Rlimit { current: Some(limits.cpu_s), maximum: Some(limits.cpu_s + CPU_GRACE_S) };
     setrlimit(Resource::Cpu, cpu).map_err(|error| kernel("limit processor time", error))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| kernel("become untraceable", error))?;
     set_no_new_privs(true).map_err(|error| kernel("give up new privileges", error))?;

@@ -1,24 +1,31 @@
-//! Compiles one WebAssembly component: `.wasm` on standard input, native artefact (`.cwasm`) on standard output.
+//! Compiles one WebAssembly component: `.wasm` on standard input, native artefact (`.cwasm`) on standard output. With
+//! `componentize` it makes a component of a core module instead, and with `bindings` it generates code for an SDK.
 //!
 //! The input is hostile and the code generator is large, so this is a process of its own that locks itself down before
 //! it reads the first byte ([`lockdown`]) and ends after one component. The daemon bounds its wall time and the size of
-//! what it writes, and never links a code generator itself.
+//! what it writes, and never links a code generator itself. `bindings` reads no input and writes files: it is a
+//! developer's job, without locks.
 //!
-//! What must stay true: nothing is read before the locks are on; standard output is either a whole artefact (exit code
-//! 0) or worthless; standard error holds one sentence that says what is wrong and what to do.
+//! What must stay true: nothing is read before the locks are on; standard output is either whole (exit code 0) or
+//! worthless; standard error holds one sentence that says what is wrong and what to do.
 //!
 //! It costs up to half a gigabyte for a moment with the largest guests (Python, JavaScript on SpiderMonkey), which is
 //! the other reason to do it in a process that ends.
 
+mod bindings;
 mod compile;
+mod componentize;
+mod interface;
 mod lockdown;
 mod options;
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
+use bindings::BindingsError;
 use compile::CompileError;
-use options::{Options, UsageError};
+use componentize::ComponentizeError;
+use options::{Job, Limits, Options, UsageError};
 
 /// Largest component taken. A Python guest carries its whole interpreter in 18 MB.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
@@ -32,6 +39,10 @@ enum Failure {
     TooLarge,
     #[error(transparent)]
     Component(#[from] CompileError),
+    #[error(transparent)]
+    Module(#[from] ComponentizeError),
+    #[error(transparent)]
+    Bindings(#[from] BindingsError),
     #[error("cannot lock the compiler down ({0}); refusing to read untrusted input")]
     Lockdown(#[from] lockdown::LockdownError),
     #[error("cannot {0}: {1}")]
@@ -39,16 +50,16 @@ enum Failure {
 }
 
 impl Failure {
-    /// 2 wrong arguments, 3 input too large, 4 not a component, 5 the component does not compile, 6 reading or writing
-    /// failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
+    /// 2 wrong arguments, 3 input too large, 4 not a component (or core module), 5 it does not compile (or become a
+    /// component), 6 reading or writing failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
     /// up its memory of SIGABRT.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Bindings(BindingsError::Generator(_)) => 2,
             Self::TooLarge => 3,
-            Self::Component(CompileError::NotAComponent(_)) => 4,
-            Self::Component(CompileError::Invalid(_)) => 5,
-            Self::Io(..) => 6,
+            Self::Component(CompileError::NotAComponent(_)) | Self::Module(ComponentizeError::NotAModule(_)) => 4,
+            Self::Component(CompileError::Invalid(_)) | Self::Module(ComponentizeError::Unfit(_)) => 5,
+            Self::Io(..) | Self::Bindings(BindingsError::Write { .. }) => 6,
             Self::Lockdown(_) => 7,
         }
     }
@@ -72,13 +83,25 @@ fn run() -> Result<(), Failure> {
             return io::stdout().write_all(options::HELP.as_bytes()).map_err(|error| Failure::Io("write help", error));
         }
     };
-    for note in lockdown::lock_down(&options)? {
+    match options.job {
+        Job::Compile => filter(options.limits, |component| Ok(compile::compile(&component)?)),
+        Job::Componentize { world } => {
+            filter(options.limits, |module| Ok(componentize::componentize(&module, &world)?))
+        }
+        Job::Bindings { language, world, directory, package } => {
+            Ok(bindings::bindings(language, package, &world, &directory)?)
+        }
+    }
+}
+
+/// Standard input through `work` to standard output, behind locks.
+fn filter(limits: Limits, work: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Failure>) -> Result<(), Failure> {
+    for note in lockdown::lock_down(limits)? {
         let _ = writeln!(io::stderr(), "edgeplug-compiler: note: {note}");
     }
-    let component = read_input()?;
-    let artefact = compile::compile(&component)?;
+    let output = work(read_input()?)?;
     let mut stdout = io::stdout().lock();
-    stdout.write_all(&artefact).and_then(|()| stdout.flush()).map_err(|error| Failure::Io("write the artefact", error))
+    stdout.write_all(&output).and_then(|()| stdout.flush()).map_err(|error| Failure::Io("write the result", error))
 }
 
 fn read_input() -> Result<Vec<u8>, Failure> {
@@ -87,6 +110,6 @@ fn read_input() -> Result<Vec<u8>, Failure> {
         .lock()
         .take(INPUT_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::Io("read the component", error))?;
+        .map_err(|error| Failure::Io("read the input", error))?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= INPUT_BYTES_MAX) { Ok(bytes) } else { Err(Failure::TooLarge) }
 }

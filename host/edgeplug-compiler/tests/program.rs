@@ -23,6 +23,23 @@ fn compile(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("output")
 }
 
+/// A module that exports `sensor` and answers a failure without words, as any compiler could have made it.
+fn core_module(export: &str) -> Vec<u8> {
+    let named = |name: &str, kind: &[u8]| [leb(name.len()), name.as_bytes().to_vec(), kind.to_vec()].concat();
+    let exports = [vec![2], named("memory", &[2, 0]), named(export, &[0, 0])].concat();
+    [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 1, 0x7f]),
+        section(3, &[1, 0]),
+        section(5, &[1, 0, 1]),
+        section(7, &exports),
+        section(10, &[1, 4, 0, 0x41, 0, 0x0b]),
+    ]
+    .concat()
+}
+
+const SAMPLE: &str = "edgeplug:plugin/sensor@0.2.0#sample";
+
 fn refusal(arguments: &[&str], input: &[u8]) -> (Option<i32>, String) {
     let output = compile(arguments, input);
     assert!(output.stdout.is_empty(), "nothing half made is written");
@@ -116,8 +133,90 @@ fn it_refuses_to_write_into_a_file() {
 }
 
 #[test]
+fn a_core_module_becomes_a_component_with_the_exports_it_has() {
+    let component = compile(&["componentize"], &core_module(SAMPLE));
+    assert!(component.status.success(), "{}", String::from_utf8_lossy(&component.stderr));
+    let holds = |name: &str| component.stdout.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(holds("edgeplug:plugin/sensor@0.2.0") && !holds("edgeplug:plugin/commands@0.2.0"));
+    let artefact = compile(&[], &component.stdout);
+    assert!(artefact.status.success(), "{}", String::from_utf8_lossy(&artefact.stderr));
+}
+
+#[test]
+fn what_does_not_become_a_component_is_refused_in_words() {
+    for (input, code, says) in [
+        (EMPTY_COMPONENT.to_vec(), 4, "component already"),
+        (b"#!/bin/sh".to_vec(), 4, "not WebAssembly"),
+        (core_module("main"), 5, "exports nothing of `plugin`"),
+        (core_module("edgeplug:plugin/commands@0.2.0#handle"), 5, "handle"),
+        (core_module("edgeplug:plugin/sensor@0.9.0#sample"), 5, "sensor"),
+        (core_module(SAMPLE).into_iter().take(60).collect(), 5, "core module"),
+        ([core_module(SAMPLE), section(0, b"\x0ecomponent-type")].concat(), 5, "core module"),
+    ] {
+        let (found, words) = refusal(&["componentize"], &input);
+        assert_eq!(found, Some(code), "{words}");
+        assert!(words.contains(says) && words.lines().count() == 1, "{words}");
+    }
+    let (code, words) = refusal(&["componentize", "--world", "dance"], &core_module(SAMPLE));
+    assert_eq!(code, Some(5));
+    assert!(words.contains("sensor-plugin"), "{words}");
+}
+
+#[test]
+fn a_damaged_module_never_kills_the_compiler() {
+    let whole = core_module(SAMPLE);
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..200 {
+        let mut module = whole.clone();
+        // Xorshift: the same on every machine.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let (place, bits) = (usize::try_from(random >> 16).expect("64 bits") % (module.len() - 8) + 8, random as u8);
+        if let Some(byte) = module.get_mut(place) {
+            *byte ^= bits;
+        }
+        let output = compile(&["componentize"], &module);
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 5)), "byte {place} ^ {bits}: {:?} {words}", output.status);
+    }
+}
+
+#[test]
+fn bindings_are_written_for_a_world_or_a_list_of_exports() {
+    let directory = std::env::temp_dir().join(format!("edgeplug-bindings-test-{}", std::process::id()));
+    let out = directory.to_str().expect("utf-8");
+    for (language, world, file, holds) in [
+        ("c", "plugin", "plugin.h", "exports_edgeplug_plugin_sensor_sample"),
+        ("c", "sensor,commands", "guest.h", "exports_edgeplug_plugin_commands_handle"),
+        ("go", "plugin", "exports/wit_exports/wit_exports.go", "edgeplug:plugin/sensor@0.2.0#sample"),
+        ("rust", "plugin", "imports.rs", "pub enum Outcome"),
+        ("rust", "plugin", "twin_events.rs", "export_twin_events"),
+        ("markdown", "plugin", "plugin.md", "How something the cloud asked for ended."),
+    ] {
+        let package = if language == "go" { &["--package", "example.org/sdk"][..] } else { &[] };
+        let arguments = [&["bindings", "--lang", language, "--world", world, "--out", out], package].concat();
+        let output = compile(&arguments, b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = std::fs::read_to_string(directory.join(file)).expect(file);
+        assert!(text.contains(holds), "{file} lacks {holds}");
+    }
+    std::fs::remove_dir_all(&directory).expect("remove");
+    let (code, words) = refusal(&["bindings", "--lang", "c", "--world", "dance", "--out", out], b"");
+    assert_eq!(code, Some(2));
+    assert!(words.contains("sensor-plugin") && !directory.exists(), "{words}");
+}
+
+#[test]
 fn the_walls_are_up_before_the_first_byte_is_read() {
+    for job in [&[][..], &["componentize"]] {
+        the_walls_are_up(job);
+    }
+}
+
+fn the_walls_are_up(job: &[&str]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-compiler"))
+        .args(job)
         .args(["--cpu-s", "7", "--memory-mb", "300"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -16,8 +16,8 @@ pub const COMMANDS_UNFINISHED_MAX: u32 = 256;
 pub const COMMANDS_SEEN_MAX: u32 = 100_000;
 /// Acknowledgements waiting to be delivered. Beyond it no new command is recorded, so that the cloud waits for us.
 pub const ACKS_UNDELIVERED_MAX: u32 = 10_000;
-/// Names that [`Request::Put`] may use at one time.
-pub const FACTS_MAX: u32 = 64;
+/// Names that [`Request::Put`] may use at one time: a few of the daemon's own, and what plugins keep.
+pub const FACTS_MAX: u32 = 4_096;
 /// Largest value of a fact; the last good sync of a template with hundreds of attributes is a tenth of it.
 pub const FACT_BYTES_MAX: usize = 1024 * 1024;
 /// Longest command key or fact name.

@@ -3,6 +3,8 @@
 //! What must stay true: no count, name or text from a guest passes without a limit, and a sample that breaks one is
 //! refused alone, with a reason that names it.
 
+pub(crate) mod to_guest;
+
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::time::Timestamp;
 use serde_json::{Map, Number, Value};

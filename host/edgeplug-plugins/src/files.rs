@@ -7,10 +7,10 @@
 //! It blocks; callers run it where blocking is allowed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::pattern::Pattern;
 use crate::rights::Rights;
@@ -32,20 +32,46 @@ pub(crate) enum FileError {
 
 /// The whole content of a granted regular file.
 pub(crate) fn read(rights: &Rights, path: &str) -> Result<Vec<u8>, FileError> {
+    let mut content = Vec::new();
+    open(rights, path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(told)?;
+    match u64::try_from(content.len()) {
+        Ok(len) if len <= FILE_BYTES_MAX => Ok(content),
+        _ => Err(FileError::TooLarge(FILE_BYTES_MAX)),
+    }
+}
+
+/// `length` bytes of a granted regular file from `offset` on, fewer at its end.
+pub(crate) fn read_at(rights: &Rights, path: &str, offset: u64, length: u32) -> Result<Vec<u8>, FileError> {
+    let mut file = open(rights, path)?;
+    if u64::from(length) > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge(FILE_BYTES_MAX));
+    }
+    part(&mut file, offset, length).map_err(told)
+}
+
+/// `length` bytes from `offset` on, fewer at the end. No file is longer than a signed offset can say.
+pub(crate) fn part(file: &mut File, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    if i64::try_from(offset).is_err() {
+        return Ok(Vec::new());
+    }
+    file.seek(SeekFrom::Start(offset))?;
+    let mut content = Vec::new();
+    file.take(u64::from(length)).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Opens a granted regular file, and only such a one.
+fn open(rights: &Rights, path: &str) -> Result<File, FileError> {
     rights.check(path).map_err(FileError::Denied)?;
-    let reference = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).map_err(told)?;
+    let place = rights.place(path);
+    let reference = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(place).map_err(told)?;
     if !reference.metadata().map_err(told)?.is_file() {
         return Err(FileError::Other(format!("{path} is not a regular file")));
     }
     let itself = PathBuf::from(format!("/proc/self/fd/{}", reference.as_raw_fd()));
     let real = fs::read_link(&itself).map_err(told)?;
     rights.check_real(path, &real).map_err(FileError::Denied)?;
-    let mut content = Vec::new();
-    File::open(&itself).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)).map_err(told)?;
-    match u64::try_from(content.len()) {
-        Ok(len) if len <= FILE_BYTES_MAX => Ok(content),
-        _ => Err(FileError::TooLarge(FILE_BYTES_MAX)),
-    }
+    File::open(&itself).map_err(told)
 }
 
 /// The granted paths that exist and fit the guest's pattern, ordered.
@@ -76,7 +102,7 @@ fn expand(rights: &Rights, pattern: &Pattern, visited: &mut usize, found: &mut i
         let mut deeper = Vec::new();
         for base in &bases {
             if segment.contains(['*', '?']) {
-                deeper.extend(children(base, segment, visited));
+                deeper.extend(children(rights, base, segment, visited));
             } else {
                 deeper.push(format!("{base}/{segment}"));
             }
@@ -84,13 +110,13 @@ fn expand(rights: &Rights, pattern: &Pattern, visited: &mut usize, found: &mut i
         deeper.retain(|base| rights.may_lead_on(base));
         bases = deeper;
     }
-    for path in bases.iter().filter(|path| Path::new(path).exists()) {
+    for path in bases.iter().filter(|path| rights.place(path).exists()) {
         found(path);
     }
 }
 
-fn children(base: &str, segment: &str, visited: &mut usize) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(if base.is_empty() { "/" } else { base }) else {
+fn children(rights: &Rights, base: &str, segment: &str, visited: &mut usize) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(rights.place(base)) else {
         return Vec::new();
     };
     let Ok(pattern) = Pattern::parse(&format!("/{segment}")) else {

@@ -1,29 +1,48 @@
-//! The host side of every import: what happens when a guest calls.
+//! The host side of every import: what happens when a guest calls. This file holds what all interfaces need; each larger
+//! one has a file of its own below `host/`.
 //!
 //! All interfaces are always linked, and WASI with an empty context (no files, network, environment or arguments), so
 //! that every component loads; a call without the right for it is refused with a sentence.
 
+mod acks;
+mod clocks;
+mod device;
+mod files;
+mod firmware_file;
+mod hardware;
+mod state;
+mod telemetry;
+mod twin;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use edgeplug_protocol::model::DeviceModel;
+use tokio::sync::{mpsc, watch};
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::bindings::{config, device, files, imports, log, telemetry, types};
+use crate::ask::{Answer, Ask, AskId};
+use crate::bindings::hardware::Hardware;
+use crate::bindings::imports::Imports;
+use crate::bindings::{config, log, types};
 use crate::cache::Lease;
-use crate::convert;
+use crate::call::Connection;
+use crate::clock::Clock;
 use crate::deadline::{Deadline, WAITS_MAX, Waiting};
+use crate::desk::{Desk, Desks};
 use crate::event::{PluginEvent, SampleOutcome};
-use crate::files::FileError;
+use crate::faults::Faults;
+use crate::kept::Kept;
 use crate::meter::Meter;
-use crate::offers::Offers;
 use crate::options::DeviceInfo;
+use crate::pace::Pace;
+use crate::pending::Pending;
 use crate::rights::Rights;
-use crate::voice::{Level, Stream, Voice};
+use crate::tail::{LogLevel, LogStream};
+use crate::voice::{Stream, Voice};
 
 /// How long a guest waits for room among the daemon's events. The daemon takes them within milliseconds or is in trouble.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -36,6 +55,8 @@ pub(crate) struct Guest {
     pub(crate) plugin: String,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) rights: Rights,
+    /// Shared by all versions.
+    pub(crate) desk: Arc<Desk>,
     pub(crate) surroundings: Surroundings,
     /// Its native code stays in the cache while it runs.
     pub(crate) _artefact: Lease,
@@ -45,9 +66,16 @@ pub(crate) struct Guest {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) device: DeviceInfo,
-    pub(crate) connected: Arc<AtomicBool>,
-    pub(crate) offers: Offers,
+    pub(crate) connection: watch::Receiver<Connection>,
+    /// What the cloud last said about the device.
+    pub(crate) model: watch::Receiver<Option<Arc<DeviceModel>>>,
+    pub(crate) offers: Pending<Vec<SampleOutcome>>,
+    pub(crate) asks: Pending<Answer>,
+    pub(crate) kept: Kept,
+    pub(crate) desks: Desks,
     pub(crate) events: mpsc::Sender<PluginEvent>,
+    pub(crate) clock: Clock,
+    pub(crate) faults: Faults,
 }
 
 /// The data of one store: one instance from its start to its end.
@@ -57,32 +85,83 @@ pub(crate) struct State {
     table: ResourceTable,
     pub(crate) meter: Meter,
     pub(crate) voice: Voice,
+    /// Of what nobody waits for.
+    pace: Pace,
     /// Of the call under way.
     pub(crate) deadline: Deadline,
 }
 
-/// A linker with everything in it; one serves all plugins.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// A linker with everything in it; one serves all plugins. With a clock that is moved by hand sleeping guests do not
+/// wait.
+pub(crate) fn linker(engine: &Engine, clock: &Clock) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    Hardware::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    if clock.is_virtual() {
+        clocks::replace(&mut linker)?;
+    }
     Ok(linker)
+}
+
+impl Guest {
+    fn asked(&self, ask: AskId, request: Ask) -> PluginEvent {
+        PluginEvent::Asked { plugin: self.plugin.clone(), ask, request }
+    }
+
+    /// Hands an event to the daemon, with patience while it has no room.
+    async fn tell(&self, event: PluginEvent) -> Result<(), String> {
+        match tokio::time::timeout(ROOM_WAIT_MAX, self.surroundings.events.reserve()).await {
+            Ok(Ok(room)) => {
+                room.send(event);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err("the daemon takes nothing at the moment".to_owned()),
+        }
+    }
 }
 
 impl State {
     pub(crate) fn new(guest: Arc<Guest>, memory_mb: u32) -> Self {
-        let voice = Voice::new(&guest.plugin);
+        let clock = &guest.surroundings.clock;
+        let voice = Voice::new(&guest.plugin, Arc::clone(&guest.desk));
         let wasi = WasiCtx::builder()
             .stdout(voice.stream(Stream::Output))
             .stderr(voice.stream(Stream::Error))
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock.clone())
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX)
             .build();
         let deadline = Deadline::start(Duration::ZERO);
-        Self { guest, wasi, table: ResourceTable::new(), meter: Meter::new(memory_mb), voice, deadline }
+        let (table, meter, pace) = (ResourceTable::new(), Meter::new(memory_mb), Pace::new());
+        Self { guest, wasi, table, meter, voice, pace, deadline }
     }
+
+    /// Asks the daemon and waits for its answer; the error says in words why there is none.
+    async fn ask(&mut self, request: Ask) -> wasmtime::Result<Result<Answer, String>> {
+        let _waiting = self.wait()?;
+        let mut question = self.guest.surroundings.asks.open();
+        Ok(match self.guest.tell(self.guest.asked(AskId(question.number), request)).await {
+            Ok(()) => (&mut question.answer).await.map_err(|_| "the daemon stops".to_owned()),
+            Err(reason) => Err(reason),
+        })
+    }
+
+    /// The guest waits for us from here on; one that does so without end is trapped.
+    fn wait(&self) -> wasmtime::Result<Waiting> {
+        self.deadline.wait().ok_or_else(|| {
+            wasmtime::Error::msg(format!("it called host functions that wait more than {WAITS_MAX} times in one call"))
+        })
+    }
+}
+
+/// An answer to something else than was asked is a mistake of the daemon.
+fn another_answer(answer: &Answer) -> String {
+    tracing::error!(?answer, "a plugin's question got the answer to another one; please report this");
+    "the daemon gave the answer to another question".to_owned()
 }
 
 impl WasiView for State {
@@ -96,13 +175,13 @@ impl types::Host for State {}
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String) {
         let level = match level {
-            log::Level::Trace => Level::Trace,
-            log::Level::Debug => Level::Debug,
-            log::Level::Info => Level::Info,
-            log::Level::Warn => Level::Warn,
-            log::Level::Error => Level::Error,
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
         };
-        self.voice.say(level, &message);
+        self.voice.say(level, LogStream::Log, &message);
     }
 }
 
@@ -113,98 +192,5 @@ impl config::Host for State {
 
     fn all(&mut self) -> Vec<(String, String)> {
         self.guest.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
-}
-
-impl device::Host for State {
-    fn info(&mut self) -> device::Identity {
-        device::Identity { unique_id: self.guest.surroundings.device.unique_id.clone() }
-    }
-
-    fn connected(&mut self) -> bool {
-        self.guest.surroundings.connected.load(Ordering::Relaxed)
-    }
-}
-
-impl telemetry::Host for State {
-    async fn send(&mut self, samples: Vec<types::Sample>) -> wasmtime::Result<Vec<telemetry::Outcome>> {
-        if let Err(reason) = convert::check_list(&samples) {
-            return Ok(vec![telemetry::Outcome::Rejected(reason); samples.len()]);
-        }
-        let (taken, refused): (Vec<_>, Vec<_>) = samples
-            .into_iter()
-            .map(|sample| match convert::sample(sample) {
-                Ok(sample) => (Some(sample), None),
-                Err(reason) => (None, Some(reason)),
-            })
-            .unzip();
-        let taken: Vec<_> = taken.into_iter().flatten().collect();
-        let mut answers = if taken.is_empty() { Vec::new() } else { self.offer(taken).await? }.into_iter();
-        let outcomes = refused.into_iter().map(|refused| match refused {
-            Some(reason) => telemetry::Outcome::Rejected(reason),
-            None => match answers.next() {
-                Some(SampleOutcome::Accepted) => telemetry::Outcome::Accepted,
-                Some(SampleOutcome::Rejected(reason)) => telemetry::Outcome::Rejected(reason),
-                None => telemetry::Outcome::Rejected("the store did not confirm it".to_owned()),
-            },
-        });
-        Ok(outcomes.collect())
-    }
-}
-
-impl State {
-    /// Hands samples to the daemon and waits for their fate. Once they are handed over only the daemon knows it, so
-    /// there is no giving up but by the end of the whole call, which promises nothing.
-    async fn offer(&mut self, samples: Vec<edgeplug_protocol::sample::Sample>) -> wasmtime::Result<Vec<SampleOutcome>> {
-        let _waiting = self.wait()?;
-        let surroundings = &self.guest.surroundings;
-        let count = samples.len();
-        let mut offer = surroundings.offers.open();
-        let offered = PluginEvent::Offered { plugin: self.guest.plugin.clone(), offer: offer.id, samples };
-        let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, surroundings.events.reserve()).await else {
-            return Ok(vec![SampleOutcome::Rejected("the daemon takes nothing at the moment".to_owned()); count]);
-        };
-        room.send(offered);
-        Ok((&mut offer.answer).await.unwrap_or_default())
-    }
-}
-
-impl files::Host for State {
-    async fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, files::Error>> {
-        self.blocking(move |rights| crate::files::read(rights, &path)).await
-    }
-
-    async fn find(&mut self, pattern: String) -> wasmtime::Result<Result<Vec<String>, files::Error>> {
-        self.blocking(move |rights| crate::files::find(rights, &pattern)).await
-    }
-}
-
-impl State {
-    /// A sensor file may take its driver a second to read; that must not hold up the executor, nor count as the
-    /// guest's own time.
-    async fn blocking<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&Rights) -> Result<T, FileError> + Send + 'static,
-    ) -> wasmtime::Result<Result<T, files::Error>> {
-        let _waiting = self.wait()?;
-        let guest = Arc::clone(&self.guest);
-        Ok(match tokio::task::spawn_blocking(move || work(&guest.rights)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(FileError::Denied(reason))) => {
-                self.voice.say(Level::Warn, &reason);
-                Err(files::Error::Denied(reason))
-            }
-            Ok(Err(FileError::NotFound)) => Err(files::Error::NotFound),
-            Ok(Err(FileError::TooLarge(limit))) => Err(files::Error::TooLarge(limit)),
-            Ok(Err(FileError::Other(reason))) => Err(files::Error::Other(reason)),
-            Err(error) => Err(files::Error::Other(error.to_string())),
-        })
-    }
-
-    /// The guest waits for us from here on; one that does so without end is trapped.
-    fn wait(&self) -> wasmtime::Result<Waiting> {
-        self.deadline.wait().ok_or_else(|| {
-            wasmtime::Error::msg(format!("it called `telemetry` and `files` more than {WAITS_MAX} times in one call"))
-        })
     }
 }

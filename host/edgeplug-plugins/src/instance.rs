@@ -4,6 +4,7 @@
 //! a trap or an overrun the instance is dead and is never entered again; every text of a guest (answers, errors, traps
 //! with the names of its functions) leaves as one line of bounded length, because it ends up in logs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,16 @@ use edgeplug_protocol::sample::Sample;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::bindings::commands::{ExportsCommands, ExportsCommandsIndices, exports::edgeplug::plugin::commands as wire};
-use crate::bindings::lifecycle::{ExportsLifecycle, ExportsLifecycleIndices};
-use crate::bindings::sensor::{ExportsSensor, ExportsSensorIndices};
-use crate::convert;
+use crate::bindings::{commands, connection_events, firmware, twin_events, types};
+use crate::call::{CallFailure, Command, Connection, DesiredChange, Reply, Update};
+use crate::convert::{self, to_guest};
 use crate::deadline::Deadline;
-use crate::event::{CallFailure, Command, CommandOutcome, Exports};
 use crate::host::{Guest, State};
+use crate::ports::{Indices, Ports};
+use crate::status::Exports;
+use crate::tail::{LogLevel, LogStream};
 use crate::ticker::Ticker;
-use crate::voice::{Level, cleaned};
+use crate::voice::{cleaned, told};
 
 /// Bytes a guest may move to the host in one call; bounds what a list of overlapping strings can blow up to.
 const TRANSFER_BYTES_MAX: usize = 16 << 20;
@@ -29,6 +31,8 @@ const HANDLES_MAX: usize = 1000;
 const START_DEADLINE_MIN: Duration = Duration::from_secs(5);
 /// Lines of a guest's backtrace that go into a message.
 const FRAME_LINES_MAX: usize = 8;
+/// Bytes of state handed from one version to the next (`wit/exports.wit`, `lifecycle`).
+const SAVED_BYTES_MAX: usize = 1 << 20;
 
 /// A component that was loaded, linked and found to fit.
 pub(crate) struct Blueprint {
@@ -36,9 +40,7 @@ pub(crate) struct Blueprint {
     engine: Engine,
     ticker: Ticker,
     pre: InstancePre<State>,
-    sensor: Option<ExportsSensorIndices>,
-    commands: Option<ExportsCommandsIndices>,
-    lifecycle: Option<ExportsLifecycleIndices>,
+    indices: Indices,
     guest: Arc<Guest>,
     memory_mb: u32,
     deadline: Duration,
@@ -48,9 +50,7 @@ pub(crate) struct Blueprint {
 pub(crate) struct Instance {
     store: Store<State>,
     ticker: Ticker,
-    sensor: Option<ExportsSensor>,
-    commands: Option<ExportsCommands>,
-    lifecycle: Option<ExportsLifecycle>,
+    ports: Ports,
     deadline: Duration,
     dead: bool,
 }
@@ -65,32 +65,16 @@ impl Blueprint {
         memory_mb: u32,
         deadline: Duration,
     ) -> Result<Self, String> {
-        let pre = linker.instantiate_pre(component).map_err(|error| {
-            format!(
-                "it asks for something this daemon does not offer ({error:#}); this daemon offers edgeplug:plugin@0.1.0 \
-                 and WASI 0.2"
-            )
-        })?;
-        let sensor = ExportsSensorIndices::new(&pre);
-        let commands = ExportsCommandsIndices::new(&pre);
-        let lifecycle = ExportsLifecycleIndices::new(&pre);
-        if let (Err(sensor), Err(_), Err(_)) = (&sensor, &commands, &lifecycle) {
-            return Err(format!(
-                "it exports none of edgeplug:plugin/sensor@0.1.0, /commands and /lifecycle in a form that fits \
-                 ({sensor:#}); build it against this daemon's `wit` directory"
-            ));
-        }
-        let (sensor, commands, lifecycle) = (sensor.ok(), commands.ok(), lifecycle.ok());
-        let exports =
-            Exports { sensor: sensor.is_some(), commands: commands.is_some(), lifecycle: lifecycle.is_some() };
+        // `inspect` has looked before and explains better; what still fails here is for whoever reports it.
+        let pre = linker.instantiate_pre(component).map_err(|error| format!("it does not link: {error:#}"))?;
+        let indices = Indices::find(&pre);
+        let exports = indices.exports();
         Ok(Self {
             exports,
             engine: linker.engine().clone(),
             ticker: ticker.clone(),
             pre,
-            sensor,
-            commands,
-            lifecycle,
+            indices,
             guest: Arc::new(guest),
             memory_mb,
             deadline,
@@ -110,9 +94,7 @@ impl Blueprint {
         let mut instance = Instance {
             store,
             ticker: self.ticker.clone(),
-            sensor: None,
-            commands: None,
-            lifecycle: None,
+            ports: Ports::default(),
             deadline: self.deadline,
             dead: false,
         };
@@ -120,18 +102,11 @@ impl Blueprint {
         let made = race(&call, self.pre.instantiate_async(&mut instance.store)).await;
         let made = instance.judge(made)?;
         let loaded = |error: wasmtime::Error| CallFailure::Trapped(cleaned(&format!("{error:#}")));
-        if let Some(indices) = &self.sensor {
-            instance.sensor = Some(indices.load(&mut instance.store, &made).map_err(loaded)?);
-        }
-        if let Some(indices) = &self.commands {
-            instance.commands = Some(indices.load(&mut instance.store, &made).map_err(loaded)?);
-        }
-        if let Some(indices) = &self.lifecycle {
-            let lifecycle = indices.load(&mut instance.store, &made).map_err(loaded)?;
-            let call = instance.begin(instance.start_deadline());
+        instance.ports = self.indices.load(&mut instance.store, &made).map_err(loaded)?;
+        let call = instance.begin(instance.start_deadline());
+        if let Some(lifecycle) = &instance.ports.lifecycle {
             let started = race(&call, lifecycle.edgeplug_plugin_lifecycle().call_start(&mut instance.store)).await;
-            instance.judge(started)?.map_err(|error| CallFailure::Error(cleaned(&error)))?;
-            instance.lifecycle = Some(lifecycle);
+            instance.judge(started)?.map_err(said)?;
         }
         Ok(instance)
     }
@@ -141,35 +116,118 @@ impl Instance {
     /// Calls `sensor.sample`. What the guest returns is checked sample by sample; a bad one is logged and left out.
     pub(crate) async fn sample(&mut self) -> Result<Vec<Sample>, CallFailure> {
         let call = self.begin(self.deadline);
-        let sensor = self.sensor.as_ref().ok_or(CallFailure::Gone)?;
-        let result = race(&call, sensor.edgeplug_plugin_sensor().call_sample(&mut self.store)).await;
-        let samples = self.judge(result)?.map_err(|error| CallFailure::Error(cleaned(&error)))?;
+        let port = self.ports.sensor.as_ref().ok_or(CallFailure::Gone)?;
+        let result = race(&call, port.edgeplug_plugin_sensor().call_sample(&mut self.store)).await;
+        let samples = self.judge(result)?.map_err(said)?;
         convert::check_list(&samples).map_err(CallFailure::Error)?;
         let voice = &self.store.data().voice;
         let checked = samples.into_iter().filter_map(|sample| {
             convert::sample(sample)
-                .inspect_err(|reason| voice.say(Level::Warn, &format!("a sample was left out: {reason}")))
+                .inspect_err(|reason| {
+                    voice.say(LogLevel::Warn, LogStream::Host, &format!("a sample was left out: {reason}"));
+                })
                 .ok()
         });
         Ok(checked.collect())
     }
 
     /// Calls `commands.handle`.
-    pub(crate) async fn command(&mut self, command: Command) -> Result<CommandOutcome, CallFailure> {
+    pub(crate) async fn command(&mut self, command: Command) -> Result<Reply, CallFailure> {
         let call = self.begin(self.deadline);
-        let commands = self.commands.as_ref().ok_or(CallFailure::Gone)?;
-        let command = wire::Command { text: command.text, device: command.device };
-        let result = race(&call, commands.edgeplug_plugin_commands().call_handle(&mut self.store, &command)).await;
-        match self.judge(result)? {
-            Ok(wire::Reply::Done(message)) => Ok(CommandOutcome::Done(cleaned(&message))),
-            Ok(wire::Reply::Failed(message)) => Ok(CommandOutcome::Failed(cleaned(&message))),
-            Err(error) => Err(CallFailure::Error(cleaned(&error))),
+        let port = self.ports.commands.as_ref().ok_or(CallFailure::Gone)?;
+        let Command { id, text, device } = command;
+        let command = commands::exports::edgeplug::plugin::commands::Command { id, text, device };
+        let result = race(&call, port.edgeplug_plugin_commands().call_handle(&mut self.store, &command)).await;
+        self.judge(result)?.map(reply).map_err(said)
+    }
+
+    /// Calls `twin-events.desired-changed`.
+    pub(crate) async fn desired_changed(&mut self, change: DesiredChange) -> Result<(), CallFailure> {
+        let call = self.begin(self.deadline);
+        let port = self.ports.twin_events.as_ref().ok_or(CallFailure::Gone)?;
+        let DesiredChange { version, complete, desired } = change;
+        let change = twin_events::exports::edgeplug::plugin::twin_events::Change { version, complete, desired };
+        let result = race(&call, port.edgeplug_plugin_twin_events().call_desired_changed(&mut self.store, &change));
+        let result = result.await;
+        self.judge(result)?.map_err(said)
+    }
+
+    /// Calls `connection-events.changed`.
+    pub(crate) async fn connection_changed(&mut self, connection: Connection) -> Result<(), CallFailure> {
+        use connection_events::exports::edgeplug::plugin::connection_events::Connection as Wire;
+        let call = self.begin(self.deadline);
+        let port = self.ports.connection_events.as_ref().ok_or(CallFailure::Gone)?;
+        let connection = match connection {
+            Connection::Connected => Wire::Connected,
+            Connection::Disconnected(reason) => Wire::Disconnected(reason),
+        };
+        let result = race(&call, port.edgeplug_plugin_connection_events().call_changed(&mut self.store, &connection));
+        let result = result.await;
+        self.judge(result)
+    }
+
+    /// Calls `firmware.update`. The file is readable from here on; the caller says when no longer.
+    pub(crate) async fn update(&mut self, update: Update) -> Result<Reply, CallFailure> {
+        let call = self.begin(self.deadline);
+        let port = self.ports.firmware.as_ref().ok_or(CallFailure::Gone)?;
+        let Update { id, device, name, version, size, sha256, file: _ } = update;
+        let request =
+            firmware::exports::edgeplug::plugin::firmware::Request { id, device, name, version, size, sha256 };
+        let result = race(&call, port.edgeplug_plugin_firmware().call_update(&mut self.store, &request)).await;
+        self.judge(result)?.map(reply).map_err(said)
+    }
+
+    /// Calls `transform.process`. One bad sample is an error of all, so that nothing is lost by a transformation. A moment
+    /// that the guest left as it was keeps the text it came with.
+    pub(crate) async fn transform(&mut self, samples: Vec<Sample>) -> Result<Vec<Sample>, CallFailure> {
+        let wire = samples.iter().map(to_guest::sample).collect::<Result<Vec<_>, _>>().map_err(CallFailure::Error)?;
+        let call = self.begin(self.deadline);
+        let port = self.ports.transform.as_ref().ok_or(CallFailure::Gone)?;
+        let result = race(&call, port.edgeplug_plugin_transform().call_process(&mut self.store, &wire)).await;
+        let processed = self.judge(result)?.map_err(said)?;
+        convert::check_list(&processed).map_err(CallFailure::Error)?;
+        let given: HashMap<_, _> =
+            samples.iter().flat_map(|sample| &sample.time).map(|time| (time.unix_ms(), time)).collect();
+        processed
+            .into_iter()
+            .map(|sample| {
+                let mut sample = convert::sample(sample).map_err(CallFailure::Error)?;
+                if let Some(time) = &mut sample.time
+                    && let Some(as_given) = given.get(&time.unix_ms())
+                {
+                    time.clone_from(as_given);
+                }
+                Ok(sample)
+            })
+            .collect()
+    }
+
+    /// Calls `lifecycle.save-state`, if there is one; an empty list is nothing.
+    pub(crate) async fn save_state(&mut self) -> Result<Vec<u8>, CallFailure> {
+        let call = self.begin(self.deadline);
+        let Some(port) = &self.ports.lifecycle else {
+            return Ok(Vec::new());
+        };
+        let result = race(&call, port.edgeplug_plugin_lifecycle().call_save_state(&mut self.store)).await;
+        let saved = self.judge(result)?.map_err(said)?;
+        if saved.len() > SAVED_BYTES_MAX {
+            let message = format!("{} bytes of state; at most {SAVED_BYTES_MAX} are handed over", saved.len());
+            return Err(CallFailure::Error(message));
         }
+        Ok(saved)
+    }
+
+    /// Calls `lifecycle.restore-state`.
+    pub(crate) async fn restore_state(&mut self, saved: Vec<u8>) -> Result<(), CallFailure> {
+        let call = self.begin(self.deadline);
+        let port = self.ports.lifecycle.as_ref().ok_or(CallFailure::Gone)?;
+        let result = race(&call, port.edgeplug_plugin_lifecycle().call_restore_state(&mut self.store, &saved)).await;
+        self.judge(result)?.map_err(said)
     }
 
     /// Calls `lifecycle.stop`, if there is one and the instance lives.
     pub(crate) async fn stop(mut self) -> Result<(), CallFailure> {
-        let Some(lifecycle) = self.lifecycle.take().filter(|_| !self.dead) else {
+        let Some(lifecycle) = self.ports.lifecycle.take().filter(|_| !self.dead) else {
             return Ok(());
         };
         let call = self.begin(self.deadline);
@@ -180,6 +238,10 @@ impl Instance {
     /// After a trap or an overrun there is no way back in.
     pub(crate) fn is_dead(&self) -> bool {
         self.dead
+    }
+
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        self.ports.lifecycle.is_some()
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -200,17 +262,16 @@ impl Instance {
 
     /// Tells traps from overruns, in words, and marks the instance dead after either.
     fn judge<T>(&mut self, result: Option<wasmtime::Result<T>>) -> Result<T, CallFailure> {
-        match result {
+        let failure = match result {
             Some(Ok(answer)) => return Ok(answer),
-            Some(Err(error)) => {
-                self.dead = true;
-                if error.downcast_ref::<Trap>() != Some(&Trap::Interrupt) {
-                    return Err(CallFailure::Trapped(self.explained(&error)));
-                }
+            Some(Err(error)) if error.downcast_ref::<Trap>() != Some(&Trap::Interrupt) => {
+                CallFailure::Trapped(self.explained(&error))
             }
-            None => self.dead = true,
-        }
-        Err(CallFailure::TimedOut)
+            Some(Err(_)) | None => CallFailure::TimedOut,
+        };
+        self.dead = true;
+        self.store.data().voice.died(&failure.to_string());
+        Err(failure)
     }
 
     fn explained(&self, error: &wasmtime::Error) -> String {
@@ -240,6 +301,18 @@ impl Instance {
 struct UnderWay {
     deadline: Deadline,
     _ticking: crate::ticker::Running,
+}
+
+fn reply(reply: types::Reply) -> Reply {
+    match reply {
+        types::Reply::Done(message) => Reply::Done(told(&message)),
+        types::Reply::Failed(message) => Reply::Failed(told(&message)),
+        types::Reply::Deferred => Reply::Deferred,
+    }
+}
+
+fn said(error: String) -> CallFailure {
+    CallFailure::Error(cleaned(&error))
 }
 
 /// None when the deadline passed first; the guest's stack is unwound by dropping its future then.

@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backoff;
-use crate::event::{PluginEvent, Straggler};
+use crate::event::PluginEvent;
 use crate::loader::{Loader, NotLoaded, Version};
 use crate::options::Limits;
 use crate::scan::{Candidate, Look, Scanner};
 use crate::slot::{Slot, Slots};
+use crate::status::Straggler;
+use crate::tail::{LogLevel, LogStream};
 use crate::task::{Delivery, Ending, Task, Verdict};
 use crate::voice::cleaned;
 use crate::watch::Watch;
@@ -213,7 +215,7 @@ impl Work {
             (Arc::clone(&slot), calls),
             delivered,
             ended,
-            self.keeper.events.clone(),
+            &self.keeper.loader.surroundings,
             self.keeper.limits.clone(),
         );
         let handle = self.tasks.spawn(task.run());
@@ -352,13 +354,16 @@ impl Work {
             }
             Loading::Not(NotLoaded::Refused { file, reason }) => {
                 known.slot.refuse(&reason);
+                self.note(plugin, &reason);
                 self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason }).await;
             }
             Loading::Not(NotLoaded::Later { file, reason }) => {
                 known.retry_at = Some(Instant::now() + backoff::wait(RETRY_MIN, RETRY_MAX, known.failures));
                 known.failures = known.failures.saturating_add(1);
                 known.slot.refuse(&reason);
-                if known.failures == 1 {
+                let failures = known.failures;
+                self.note(plugin, &reason);
+                if failures == 1 {
                     self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason }).await;
                 } else {
                     tracing::warn!(plugin, reason, "plugin cannot be loaded yet, trying again later");
@@ -427,6 +432,12 @@ impl Work {
         let mut stragglers: Vec<_> = self.names.into_values().map(|plugin| Straggler { plugin }).collect();
         stragglers.sort_by(|one, other| one.plugin.cmp(&other.plugin));
         stragglers
+    }
+
+    /// For the plugin's own log.
+    fn note(&self, plugin: &str, reason: &str) {
+        let desk = self.keeper.loader.surroundings.desks.open(plugin);
+        desk.note(LogLevel::Warn, LogStream::Host, cleaned(reason));
     }
 
     async fn emit(&self, event: PluginEvent) {

@@ -3,7 +3,8 @@
 //! The daemon drops nothing in here but calls and gets nothing out but events: [`Plugins`] is the handle, the receiver
 //! of [`PluginEvent`] the other half. Inside, `keeper` decides which version of which file runs, `loader` turns files
 //! into instances, `task` owns one plugin's living instance, `instance` enters it under a deadline, `host` answers what
-//! it calls.
+//! it calls. Without a directory there are [`Trial`], one file through the same code, and [`inspect`], a look from
+//! outside.
 //!
 //! What must stay true:
 //! * A plugin that loops, allocates, traps or floods delays neither another plugin nor the caller: every call has a
@@ -17,57 +18,81 @@
 //! It costs one task per plugin, one thread for ticks (asleep while no guest runs) and one for directory events.
 
 mod artefact;
+mod ask;
 mod backoff;
 mod bindings;
 mod cache;
+mod call;
+mod clock;
 mod compiler;
 mod convert;
 mod deadline;
+mod desk;
 mod event;
+mod faults;
 mod files;
 mod host;
+mod inspect;
 mod instance;
+mod json;
 mod keeper;
+mod kept;
 mod loader;
 mod manifest;
 mod meter;
-mod offers;
 mod options;
+mod pace;
 mod pattern;
+mod pending;
 mod policy;
+mod ports;
 mod rights;
 mod scan;
 mod slot;
+mod status;
+mod tail;
 mod task;
 mod ticker;
+mod trial;
 mod voice;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::sample::Sample;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch as watched};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub use ask::{Answer, Ask, AskId, Ending, FinishFailure, TwinDocument, TwinFailure};
 pub use cache::CacheError;
-pub use event::{
-    CallFailure, Change, Command, CommandOutcome, Exports, NotReady, OfferId, PluginEvent, PluginState, PluginStatus,
-    SampleOutcome, Straggler,
-};
+pub use call::{CallFailure, Command, Connection, DesiredChange, NotReady, Reply, Update};
+pub use event::{Change, OfferId, PluginEvent, SampleOutcome};
+pub use inspect::{Form, Inspection, diagnosis, inspect};
 pub use options::{DeviceInfo, Limits, PluginsOptions};
 pub use pattern::{NotAPattern, Pattern};
 pub use policy::{PluginPolicy, Policy};
+pub use status::{Exports, PluginState, PluginStatus, Straggler};
+pub use tail::{LogLevel, LogLine, LogPage, LogStream};
+pub use trial::{Fault, Trial, TrialError, TrialOptions};
 
 use crate::cache::Cache;
+use crate::clock::Clock;
 use crate::compiler::Compiler;
+use crate::desk::Desks;
+use crate::faults::Faults;
 use crate::host::Surroundings;
 use crate::keeper::Keeper;
+use crate::kept::Kept;
 use crate::loader::Loader;
-use crate::offers::Offers;
+use crate::pending::Pending;
 use crate::slot::{Call, Slots};
 use crate::ticker::Ticker;
 
@@ -90,12 +115,24 @@ pub enum StartError {
 /// The handle. Dropping it cuts all plugins off; [`Plugins::stop`] ends them well.
 pub struct Plugins {
     slots: Slots,
-    offers: Offers,
-    connected: Arc<AtomicBool>,
+    offers: Pending<Vec<SampleOutcome>>,
+    asks: Pending<Answer>,
+    kept: Kept,
+    desks: Desks,
+    connection: watched::Sender<Connection>,
+    model: watched::Sender<Option<Arc<DeviceModel>>>,
     hint: Arc<Notify>,
     shutdown: watched::Sender<Option<Instant>>,
     /// Taken by the first `stop`.
     keeper: Mutex<Option<JoinHandle<Vec<Straggler>>>>,
+}
+
+/// Everything but the task that decides what runs.
+struct Built {
+    plugins: Plugins,
+    receiver: mpsc::Receiver<PluginEvent>,
+    loader: Arc<Loader>,
+    shutting_down: watched::Receiver<Option<Instant>>,
 }
 
 impl Plugins {
@@ -103,21 +140,64 @@ impl Plugins {
     /// the plugins run; its capacity is bounded and plugins wait for room.
     pub fn start(options: PluginsOptions) -> Result<(Self, mpsc::Receiver<PluginEvent>), StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let (directory, limits) = (options.directory.clone(), options.limits.clone());
+        let Built { plugins, receiver, loader, shutting_down } =
+            Self::build(options, Clock::system(), Faults::default(), None)?;
+        let keeper = Keeper {
+            directory,
+            limits,
+            events: loader.surroundings.events.clone(),
+            loader,
+            slots: plugins.slots.clone(),
+            hint: Arc::clone(&plugins.hint),
+            shutdown: shutting_down,
+        };
+        Ok((plugins.kept_by(runtime.spawn(keeper.run())), receiver))
+    }
+
+    /// `root` stands for `/` in what plugins read.
+    fn build(
+        options: PluginsOptions,
+        clock: Clock,
+        faults: Faults,
+        root: Option<PathBuf>,
+    ) -> Result<Built, StartError> {
         let cache = Cache::open(&options.cache_directory)?;
         let engine_failed = |error: wasmtime::Error| StartError::Engine(format!("{error:#}"));
         let engine = edgeplug_engine::engine().map_err(engine_failed)?;
-        let linker = host::linker(&engine).map_err(engine_failed)?;
+        let linker = host::linker(&engine, &clock).map_err(engine_failed)?;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (shutdown, shutting_down) = watched::channel(None);
-        let (slots, offers) = (Slots::default(), Offers::default());
-        let connected = Arc::new(AtomicBool::new(false));
-        let hint = Arc::new(Notify::new());
-        let PluginsOptions { directory, cache_directory, compiler, policy, device, mut private_directories, limits } =
-            options;
+        let (connection, connection_now) = watched::channel(Connection::Disconnected("not connected yet".to_owned()));
+        let (model, model_now) = watched::channel(None);
+        let PluginsOptions { cache_directory, compiler, policy, device, mut private_directories, limits, .. } = options;
         private_directories.push(cache_directory);
-        let surroundings =
-            Surroundings { device, connected: Arc::clone(&connected), offers: offers.clone(), events: events.clone() };
+        // Not the events: they end with the last plugin, whether or not the handle lives.
+        let plugins = Self {
+            slots: Slots::default(),
+            offers: Pending::default(),
+            asks: Pending::default(),
+            kept: Kept::new(),
+            desks: Desks::new(clock.clone()),
+            connection,
+            model,
+            hint: Arc::default(),
+            shutdown,
+            keeper: Mutex::default(),
+        };
+        let surroundings = Surroundings {
+            device,
+            connection: connection_now,
+            model: model_now,
+            offers: plugins.offers.clone(),
+            asks: plugins.asks.clone(),
+            kept: plugins.kept.clone(),
+            desks: plugins.desks.clone(),
+            events,
+            clock,
+            faults,
+        };
         let compiler =
             Compiler { program: compiler, wall_max: limits.compile_wall, artefact_bytes_max: limits.artefact_bytes };
         let loader = Loader {
@@ -128,21 +208,17 @@ impl Plugins {
             compiler,
             policy,
             private_directories,
-            limits: limits.clone(),
+            root,
+            limits,
             surroundings,
             compiling: Loader::semaphore(),
         };
-        let keeper = Keeper {
-            directory,
-            limits,
-            loader: Arc::new(loader),
-            slots: slots.clone(),
-            events,
-            hint: Arc::clone(&hint),
-            shutdown: shutting_down,
-        };
-        let keeper = Mutex::new(Some(runtime.spawn(keeper.run())));
-        Ok((Self { slots, offers, connected, hint, shutdown, keeper }, receiver))
+        Ok(Built { plugins, receiver, loader: Arc::new(loader), shutting_down })
+    }
+
+    fn kept_by(self, keeper: JoinHandle<Vec<Straggler>>) -> Self {
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        self
     }
 
     /// Asks a plugin for readings; [`PluginEvent::Sampled`] with the same number answers. Never waits.
@@ -155,14 +231,71 @@ impl Plugins {
         self.slots.submit(plugin, Call::Command { call, command })
     }
 
-    /// Tells a plugin what became of the samples it offered, one outcome per sample in their order.
-    pub fn answer_offer(&self, offer: OfferId, outcomes: Vec<SampleOutcome>) {
-        self.offers.answer(offer, outcomes);
+    /// Tells a plugin what the cloud wants of the twin; [`PluginEvent::DesiredHandled`] with the same number answers.
+    /// Never waits.
+    pub fn desired_changed(&self, plugin: &str, call: u64, change: DesiredChange) -> Result<(), NotReady> {
+        self.slots.submit(plugin, Call::Desired { call, change })
     }
 
-    /// What `device.connected` answers from now on.
-    pub fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Relaxed);
+    /// Hands a plugin a firmware file; [`PluginEvent::Updated`] with the same number answers. The plugin may read the file
+    /// until it answered, and when it deferred until it told the end. Never waits.
+    pub fn update(&self, plugin: &str, call: u64, update: Update) -> Result<(), NotReady> {
+        self.slots.submit(plugin, Call::Update { call, update })
+    }
+
+    /// An update that the plugin deferred has its end without the plugin: it may read the file no longer.
+    pub fn update_ended(&self, plugin: &str, id: &str) {
+        self.desks.end_update(plugin, id);
+    }
+
+    /// Has a plugin filter samples; [`PluginEvent::Transformed`] with the same number answers. Never waits.
+    pub fn transform(&self, plugin: &str, call: u64, samples: Vec<Sample>) -> Result<(), NotReady> {
+        self.slots.submit(plugin, Call::Transform { call, samples })
+    }
+
+    /// Tells a plugin what became of the samples it offered, one outcome per sample in their order.
+    pub fn answer_offer(&self, offer: OfferId, outcomes: Vec<SampleOutcome>) {
+        self.offers.answer(offer.0, outcomes);
+    }
+
+    /// Answers a [`PluginEvent::Asked`]. [`Ask::KeepState`] wants its answer even when the plugin is gone meanwhile: what
+    /// plugins read is what was answered to be on disk.
+    pub fn answer(&self, ask: AskId, answer: Answer) {
+        self.kept.end(ask, &answer);
+        self.asks.answer(ask.0, answer);
+    }
+
+    /// What `device.connected` answers from now on, and what plugins that export `connection-events` are told. A plugin
+    /// that is slow hears the latest only.
+    pub fn connection_changed(&self, connection: Connection) {
+        self.connection.send_if_modified(|now| {
+            let is_new = *now != connection;
+            *now = connection;
+            is_new
+        });
+    }
+
+    /// What `device.template` answers from now on.
+    pub fn template_changed(&self, model: Option<Arc<DeviceModel>>) {
+        self.model.send_replace(model);
+    }
+
+    /// What plugins kept (`state`), by plugin and key. Until this or [`Plugins::state_unavailable`] is called, who asks for
+    /// it waits a while.
+    pub fn restore_state(&self, kept: BTreeMap<String, BTreeMap<String, Bytes>>) {
+        self.kept.restore(kept);
+    }
+
+    /// What plugins kept cannot be read or written for now.
+    pub fn state_unavailable(&self, reason: String) {
+        self.kept.unavailable(reason);
+    }
+
+    /// The newest `max` lines after line number `after` of what the plugin and the daemon said about it; none when there
+    /// is no such plugin and was none lately.
+    #[must_use]
+    pub fn log_tail(&self, plugin: &str, after: u64, max: usize) -> Option<LogPage> {
+        self.desks.log_tail(plugin, after, max)
     }
 
     /// Every plugin with what is known about it, by name.

@@ -8,15 +8,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::cache::{Cache, Lease, hex};
+use crate::cache::{Cache, Lease};
+use crate::call::CallFailure;
 use crate::compiler::{CompileFailure, Compiler};
-use crate::event::CallFailure;
 use crate::host::{Guest, State, Surroundings};
+use crate::inspect::{Form, Inspection, inspect};
 use crate::instance::{Blueprint, Instance};
 use crate::manifest::Manifest;
 use crate::options::Limits;
@@ -28,9 +28,6 @@ use crate::voice::cleaned;
 
 /// Largest component read; the compiler takes no more either.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
-/// How every component begins (WebAssembly component model, `Binary.md`: magic, version, layer).
-const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
-const MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
 /// Compilers at a time. One takes a core and up to half a gigabyte.
 const COMPILES_AT_ONCE: usize = 1;
 
@@ -43,6 +40,8 @@ pub(crate) struct Loader {
     pub(crate) compiler: Compiler,
     pub(crate) policy: Policy,
     pub(crate) private_directories: Vec<PathBuf>,
+    /// What stands for `/` in everything plugins read; for trials.
+    pub(crate) root: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) surroundings: Surroundings,
     pub(crate) compiling: Semaphore,
@@ -89,6 +88,17 @@ impl Loader {
         running: Option<&Version>,
     ) -> Result<Loaded, NotLoaded> {
         let manifest = self.manifest(candidate)?;
+        self.load_version(plugin, candidate, manifest, running).await
+    }
+
+    /// [`Self::load`] with a manifest that was read already.
+    pub(crate) async fn load_version(
+        &self,
+        plugin: &str,
+        candidate: &Candidate,
+        manifest: Manifest,
+        running: Option<&Version>,
+    ) -> Result<Loaded, NotLoaded> {
         let component = candidate.component.clone();
         // Reasons quote names from inside the component.
         let refused =
@@ -106,9 +116,16 @@ impl Loader {
             Ok(Err(ReadFailure::Io(error))) => return Err(later(error.to_string())),
             Err(error) => return Err(later(error.to_string())),
         };
-        let version = Version { sha256: hex(&Sha256::digest(&bytes)), manifest };
+        let looked = tokio::task::spawn_blocking(move || (inspect(&bytes), bytes)).await;
+        let (Inspection { sha256, form, problem, .. }, bytes) =
+            looked.map_err(|_| refused("it cannot be read; please report this".to_owned()))?;
+        let version = Version { sha256, manifest };
         if running == Some(&version) {
             return Err(NotLoaded::Unchanged);
+        }
+        // What is broken inside is the compiler's to name.
+        if let Some(problem) = problem.filter(|_| form != Form::Broken) {
+            return Err(refused(problem));
         }
         let (component, lease) = self.component(&version.sha256, bytes).await.map_err(|failure| match failure {
             CompileFailure::Component(reason) => refused(reason),
@@ -118,16 +135,31 @@ impl Loader {
         if candidate.again() != *candidate {
             return Err(NotLoaded::Unsettled);
         }
-        let Capped { memory_mb, deadline, words } = self.policy.cap(plugin, &version.manifest, &self.limits);
-        let Manifest { files, config, .. } = version.manifest.clone();
-        let rights = Rights::new(plugin, &candidate.manifest, files, &self.policy, &self.private_directories);
-        let grants = [rights.words(), words].concat();
+        let Capped { memory_mb, deadline, .. } = self.policy.cap(plugin, &version.manifest, &self.limits);
+        let rights = self.rights(plugin, candidate, &version.manifest);
+        let grants = self.grants(plugin, candidate, &version.manifest);
         let surroundings = self.surroundings.clone();
-        let guest = Guest { plugin: plugin.to_owned(), config, rights, surroundings, _artefact: lease };
+        let desk = surroundings.desks.open(plugin);
+        let config = version.manifest.config.clone();
+        let guest = Guest { plugin: plugin.to_owned(), config, rights, desk, surroundings, _artefact: lease };
         let blueprint =
             Blueprint::new(&self.linker, &self.ticker, &component, guest, memory_mb, deadline).map_err(refused)?;
         let started = blueprint.start().await;
         Ok(Loaded { version, grants, blueprint, started })
+    }
+
+    /// What the plugin may touch, one sentence each.
+    pub(crate) fn grants(&self, plugin: &str, candidate: &Candidate, manifest: &Manifest) -> Vec<String> {
+        let Capped { words, .. } = self.policy.cap(plugin, manifest, &self.limits);
+        [self.rights(plugin, candidate, manifest).words(), words].concat()
+    }
+
+    fn rights(&self, plugin: &str, candidate: &Candidate, manifest: &Manifest) -> Rights {
+        let rights = Rights::new(plugin, &candidate.manifest, manifest, &self.policy, &self.private_directories);
+        match &self.root {
+            Some(root) => rights.below(root),
+            None => rights,
+        }
     }
 
     fn manifest(&self, candidate: &Candidate) -> Result<Manifest, NotLoaded> {
@@ -201,16 +233,6 @@ fn read_component(path: &Path) -> Result<(Vec<u8>, Stamp), ReadFailure> {
     (&mut file).take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(ReadFailure::Io)?;
     if stamp(&file)? != before || u64::try_from(bytes.len()) != Ok(before.len) {
         return Err(ReadFailure::Changed);
-    }
-    if bytes.starts_with(MODULE_PREAMBLE) {
-        return Err(ReadFailure::Refused(
-            "it is a core module, not a component; build it for wasm32-wasip2, or make a component of it with \
-             `wasm-tools component new`"
-                .to_owned(),
-        ));
-    }
-    if !bytes.starts_with(COMPONENT_PREAMBLE) {
-        return Err(ReadFailure::Refused("it is not a WebAssembly component".to_owned()));
     }
     Ok((bytes, before))
 }

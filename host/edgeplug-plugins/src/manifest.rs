@@ -6,6 +6,7 @@
 //! interval_s = 10                     # or interval_ms; 60 s if neither is given
 //! component = "bme280.wasm"           # another file of the directory, so that one component can run several times
 //! files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
+//! disconnect = true                   # asks for the right to end the connection to the cloud
 //!
 //! [config]                            # handed to the plugin as it is
 //! unit = "celsius"
@@ -18,7 +19,7 @@
 //! Limits above the daemon's defaults also need the operator's leave; without it the plugin gets what is allowed.
 //!
 //! `deadline_ms` is the time a call may compute. Of wall time (a guest that sleeps, a machine that is busy) it has four
-//! times as much; waiting for `telemetry` and `files` counts for neither. Whatever it waits for, a call ends after 50 s.
+//! times as much; waiting for a host function (the store, the hub, a file) counts for neither. Whatever it waits for, a call ends after 50 s.
 //! Instantiation and `lifecycle.start` have the same deadline, but at least 5 s each.
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub(crate) struct Manifest {
     pub(crate) interval: Duration,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) files: Vec<Pattern>,
+    pub(crate) disconnect: bool,
     pub(crate) memory_mb: u32,
     pub(crate) deadline: Duration,
 }
@@ -60,6 +62,7 @@ struct Typed {
     interval_ms: Option<u64>,
     config: BTreeMap<String, String>,
     files: Vec<Pattern>,
+    disconnect: bool,
     limits: TypedLimits,
 }
 
@@ -78,6 +81,7 @@ impl Manifest {
             interval: limits.interval,
             config: BTreeMap::new(),
             files: Vec::new(),
+            disconnect: false,
             memory_mb: limits.memory_mb,
             deadline: limits.deadline,
         }
@@ -115,7 +119,8 @@ impl Manifest {
         if typed.config.len() > CONFIG_KEYS_MAX {
             return Err(format!("`config` has {} keys; at most {CONFIG_KEYS_MAX} are taken", typed.config.len()));
         }
-        Ok(Self { component: typed.component, interval, config: typed.config, files: typed.files, memory_mb, deadline })
+        let Typed { component, config, files, disconnect, .. } = typed;
+        Ok(Self { component, interval, config, files, disconnect, memory_mb, deadline })
     }
 }
 

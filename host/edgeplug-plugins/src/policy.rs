@@ -33,6 +33,8 @@ pub struct PluginPolicy {
     /// Longest time to compute in one call that it may ask for, in ms. Without it
     /// [`Limits::deadline`](crate::Limits::deadline) is the longest.
     pub deadline_ms: Option<u64>,
+    /// Whether it may end the connection to the cloud. Without it, what the entry of `*` says; without that, no.
+    pub allow_disconnect: Option<bool>,
 }
 
 /// Memory and time of one plugin, asked for and allowed.
@@ -48,6 +50,11 @@ impl Policy {
     /// All file patterns allowed to this plugin.
     pub(crate) fn files<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a Pattern> {
         ["*", plugin].into_iter().filter_map(|name| self.plugins.get(name)).flat_map(|policy| &policy.files)
+    }
+
+    pub(crate) fn allows_disconnect(&self, plugin: &str) -> bool {
+        let entries = [plugin, "*"].into_iter().filter_map(|name| self.plugins.get(name));
+        entries.into_iter().find_map(|entry| entry.allow_disconnect).unwrap_or(false)
     }
 
     /// What the plugin gets of the memory and time its manifest asks for. Its own entry counts before that of `*`.

@@ -1,9 +1,10 @@
-//! What one plugin may read: asked for by its manifest and allowed by the operator.
+//! What one plugin may read and do: asked for by its manifest and allowed by the operator.
 //!
 //! A refusal is a sentence for the person who has to act on it: the plugin, the right, the file to edit.
 
 use std::path::{Path, PathBuf};
 
+use crate::manifest::Manifest;
 use crate::pattern::{Pattern, is_forbidden, is_normal, is_too_long};
 use crate::policy::Policy;
 
@@ -18,20 +19,24 @@ pub(crate) struct Rights {
     /// Where the operator allows, in words.
     policy_source: String,
     private_directories: Vec<PathBuf>,
+    disconnect_asked: bool,
+    disconnect_allowed: bool,
+    /// In a trial: the directory, by its real path, that stands for `/`.
+    root: Option<PathBuf>,
 }
 
 impl Rights {
     pub(crate) fn new(
         plugin: &str,
         manifest: &Path,
-        asked: Vec<Pattern>,
+        asked: &Manifest,
         policy: &Policy,
         private_directories: &[PathBuf],
     ) -> Self {
         Self {
             plugin: plugin.to_owned(),
             manifest: manifest.to_owned(),
-            asked,
+            asked: asked.files.clone(),
             allowed: policy.files(plugin).cloned().collect(),
             policy_source: policy.source(plugin),
             // Real paths are compared; a directory that does not exist yet is compared as it is written.
@@ -39,23 +44,67 @@ impl Rights {
                 .iter()
                 .map(|directory| directory.canonicalize().unwrap_or_else(|_| directory.clone()))
                 .collect(),
+            disconnect_asked: asked.disconnect,
+            disconnect_allowed: policy.allows_disconnect(plugin),
+            root: None,
         }
     }
 
-    /// In words, for people: what it may read, and what it asked for in vain.
+    /// Every path is looked up below this directory instead of below `/`.
+    pub(crate) fn below(self, root: &Path) -> Self {
+        Self { root: Some(root.canonicalize().unwrap_or_else(|_| root.to_owned())), ..self }
+    }
+
+    /// In words, for people: what it may do, and what it asked for in vain.
     pub(crate) fn words(&self) -> Vec<String> {
-        self.asked
-            .iter()
-            .map(|asked| {
-                if self.allowed.iter().any(|allowed| allowed.covers(asked)) {
-                    format!("may read {asked}")
-                } else if !asked.is_exact() || self.allowed.iter().any(|allowed| allowed.matches(asked.as_str())) {
-                    format!("may read {asked} as far as {} allows", self.policy_source)
-                } else {
-                    format!("asks to read {asked}, which {} does not allow", self.policy_source)
-                }
-            })
-            .collect()
+        let disconnect = self.disconnect_asked.then(|| {
+            if self.disconnect_allowed {
+                "may disconnect the device from the cloud".to_owned()
+            } else {
+                format!(
+                    "asks to disconnect the device from the cloud, which {} does not allow (`allow_disconnect`)",
+                    self.policy_source
+                )
+            }
+        });
+        let files = self.asked.iter().map(|asked| {
+            if self.allowed.iter().any(|allowed| allowed.covers(asked)) {
+                format!("may read {asked}")
+            } else if !asked.is_exact() || self.allowed.iter().any(|allowed| allowed.matches(asked.as_str())) {
+                format!("may read {asked} as far as {} allows", self.policy_source)
+            } else {
+                format!("asks to read {asked}, which {} does not allow", self.policy_source)
+            }
+        });
+        files.chain(disconnect).collect()
+    }
+
+    /// Whether it may end the connection to the cloud.
+    pub(crate) fn check_disconnect(&self) -> Result<(), String> {
+        let Self { plugin, manifest, policy_source, .. } = self;
+        if !self.disconnect_allowed {
+            return Err(format!(
+                "plugin {plugin:?} may not disconnect the device: the operator does not allow it; set \
+                 `allow_disconnect = true` in {policy_source}"
+            ));
+        }
+        if !self.disconnect_asked {
+            return Err(format!(
+                "plugin {plugin:?} may not disconnect the device: its manifest does not ask for it; set \
+                 `disconnect = true` in {}",
+                manifest.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where a path that was checked lies in the file system.
+    pub(crate) fn place(&self, path: &str) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.trim_start_matches('/')),
+            None if path.is_empty() => PathBuf::from("/"),
+            None => PathBuf::from(path),
+        }
     }
 
     /// Whether the path may be opened at all, before any symbolic link is followed.
@@ -94,6 +143,13 @@ impl Rights {
     /// `/proc/net`, which leads to the network side of our own process; everything else must be granted by its real
     /// name too.
     pub(crate) fn check_real(&self, path: &str, real: &Path) -> Result<(), String> {
+        let real = &match &self.root {
+            Some(root) => match real.strip_prefix(root) {
+                Ok(below) => Path::new("/").join(below),
+                Err(_) => return Err(format!("{path} leads out of {}", root.display())),
+            },
+            None => real.to_owned(),
+        };
         let Some(real_text) = real.to_str() else {
             return Err(format!("{path} leads to a path that is not UTF-8"));
         };

@@ -93,6 +93,12 @@ impl Stamp {
 }
 
 impl Candidate {
+    /// These files as they are now.
+    pub(crate) fn at(component: &Path, manifest: &Path) -> Self {
+        let (component, manifest) = (component.to_owned(), manifest.to_owned());
+        Self { manifest, manifest_stamp: None, component, component_stamp: None }.again()
+    }
+
     /// Whether nothing was written to its files for so long that nobody is about to go on writing.
     pub(crate) fn is_old(&self, age_min: Duration) -> bool {
         let now = SystemTime::now();
@@ -220,7 +226,8 @@ fn plugin_name(path: &Path) -> Option<(String, bool)> {
     manifest.or_else(|| file_name.strip_suffix(".wasm").map(|name| (name.to_owned(), false)))
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// Whether a plugin can be called so.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let is_sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > NAME_LEN_MAX || !name.chars().all(is_sound) {
         return Err(format!(

@@ -6,16 +6,21 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 
-use crate::event::{Command, Exports, NotReady, PluginState, PluginStatus};
+use crate::call::{Command, DesiredChange, NotReady, Update};
+use crate::status::{Exports, PluginState, PluginStatus};
 
-/// Calls waiting for one plugin. The session has one sample and a few commands outstanding per plugin.
+/// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
 pub(crate) const CALLS_MAX: usize = 16;
 
 pub(crate) enum Call {
     Sample { call: u64 },
     Command { call: u64, command: Command },
+    Desired { call: u64, change: DesiredChange },
+    Update { call: u64, update: Update },
+    Transform { call: u64, samples: Vec<Sample> },
 }
 
 pub(crate) struct Slot {
@@ -57,6 +62,9 @@ impl Slot {
         let (export, exported) = match call {
             Call::Sample { .. } => ("sensor", status.exports.sensor),
             Call::Command { .. } => ("commands", status.exports.commands),
+            Call::Desired { .. } => ("twin-events", status.exports.twin_events),
+            Call::Update { .. } => ("firmware", status.exports.firmware),
+            Call::Transform { .. } => ("transform", status.exports.transform),
         };
         if !exported {
             return Err(NotReady::NotExported { plugin: plugin.clone(), export });

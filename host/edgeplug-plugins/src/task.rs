@@ -1,8 +1,8 @@
 //! One plugin's task: owns the living instance, serves calls one by one, switches to a new version between two of them,
 //! and starts again after a fault.
 //!
-//! What must stay true: the instance is entered from here alone; a new version takes over only once it has started; a
-//! version that does not start disturbs nothing that runs; the task's events come in the order of
+//! What must stay true: the instance is entered from here alone; a new version takes over only once it has started and
+//! taken what the old one hands over; a version that does neither disturbs nothing that runs; the task's events come in the order of
 //! [`PluginEvent`].
 
 use std::path::PathBuf;
@@ -13,11 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::backoff;
-use crate::event::{CallFailure, Change, PluginEvent, PluginState};
+use crate::call::{CallFailure, Connection, Reply};
+use crate::desk::Desk;
+use crate::event::{Change, PluginEvent};
+use crate::host::Surroundings;
 use crate::instance::{Blueprint, Instance};
 use crate::loader::{Loaded, Version};
 use crate::options::Limits;
 use crate::slot::{Call, Slot};
+use crate::status::PluginState;
+use crate::tail::{LogLevel, LogStream};
+use crate::voice::cleaned;
 
 /// A loaded version on its way to the task.
 pub(crate) struct Delivery {
@@ -46,6 +52,9 @@ pub(crate) enum Ending {
 pub(crate) struct Task {
     plugin: String,
     slot: Arc<Slot>,
+    desk: Arc<Desk>,
+    /// The plugin is told the latest, never a queue.
+    connection: watch::Receiver<Connection>,
     calls: mpsc::Receiver<Call>,
     deliveries: mpsc::Receiver<Delivery>,
     ending: watch::Receiver<Option<Ending>>,
@@ -73,16 +82,18 @@ impl Task {
         (slot, calls): (Arc<Slot>, mpsc::Receiver<Call>),
         deliveries: mpsc::Receiver<Delivery>,
         ending: watch::Receiver<Option<Ending>>,
-        events: mpsc::Sender<PluginEvent>,
+        surroundings: &Surroundings,
         limits: Limits,
     ) -> Self {
         Self {
             plugin: plugin.to_owned(),
             slot,
+            desk: surroundings.desks.open(plugin),
+            connection: surroundings.connection.clone(),
             calls,
             deliveries,
             ending,
-            events,
+            events: surroundings.events.clone(),
             limits,
             current: None,
             instance: None,
@@ -100,6 +111,7 @@ impl Task {
                 () = ended(&mut self.ending) => break,
                 Some(delivery) = self.deliveries.recv() => self.take(delivery).await,
                 () = tokio::time::sleep_until(restart_at), if self.restart_at.is_some() => self.restart().await,
+                Ok(()) = self.connection.changed(), if self.watches_connection() => self.tell_connection().await,
                 Some(call) = self.calls.recv(), if self.instance.is_some() => self.serve(call).await,
                 Some(_) = self.leaving.join_next() => {}
             }
@@ -110,6 +122,10 @@ impl Task {
     async fn take(&mut self, delivery: Delivery) {
         let Delivery { loaded, file, done } = delivery;
         let Loaded { version, grants, blueprint, started } = loaded;
+        let started = match started {
+            Ok(instance) => self.hand_over(instance).await,
+            Err(failure) => Err(format!("it does not start: {failure}")),
+        };
         match started {
             Ok(instance) => {
                 self.current = Some(Current { version, grants, blueprint });
@@ -118,7 +134,7 @@ impl Task {
                 self.come_up(instance, change).await;
                 let _ = done.send(Verdict::Adopted);
             }
-            Err(failure) => {
+            Err(problem) => {
                 // A version that once ran is better than one that does not start, even while it waits for its restart.
                 let aside = self.was_up && self.current.is_some();
                 let outlook = match (aside, &self.instance) {
@@ -126,7 +142,8 @@ impl Task {
                     (true, None) => "the version before will be tried again",
                     (false, _) => "it will be tried again",
                 };
-                let reason = format!("it does not start: {failure}; {outlook}");
+                let reason = format!("{problem}; {outlook}");
+                self.note(&reason);
                 self.slot.status().problem = Some(reason.clone());
                 self.emit(PluginEvent::Refused { plugin: self.plugin.clone(), file, reason }).await;
                 if aside {
@@ -136,6 +153,39 @@ impl Task {
                     self.strike();
                     let _ = done.send(Verdict::Adopted);
                 }
+            }
+        }
+    }
+
+    /// Gives the new version what the old one saved. The error says why the new one shall not run.
+    async fn hand_over(&mut self, mut new: Instance) -> Result<Instance, String> {
+        let Some(old) = &mut self.instance else {
+            return Ok(new);
+        };
+        let saved = match old.save_state().await {
+            Ok(saved) => saved,
+            Err(failure) => {
+                let problem = format!("the version before saved no state, the new one starts with nothing: {failure}");
+                tracing::warn!(plugin = self.plugin, problem, "plugin was swapped without its state");
+                self.note(&problem);
+                return Ok(new);
+            }
+        };
+        if saved.is_empty() {
+            return Ok(new);
+        }
+        if !new.has_lifecycle() {
+            let problem = "the version before saved its state, but the new one exports no `lifecycle` to take it";
+            tracing::warn!(plugin = self.plugin, problem, "plugin was swapped without its state");
+            self.note(problem);
+            return Ok(new);
+        }
+        match new.restore_state(saved).await {
+            Ok(()) => Ok(new),
+            Err(failure) => {
+                // It was started, so it is stopped.
+                self.dismiss(new);
+                Err(format!("it does not take the state of the version before: {failure}"))
             }
         }
     }
@@ -154,6 +204,7 @@ impl Task {
             Err(failure) => {
                 let reason = format!("it does not start: {failure}");
                 tracing::warn!(plugin = self.plugin, reason, "plugin did not start, trying again later");
+                self.note(&reason);
                 self.slot.status().problem = Some(reason);
                 self.strike();
             }
@@ -163,9 +214,7 @@ impl Task {
     async fn come_up(&mut self, instance: Instance, change: Change) {
         self.restart_at = None;
         if let Some(old) = self.instance.replace(instance) {
-            let plugin = self.plugin.clone();
-            // Off the path of the next call; bounded by the old version's own deadline.
-            self.leaving.spawn(async move { say_goodbye(&plugin, old).await });
+            self.dismiss(old);
         }
         let Some(Current { version, grants, blueprint }) = &self.current else {
             return;
@@ -191,8 +240,16 @@ impl Task {
             }
         }
         self.was_up = true;
+        // Told after every start, whatever it was before.
+        self.connection.mark_changed();
         // Calls are served by this task too, so no answer precedes this event.
         self.emit(up).await;
+    }
+
+    /// Has an instance say good-bye off the path of the next call; bounded by its own deadline.
+    fn dismiss(&mut self, instance: Instance) {
+        let plugin = self.plugin.clone();
+        self.leaving.spawn(async move { say_goodbye(&plugin, instance).await });
     }
 
     async fn serve(&mut self, call: Call) {
@@ -200,28 +257,75 @@ impl Task {
             self.answer_gone(call).await;
             return;
         };
+        let plugin = self.plugin.clone();
         let (event, failure) = match call {
             Call::Sample { call } => {
                 let result = instance.sample().await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Sampled { plugin: self.plugin.clone(), call, result }, failure)
+                (PluginEvent::Sampled { plugin, call, result }, failure)
             }
             Call::Command { call, command } => {
                 let result = instance.command(command).await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Replied { plugin: self.plugin.clone(), call, result }, failure)
+                (PluginEvent::Replied { plugin, call, result }, failure)
             }
+            Call::Desired { call, change } => {
+                let result = instance.desired_changed(change).await;
+                let failure = result.as_ref().err().cloned();
+                (PluginEvent::DesiredHandled { plugin, call, result }, failure)
+            }
+            Call::Update { call, update } => {
+                let id = update.id.clone();
+                self.desk.begin_update(&id, update.file.clone());
+                let result = instance.update(update).await;
+                // Otherwise it is under way until its end is told.
+                if result != Ok(Reply::Deferred) {
+                    self.desk.end_update(&id);
+                }
+                let failure = result.as_ref().err().cloned();
+                (PluginEvent::Updated { plugin, call, result }, failure)
+            }
+            Call::Transform { call, samples } => {
+                let result = instance.transform(samples).await;
+                let failure = result.as_ref().err().cloned();
+                (PluginEvent::Transformed { plugin, call, result }, failure)
+            }
+        };
+        self.called(Some(event), failure).await;
+    }
+
+    fn watches_connection(&self) -> bool {
+        let exports = self.current.as_ref().map(|current| current.blueprint.exports);
+        self.instance.is_some() && exports.is_some_and(|exports| exports.connection_events)
+    }
+
+    async fn tell_connection(&mut self) {
+        let connection = self.connection.borrow_and_update().clone();
+        let Some(instance) = &mut self.instance else {
+            return;
+        };
+        let failure = instance.connection_changed(connection).await.err();
+        self.called(None, failure).await;
+    }
+
+    /// Books a call, tells its answer, and takes the plugin down if it died of it.
+    async fn called(&mut self, event: Option<PluginEvent>, failure: Option<CallFailure>) {
+        let Some(instance) = &self.instance else {
+            return;
         };
         let (dead, memory_bytes) = (instance.is_dead(), instance.memory_bytes());
         {
             let mut status = self.slot.status();
             status.calls += 1;
             status.memory_bytes_max = status.memory_bytes_max.max(memory_bytes);
-            if failure.is_none() {
+            // News of the connection come after every start; that a plugin takes them does not make it sound.
+            if failure.is_none() && event.is_some() {
                 status.strikes = 0;
             }
         }
-        self.emit(event).await;
+        if let Some(event) = event {
+            self.emit(event).await;
+        }
         if dead {
             let reason = failure.map_or_else(String::new, |failure| failure.to_string());
             self.fall(reason).await;
@@ -262,6 +366,9 @@ impl Task {
         self.emit(match call {
             Call::Sample { call } => PluginEvent::Sampled { plugin, call, result: Err(CallFailure::Gone) },
             Call::Command { call, .. } => PluginEvent::Replied { plugin, call, result: Err(CallFailure::Gone) },
+            Call::Desired { call, .. } => PluginEvent::DesiredHandled { plugin, call, result: Err(CallFailure::Gone) },
+            Call::Update { call, .. } => PluginEvent::Updated { plugin, call, result: Err(CallFailure::Gone) },
+            Call::Transform { call, .. } => PluginEvent::Transformed { plugin, call, result: Err(CallFailure::Gone) },
         })
         .await;
     }
@@ -288,6 +395,11 @@ impl Task {
         } else {
             self.emit(down).await;
         }
+    }
+
+    /// For the plugin's own log; whoever gets the event or the status says it elsewhere.
+    fn note(&self, message: &str) {
+        self.desk.note(LogLevel::Warn, LogStream::Host, cleaned(message));
     }
 
     /// A receiver that is gone is no reason to stop serving: the daemon is about to end.

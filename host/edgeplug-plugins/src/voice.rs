@@ -1,4 +1,5 @@
-//! What a guest says: its log calls and its standard output and error, under the plugin's name, at a bounded rate.
+//! What a guest says: its log calls and its standard output and error, under the plugin's name, at a bounded rate. It
+//! goes into the daemon's log and into the plugin's own [`tail`](crate::tail).
 //!
 //! What must stay true: a guest can neither flood the daemon's log nor forge another line in it (line breaks and
 //! control characters are escaped), and what was dropped is counted and said.
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::desk::Desk;
+use crate::tail::{LogLevel, LogStream};
 
 /// Longest message that is logged whole.
 const MESSAGE_LEN_MAX: usize = 4096;
@@ -26,14 +30,15 @@ pub(crate) struct Voice(Arc<Inner>);
 
 struct Inner {
     plugin: String,
+    desk: Arc<Desk>,
     state: Mutex<State>,
 }
 
 struct State {
     window_started: Instant,
-    /// Messages let through in this window.
-    messages: u32,
-    /// Messages dropped in this window.
+    /// Messages let through in this window: those that the daemon's log shows, and those that it does not.
+    messages: [u32; 2],
+    /// Messages dropped in this window that the daemon's log would have shown.
     dropped: u64,
     last_words: VecDeque<String>,
     /// The lines under way on standard output and error, never longer than a message. A guest may open each stream as
@@ -48,42 +53,35 @@ pub(crate) enum Stream {
     Error,
 }
 
-/// One line on its way into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
 impl Voice {
-    pub(crate) fn new(plugin: &str) -> Self {
+    pub(crate) fn new(plugin: &str, desk: Arc<Desk>) -> Self {
         let state = State {
             window_started: Instant::now(),
-            messages: 0,
+            messages: [0; 2],
             dropped: 0,
             last_words: VecDeque::new(),
             partial: Default::default(),
         };
-        Self(Arc::new(Inner { plugin: plugin.to_owned(), state: Mutex::new(state) }))
+        Self(Arc::new(Inner { plugin: plugin.to_owned(), desk, state: Mutex::new(state) }))
     }
 
-    pub(crate) fn say(&self, level: Level, message: &str) {
-        // What nobody will see takes nobody's place.
-        if !level.is_enabled() || !self.admit() {
+    pub(crate) fn say(&self, level: LogLevel, stream: LogStream, message: &str) {
+        // What nobody will see takes the place of nothing that somebody will.
+        let is_shown = is_enabled(level);
+        if !self.admit(is_shown) {
+            self.0.desk.skip();
             return;
         }
-        let plugin = self.0.plugin.as_str();
         let message = cleaned(message);
-        match level {
-            Level::Trace => tracing::trace!(target: "edgeplug::plugin", plugin, "{message}"),
-            Level::Debug => tracing::debug!(target: "edgeplug::plugin", plugin, "{message}"),
-            Level::Info => tracing::info!(target: "edgeplug::plugin", plugin, "{message}"),
-            Level::Warn => tracing::warn!(target: "edgeplug::plugin", plugin, "{message}"),
-            Level::Error => tracing::error!(target: "edgeplug::plugin", plugin, "{message}"),
+        if is_shown {
+            show(&self.0.plugin, level, &message);
         }
+        self.0.desk.note(level, stream, message);
+    }
+
+    /// How the instance died, in words; the daemon's log has it from elsewhere.
+    pub(crate) fn died(&self, how: &str) {
+        self.0.desk.note(LogLevel::Error, LogStream::Panic, cleaned(how));
     }
 
     /// The end of what the guest wrote to standard error, to go with a trap that has no text of its own.
@@ -119,9 +117,9 @@ impl Voice {
         }
         let line = String::from_utf8_lossy(&bytes);
         match stream {
-            Stream::Output => self.say(Level::Info, &line),
+            Stream::Output => self.say(LogLevel::Info, LogStream::Stdout, &line),
             Stream::Error => {
-                self.say(Level::Warn, &line);
+                self.say(LogLevel::Warn, LogStream::Stderr, &line);
                 let mut state = self.lock();
                 if state.last_words.len() == LAST_WORDS_MAX {
                     state.last_words.pop_front();
@@ -131,38 +129,30 @@ impl Voice {
         }
     }
 
-    fn admit(&self) -> bool {
+    fn admit(&self, is_shown: bool) -> bool {
         let mut state = self.lock();
         if state.window_started.elapsed() >= WINDOW {
             let dropped = std::mem::take(&mut state.dropped);
             state.window_started = Instant::now();
-            state.messages = 0;
+            state.messages = [0; 2];
             if dropped > 0 {
                 tracing::warn!(target: "edgeplug::plugin", plugin = self.0.plugin, dropped, "log messages dropped: over {MESSAGES_PER_WINDOW} a second");
             }
         }
-        if state.messages == MESSAGES_PER_WINDOW {
-            state.dropped += 1;
-            return false;
+        let [shown, hidden] = &mut state.messages;
+        let messages = if is_shown { shown } else { hidden };
+        if *messages < MESSAGES_PER_WINDOW {
+            *messages += 1;
+            return true;
         }
-        state.messages += 1;
-        true
+        if is_shown {
+            state.dropped += 1;
+        }
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Level {
-    fn is_enabled(self) -> bool {
-        match self {
-            Self::Trace => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::TRACE),
-            Self::Debug => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::DEBUG),
-            Self::Info => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::INFO),
-            Self::Warn => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::WARN),
-            Self::Error => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::ERROR),
-        }
     }
 }
 
@@ -173,6 +163,26 @@ impl State {
             Stream::Output => output,
             Stream::Error => error,
         }
+    }
+}
+
+fn is_enabled(level: LogLevel) -> bool {
+    match level {
+        LogLevel::Trace => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::TRACE),
+        LogLevel::Debug => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::DEBUG),
+        LogLevel::Info => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::INFO),
+        LogLevel::Warn => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::WARN),
+        LogLevel::Error => tracing::enabled!(target: "edgeplug::plugin", tracing::Level::ERROR),
+    }
+}
+
+fn show(plugin: &str, level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Trace => tracing::trace!(target: "edgeplug::plugin", plugin, "{message}"),
+        LogLevel::Debug => tracing::debug!(target: "edgeplug::plugin", plugin, "{message}"),
+        LogLevel::Info => tracing::info!(target: "edgeplug::plugin", plugin, "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "edgeplug::plugin", plugin, "{message}"),
+        LogLevel::Error => tracing::error!(target: "edgeplug::plugin", plugin, "{message}"),
     }
 }
 
@@ -188,6 +198,18 @@ pub(crate) fn cleaned(message: &str) -> String {
         text.push('…');
     }
     text
+}
+
+/// Longest message that goes to the cloud with an acknowledgement, in characters.
+const TOLD_LEN_MAX: usize = 1000;
+
+/// [`cleaned`], and no longer than what an acknowledgement takes.
+pub(crate) fn told(message: &str) -> String {
+    let text = cleaned(message);
+    match text.char_indices().nth(TOLD_LEN_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 /// Standard output or error of a guest, and each stream opened on it.

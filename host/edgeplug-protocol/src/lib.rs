@@ -4,5 +4,6 @@
 
 pub mod azure;
 pub mod legacy;
+pub mod model;
 pub mod sample;
 pub mod time;

@@ -1,10 +1,13 @@
 //! What shall be done: the session's only output.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use edgeplug_protocol::azure::challenge::ChallengeBlob;
 use edgeplug_protocol::azure::sas::SasToken;
+use edgeplug_protocol::model::DeviceModel;
 
-use crate::{AckId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
 
 /// One thing to do. Those with a [`Ticket`] are answered by an event with the same ticket.
 #[derive(Debug)]
@@ -143,6 +146,8 @@ pub enum Action {
         plugin: String,
         /// For the answer.
         call: CallId,
+        /// Names the command, also when it is handed over again after a restart.
+        id: String,
         /// Name and parameters as typed at the portal.
         text: String,
         /// The child it is for, `None` for the device itself.
@@ -161,8 +166,17 @@ pub enum Action {
         /// Add the monotonic clock to it.
         unix_ms_at_zero: i64,
     },
-    /// Tell plugins whether the cloud can be reached.
-    TellConnected(bool),
+    /// Answer a plugin that wanted something.
+    Answer {
+        /// Of the event.
+        ask: AskId,
+        /// The kind that fits what was asked.
+        answer: Answer,
+    },
+    /// Tell plugins whether the cloud can be reached; only when that changed.
+    TellConnected(Connection),
+    /// Tell plugins what the cloud says about the device; only when that changed.
+    TellTemplate(Arc<DeviceModel>),
     /// The session came to rest after [`crate::Event::Stop`].
     Stopped,
 }
@@ -249,4 +263,62 @@ pub enum Outcome {
     AcceptedInPart(String),
     /// Not taken, and why.
     Rejected(String),
+}
+
+/// Whether there is a connection to the hub. The pause of a renewal is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// There is.
+    Connected,
+    /// There is not, and why, in words.
+    Disconnected(String),
+}
+
+/// The answer to what a plugin wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`crate::event::Ask::TwinGet`].
+    Twin(Result<TwinDocument, TwinFailure>),
+    /// To [`crate::event::Ask::TwinReport`]: the new version.
+    Reported(Result<u64, TwinFailure>),
+    /// To [`crate::event::Ask::Finish`]: the end is on disk, or not.
+    Finished(Result<(), FinishFailure>),
+    /// To [`crate::event::Ask::Disconnect`], when the connection is closed, and to [`crate::event::Ask::Reconnect`].
+    Link(Result<(), String>),
+}
+
+/// The whole twin; both texts are JSON objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinDocument {
+    /// What the cloud wants.
+    pub desired: String,
+    /// Grows with every change of `desired`.
+    pub desired_version: u64,
+    /// What the device last reported.
+    pub reported: String,
+    /// Grows with every change of `reported`.
+    pub reported_version: u64,
+}
+
+/// Why the twin could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwinFailure {
+    /// It cannot be reached, and why.
+    Unavailable(String),
+    /// What was to be reported is no such document, and where.
+    Invalid(String),
+    /// The hub's status code.
+    Refused(u16),
+}
+
+/// Why a command could not be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishFailure {
+    /// Nothing under way has this id, or it has its end already.
+    Unknown,
+    /// Another plugin has it.
+    NotYours,
+    /// It could not be written down, and why. The end is kept and tried again; until the plugin asks once more with the
+    /// same end it does not learn whether that worked.
+    Unavailable(String),
 }

@@ -7,6 +7,13 @@
 //! Commands that arrive while plugins are still loading, or while the one that handles them restarts, wait for it, at
 //! most [`HOLD_MAX`]. One command at a time runs in a plugin; the others wait in order. What is not finished when the
 //! daemon stops stays in the ledger for the next run.
+//!
+//! A plugin may end a command by `acks.finish` while it handles it, or defer it and end it later. The first end counts;
+//! what the plugin says about the same command afterwards is refused or ignored.
+
+mod deferred;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -20,9 +27,11 @@ use edgeplug_protocol::legacy::telemetry::own_id;
 use edgeplug_protocol::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{CallFailure, PluginUp, Recorded, Reply};
-use crate::status::CommandCounts;
-use crate::{AckId, Action, CallId, ConnectionId, DeliveryId, Now, Step, Ticket};
+use self::deferred::{DEFER_TIME_MAX, DEFERRED_MAX, Deferred};
+use crate::action::{Answer, FinishFailure};
+use crate::event::{CallFailure, Ending, PluginUp, Recorded, Reply};
+use crate::status::{CommandCounts, DeferredCommand};
+use crate::{AckId, Action, AskId, CallId, ConnectionId, DeliveryId, Now, Step, Ticket};
 
 /// How long commands wait for plugins that are still loading.
 const HOLD_MAX: Duration = Duration::from_secs(60);
@@ -43,6 +52,8 @@ pub(crate) struct Commands {
     waiting: VecDeque<Open>,
     /// In a plugin, by plugin name.
     running: HashMap<String, Running>,
+    /// Answered with "later" by their plugin.
+    deferred: Deferred,
     /// Outcomes on their way into the ledger.
     finishing: HashMap<Ticket, Outcome>,
     /// Outcomes the ledger could not take yet.
@@ -75,7 +86,8 @@ struct Open {
 struct Running {
     call: CallId,
     deadline: Duration,
-    open: Open,
+    /// `None` when the plugin ended it before its call did.
+    open: Option<Open>,
 }
 
 /// What the ledger shall hold about the end of a command.
@@ -83,6 +95,10 @@ struct Outcome {
     key: String,
     ack: Option<Bytes>,
     offline: bool,
+    /// The plugin that told this end by `acks.finish`, and the end.
+    told_by: Option<(String, Ending)>,
+    /// Its question, while it waits for the ledger.
+    asked: Option<AskId>,
 }
 
 impl Commands {
@@ -94,7 +110,7 @@ impl Commands {
                 Ok(open) => self.waiting.push_back(Open { key, ..open }),
                 Err(reason) => {
                     tracing::error!(key, reason, "a command in the ledger cannot be read and is given up");
-                    self.write(Outcome { key, ack: None, offline: true }, step);
+                    self.write(Outcome::of(key, None, true), step);
                 }
             }
         }
@@ -166,7 +182,10 @@ impl Commands {
         result: Result<Option<AckId>, String>,
         step: &mut Step<'_>,
     ) -> Option<(AckId, Bytes, bool)> {
-        let outcome = self.finishing.remove(&ticket)?;
+        let mut outcome = self.finishing.remove(&ticket)?;
+        if let Some(ask) = outcome.asked.take() {
+            answer(ask, result.as_ref().map(drop).map_err(|reason| FinishFailure::Unavailable(reason.clone())), step);
+        }
         match result {
             Ok(ack) => ack.zip(outcome.ack).map(|(ack, body)| (ack, body, outcome.offline)),
             Err(reason) => {
@@ -213,12 +232,71 @@ impl Commands {
             return;
         }
         let Some(running) = self.running.remove(plugin) else { return };
-        if self.stopping && result.is_err() {
-            // Cut off by the stop, not by its own fault: the next run does it.
+        let Some(open) = running.open else {
+            if result != Ok(Reply::Deferred) {
+                tracing::warn!(plugin, "ended a command by acks.finish and again by its answer; the first end counts");
+            }
             return;
+        };
+        let ending = match result {
+            // Cut off by the stop, not by its own fault: the next run does it.
+            Err(_) if self.stopping => return,
+            Err(failure) => Ending::Failed(format!("plugin {plugin}: {failure}")),
+            Ok(Reply::Done(message)) => Ending::Done(message),
+            Ok(Reply::Failed(message)) => Ending::Failed(message),
+            Ok(Reply::Deferred) if self.deferred.has_room() => {
+                return self.deferred.insert(plugin, open, step.now.monotonic);
+            }
+            Ok(Reply::Deferred) => {
+                Ending::Failed(format!("plugin {plugin} defers it, but {DEFERRED_MAX} commands are deferred already"))
+            }
+        };
+        self.finish(open, ending, step);
+    }
+
+    /// A plugin tells the end of a command; it is answered when that is on disk.
+    pub(crate) fn asked_to_finish(&mut self, plugin: &str, ask: AskId, id: &str, end: Ending, step: &mut Step<'_>) {
+        let running = self.running.iter_mut().find(|(_, running)| running.is(id));
+        let (holder, open) = match (running, self.deferred.holder(id)) {
+            (Some((holder, running)), _) if holder == plugin => (plugin, running.open.take()),
+            (Some((holder, _)), _) => (holder.as_str(), None),
+            (None, Some(holder)) if holder == plugin => (plugin, self.deferred.take(id)),
+            (None, Some(holder)) => (holder, None),
+            (None, None) => return self.asked_to_finish_again(plugin, ask, id, &end, step),
+        };
+        match open {
+            Some(open) => {
+                let mut outcome = self.outcome(open, end.clone(), step);
+                outcome.told_by = Some((plugin.to_owned(), end));
+                outcome.asked = Some(ask);
+                self.write(outcome, step);
+            }
+            None => {
+                tracing::debug!(plugin, holder, id, "wants to end another plugin's command");
+                answer(ask, Err(FinishFailure::NotYours), step);
+            }
         }
-        let reply = result.unwrap_or_else(|failure| Reply::Failed(format!("plugin {plugin}: {failure}")));
-        self.finish(running.open, reply, step);
+    }
+
+    /// It has its end already, unless that could not be written down yet and this is the same once more.
+    fn asked_to_finish_again(&mut self, plugin: &str, ask: AskId, id: &str, end: &Ending, step: &mut Step<'_>) {
+        let unwritten = self.unwritten.iter_mut().map(|(_, outcome)| outcome).chain(self.finishing.values_mut());
+        let same = |outcome: &&mut Outcome| {
+            let told = outcome.told_by.as_ref();
+            outcome.key == id && told.is_some_and(|(by, told)| by == plugin && told == end)
+        };
+        match unwritten.filter(|outcome| outcome.asked.is_none()).find(same) {
+            Some(outcome) => outcome.asked = Some(ask),
+            None => {
+                tracing::debug!(plugin, id, "wants to end a command that is not under way");
+                answer(ask, Err(FinishFailure::Unknown), step);
+            }
+        }
+    }
+
+    pub(crate) fn progress(&mut self, plugin: &str, id: &str, percent: u8, message: &str) {
+        let known = self.deferred.note_progress(plugin, id, percent, message);
+        tracing::debug!(plugin, id, percent, message, known, "progress of a command");
     }
 
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
@@ -236,9 +314,14 @@ impl Commands {
             .map(|(plugin, _)| plugin.clone())
             .collect();
         for plugin in overdue {
-            if let Some(running) = self.running.remove(&plugin) {
-                self.finish(running.open, Reply::Failed(format!("plugin {plugin} did not answer in time")), step);
+            if let Some(open) = self.running.remove(&plugin).and_then(|running| running.open) {
+                self.finish(open, Ending::Failed(format!("plugin {plugin} did not answer in time")), step);
             }
+        }
+        for (plugin, open) in self.deferred.take_overdue(now) {
+            let minutes = DEFER_TIME_MAX.as_secs() / 60;
+            let reason = format!("plugin {plugin} deferred it and did not end it within {minutes} minutes");
+            self.finish(open, Ending::Failed(reason), step);
         }
         if self.plugins_scanned || self.hold_until.is_some_and(|until| now >= until) {
             self.hold_until = None;
@@ -260,20 +343,26 @@ impl Commands {
         let waits = !self.waiting.is_empty() && !self.stopping;
         let hold = self.hold_until.filter(|_| waits);
         let down = self.handlers.values().flatten().filter(|until| waits && !until.is_zero()).copied();
-        deadlines.chain(retries).chain(hold).chain(down).min()
+        deadlines.chain(self.deferred.timeout()).chain(retries).chain(hold).chain(down).min()
     }
 
     pub(crate) fn counts(&self) -> CommandCounts {
         CommandCounts { open: self.open() as u64, ..self.counts }
     }
 
+    pub(crate) fn deferred(&self, now: Now) -> Vec<DeferredCommand> {
+        self.deferred.status(now.monotonic)
+    }
+
     fn open(&self) -> usize {
-        self.recording.len() + self.waiting.len() + self.running.len() + self.unwritten.len()
+        let in_plugins = self.running.len() + self.deferred.len();
+        self.recording.len() + self.waiting.len() + in_plugins + self.unwritten.len()
     }
 
     fn is_open(&self, key: &str) -> bool {
         self.waiting.iter().any(|open| open.key == key)
-            || self.running.values().any(|running| running.open.key == key)
+            || self.running.values().any(|running| running.is(key))
+            || self.deferred.holder(key).is_some()
             || self.finishing.values().any(|outcome| outcome.key == key)
             || self.unwritten.iter().any(|(_, outcome)| outcome.key == key)
     }
@@ -285,16 +374,16 @@ impl Commands {
                 Ok(command) => command,
                 Err(reason) => {
                     let reason = reason.clone();
-                    self.finish(open, Reply::Failed(reason), step);
+                    self.finish(open, Ending::Failed(reason), step);
                     continue;
                 }
             };
             let Some((plugin, down)) = self.handlers.first_key_value().map(|(name, down)| (name.clone(), *down)) else {
-                self.finish(open, Reply::Failed("no plugin on this device handles commands".into()), step);
+                self.finish(open, Ending::Failed("no plugin on this device handles commands".into()), step);
                 continue;
             };
             if down == Some(Duration::ZERO) {
-                self.finish(open, Reply::Failed(format!("plugin {plugin} is down")), step);
+                self.finish(open, Ending::Failed(format!("plugin {plugin} is down")), step);
                 continue;
             }
             if down.is_some() || self.running.contains_key(&plugin) {
@@ -303,18 +392,25 @@ impl Commands {
             }
             let call = CallId(step.ticket().0);
             let child = command.child(&step.config.cpid, &step.config.unique_id).map(str::to_owned);
-            step.act(Action::Call { plugin: plugin.clone(), call, text: command.text.clone(), child });
-            self.running.insert(plugin, Running { call, deadline: step.now.monotonic + CALL_TIME_MAX, open });
+            let (id, text) = (open.key.clone(), command.text.clone());
+            step.act(Action::Call { plugin: plugin.clone(), call, id, text, child });
+            let deadline = step.now.monotonic + CALL_TIME_MAX;
+            self.running.insert(plugin, Running { call, deadline, open: Some(open) });
         }
     }
 
-    fn finish(&mut self, open: Open, reply: Reply, step: &mut Step<'_>) {
-        let (st, message) = match reply {
-            Reply::Done(message) => {
+    fn finish(&mut self, open: Open, ending: Ending, step: &mut Step<'_>) {
+        let outcome = self.outcome(open, ending, step);
+        self.write(outcome, step);
+    }
+
+    fn outcome(&mut self, open: Open, ending: Ending, step: &Step<'_>) -> Outcome {
+        let (st, message) = match ending {
+            Ending::Done(message) => {
                 self.counts.done += 1;
                 (ack::STATUS_EXECUTED, message)
             }
-            Reply::Failed(message) => {
+            Ending::Failed(message) => {
                 self.counts.failed += 1;
                 (ack::STATUS_FAILED, message)
             }
@@ -332,8 +428,7 @@ impl Commands {
             );
             Some(Bytes::from(body))
         });
-        let outcome = Outcome { key: open.key, ack, offline: step.offline() };
-        self.write(outcome, step);
+        Outcome::of(open.key, ack, step.offline())
     }
 
     fn write(&mut self, outcome: Outcome, step: &mut Step<'_>) {
@@ -341,6 +436,23 @@ impl Commands {
         let (key, ack, offline) = (outcome.key.clone(), outcome.ack.clone(), outcome.offline);
         step.act(Action::Finish { ticket, key, ack, offline, at_unix_ms: step.unix_ms });
         self.finishing.insert(ticket, outcome);
+    }
+}
+
+/// To a plugin that told the end of a command.
+fn answer(ask: AskId, result: Result<(), FinishFailure>, step: &mut Step<'_>) {
+    step.act(Action::Answer { ask, answer: Answer::Finished(result) });
+}
+
+impl Running {
+    fn is(&self, key: &str) -> bool {
+        self.open.as_ref().is_some_and(|open| open.key == key)
+    }
+}
+
+impl Outcome {
+    fn of(key: String, ack: Option<Bytes>, offline: bool) -> Self {
+        Self { key, ack, offline, told_by: None, asked: None }
     }
 }
 

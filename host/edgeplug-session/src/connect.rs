@@ -9,6 +9,7 @@
 //! signed is the link closed, in a quiet moment, and opened again at once (MQTT has no renewal in band). What fails on
 //! that way leaves the open connection alone until the hub ends it.
 
+mod hold;
 mod hub;
 mod link;
 mod portal;
@@ -17,6 +18,7 @@ mod provision;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +26,7 @@ use edgeplug_protocol::azure::sas::SasRequest;
 use edgeplug_protocol::legacy::discovery::BaseUrl;
 use edgeplug_protocol::legacy::sync::{Hub, SyncReply};
 use edgeplug_protocol::legacy::template::Template;
+use edgeplug_protocol::model::DeviceModel;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ConnectTo;
@@ -47,8 +50,8 @@ const DPS_PERIOD_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// What the rest of the session learns from this part.
 pub(crate) enum Change {
-    /// What may be sent.
-    Template(Template),
+    /// What may be sent, and how plugins see it.
+    Template(Template, Arc<DeviceModel>),
     /// A planned reconnect begins: publish nothing new.
     Pausing,
     /// Publish here.
@@ -87,6 +90,8 @@ pub(crate) struct Connect {
     /// Why we ended the connection ourselves, when it was no renewal.
     gave_up: Option<&'static str>,
     registered_at: Option<Duration>,
+    /// A plugin wants no connection.
+    hold: Option<hold::Hold>,
 }
 
 enum State {
@@ -114,6 +119,12 @@ enum State {
         until: Duration,
         then: Next,
     },
+    /// Closing the connection on request of a plugin: after the last PUBACKs or `until`; `None` when that was done.
+    Leaving {
+        until: Option<Duration>,
+    },
+    /// Closed on request of a plugin.
+    Held,
     Closing {
         connection: ConnectionId,
     },
@@ -169,6 +180,7 @@ impl Connect {
             ask_dps: false,
             gave_up: None,
             registered_at: None,
+            hold: None,
         }
     }
 
@@ -184,7 +196,7 @@ impl Connect {
         match SyncReply::parse(200, &sync?) {
             Ok(SyncReply::Ready(sync)) => {
                 self.hub = Some(sync.hub);
-                Some(Change::Template(sync.template))
+                Some(Change::Template(sync.template, Arc::new(sync.model)))
             }
             _ => None,
         }
@@ -283,12 +295,17 @@ impl Connect {
             State::Provisioning(provision) => provision.advance(step),
             State::Online => self.keep_open(step),
             State::Quieting { until, .. } if quiet || now >= *until => self.close_for_renewal(step),
+            State::Leaving { until: Some(until) } if quiet || now >= *until => {
+                self.state = State::Leaving { until: None };
+                step.actions.extend(self.open.as_ref().map(|open| Action::Disconnect { connection: open.connection }));
+            }
             _ => {}
         }
         None
     }
 
     pub(crate) fn close(&mut self, actions: &mut VecDeque<Action>) {
+        actions.extend(self.give_up_hold());
         let connecting = match self.state {
             State::Connecting(connection, _) => Some(connection),
             _ => None,
@@ -317,6 +334,7 @@ impl Connect {
         match &self.state {
             State::Waiting { until, .. } | State::Quieting { until, .. } => Some(*until),
             State::Online => self.open.as_ref().map(|open| self.looks_again_at(open)),
+            State::Leaving { until } => *until,
             State::Provisioning(provision) => provision.timeout(),
             _ => None,
         }
@@ -343,6 +361,7 @@ impl Connect {
         }
         match &self.state {
             State::Online => LinkState::Online,
+            State::Leaving { .. } | State::Held => LinkState::Disconnected,
             // A renewal that waits for its next try.
             State::Waiting { .. } if self.open.is_some() => LinkState::Online,
             _ if self.open.is_some() => LinkState::Renewing,
@@ -366,6 +385,10 @@ impl Connect {
     }
 
     fn wait(&mut self, mut failure: Failure, then: Next, step: &mut Step<'_>) {
+        if self.hold.is_some() && self.open.is_none() {
+            tracing::debug!(reason = failure.text, "not tried again, because no connection is wanted");
+            return self.left(step);
+        }
         if failure.kind == FailureKind::Certificate && !step.clock.is_known(step.now) {
             failure.text.push_str("; the time of day is not known, and a wrong clock makes good certificates look bad");
         }

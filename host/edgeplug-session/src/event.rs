@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use edgeplug_protocol::sample::Sample;
 
-use crate::{AckId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
 
 /// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
 /// is no longer awaited is ignored.
@@ -157,6 +157,26 @@ pub enum Event {
         call: CallId,
         /// What the plugin made of the command.
         result: Result<Reply, CallFailure>,
+    },
+    /// A plugin wants something of the cloud side and waits for [`crate::Action::Answer`].
+    Asked {
+        /// Who.
+        plugin: String,
+        /// For the answer.
+        ask: AskId,
+        /// What.
+        request: Ask,
+    },
+    /// A plugin tells how far a deferred command is.
+    Progress {
+        /// Who.
+        plugin: String,
+        /// Of the command, as in [`crate::Action::Call`].
+        id: String,
+        /// 0 to 100.
+        percent: u8,
+        /// A few words.
+        message: String,
     },
     /// Come to rest: finish what is under way, close the link, answer with [`crate::Action::Stopped`].
     Stop,
@@ -331,6 +351,40 @@ pub enum Reply {
     Done(String),
     /// Refused or failed, with a message for the cloud.
     Failed(String),
+    /// It takes longer: [`Ask::Finish`] tells the end.
+    Deferred,
+}
+
+/// How something the cloud asked for ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Carried out, with a message for the cloud.
+    Done(String),
+    /// Not carried out, with a message for the cloud.
+    Failed(String),
+}
+
+/// What a plugin may want of the cloud side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// The whole twin.
+    TwinGet,
+    /// Merge this into what is reported.
+    TwinReport {
+        /// A JSON object.
+        patch: String,
+    },
+    /// End a command, deferred or in the plugin's hands right now.
+    Finish {
+        /// Of the command, as in [`crate::Action::Call`].
+        id: String,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// Close the connection to the hub and leave it closed.
+    Disconnect,
+    /// Connect again after [`Self::Disconnect`].
+    Reconnect,
 }
 
 /// Why a call gave nothing, in words.

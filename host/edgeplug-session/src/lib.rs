@@ -12,6 +12,7 @@
 //! * Rows are published in the order of their ids within a lane: live rows first, beside them what waited in the store.
 //! * Rows that were published and may still be on disk are at most the window.
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
+//! * Every question of a plugin ([`Event::Asked`]) gets one [`Action::Answer`].
 //! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
 //! * What is outstanding is bounded: see the constants of each part.
 //!
@@ -23,6 +24,7 @@ mod commands;
 mod connect;
 mod plugins;
 mod status;
+mod twin;
 mod uplink;
 
 pub mod action;
@@ -40,13 +42,15 @@ use std::time::Duration;
 
 use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::legacy::template::Template;
+use edgeplug_protocol::model::DeviceModel;
 
 pub use crate::action::Action;
+use crate::action::Connection;
 pub use crate::clock::Now;
 pub use crate::config::SessionConfig;
 use crate::connect::Change;
 pub use crate::event::Event;
-use crate::event::{FailureKind, HttpReply, LinkDownReason};
+use crate::event::{Ask, FailureKind, HttpReply, LinkDownReason};
 pub use crate::status::{LinkState, Status, Trouble};
 
 macro_rules! ids {
@@ -72,6 +76,8 @@ ids! {
     CallId;
     /// Readings that a plugin sent of its own accord.
     OfferId;
+    /// A plugin's question that waits for its answer.
+    AskId;
 }
 
 /// Which key signs.
@@ -97,6 +103,8 @@ pub struct Session {
     plugins: plugins::Plugins,
     /// What plugins were last told; they begin without a link.
     told_connected: bool,
+    /// What plugins know of the device; they begin with nothing.
+    told_model: Option<Arc<DeviceModel>>,
     stop: Option<Stop>,
 }
 
@@ -196,6 +204,7 @@ impl Session {
             commands: commands::Commands::default(),
             plugins: plugins::Plugins::default(),
             told_connected: false,
+            told_model: None,
             stop: None,
             config,
         }
@@ -275,6 +284,10 @@ impl Session {
             Event::Replied { plugin, call, result } => {
                 self.commands.replied(&plugin, call, result, step!(self, now));
             }
+            Event::Asked { plugin, ask, request } => self.asked(&plugin, ask, request, now),
+            Event::Progress { plugin, id, percent, message } => {
+                self.commands.progress(&plugin, &id, percent, &message);
+            }
             Event::Stop => self.begin_stop(now),
         }
         self.advance(now);
@@ -308,11 +321,13 @@ impl Session {
             link: self.connect.link_state(self.stop.is_some()),
             trouble: self.connect.trouble().cloned(),
             retry_in_s: self.connect.retry_in(now).map(|wait| wait.as_secs_f64()),
+            disconnected_by: self.connect.held_by().map(str::to_owned),
             hub: self.connect.hub_name(),
             time_known: self.clock.is_known(now),
             template_attributes: self.world.template.as_ref().map(|template| template.attribute_count()),
             uplink: self.uplink.counts(),
             commands: self.commands.counts(),
+            deferred: self.commands.deferred(now),
             plugins: self.plugins.schedules(now),
         }
     }
@@ -373,30 +388,63 @@ impl Session {
     fn apply(&mut self, change: Option<Change>) {
         match change {
             None => {}
-            Some(Change::Template(template)) => self.world.template = Some(Arc::new(template)),
+            Some(Change::Template(template, model)) => {
+                self.world.template = Some(Arc::new(template));
+                if self.told_model.as_ref() != Some(&model) {
+                    self.told_model = Some(Arc::clone(&model));
+                    self.actions.push_back(Action::TellTemplate(model));
+                }
+            }
             Some(Change::Pausing) => self.world.pausing = true,
             Some(Change::Online(online)) => {
                 self.world.online = Some(online);
                 self.world.pausing = false;
                 self.uplink.link_up();
-                self.tell_connected(true);
+                self.tell_connected(Connection::Connected);
             }
             Some(Change::Offline { planned }) => {
                 self.world.online = None;
                 self.world.pausing = planned;
                 self.uplink.link_lost(planned);
                 if !planned {
-                    self.tell_connected(false);
+                    self.tell_connected(Connection::Disconnected(self.why_offline()));
                 }
             }
         }
     }
 
     /// Plugins hear of outages, not of renewals.
-    fn tell_connected(&mut self, connected: bool) {
+    fn tell_connected(&mut self, connection: Connection) {
+        let connected = connection == Connection::Connected;
         if std::mem::replace(&mut self.told_connected, connected) != connected {
-            self.actions.push_back(Action::TellConnected(connected));
+            self.actions.push_back(Action::TellConnected(connection));
         }
+    }
+
+    fn why_offline(&self) -> String {
+        match (self.connect.held_by(), self.connect.trouble()) {
+            _ if self.stop.is_some() => "the daemon is stopping".to_owned(),
+            (Some(plugin), _) => format!("on request of plugin {plugin}"),
+            (None, Some(trouble)) => trouble.text.clone(),
+            (None, None) => "the connection ended; it is being opened again".to_owned(),
+        }
+    }
+
+    /// Carries out or refuses what a plugin wants; every question gets one answer, some later.
+    fn asked(&mut self, plugin: &str, ask: AskId, request: Ask, now: Now) {
+        let answer = match request {
+            Ask::TwinGet => twin::get(),
+            Ask::TwinReport { .. } => twin::report(),
+            Ask::Finish { id, ending } => {
+                return self.commands.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
+            }
+            Ask::Disconnect => {
+                let change = self.connect.disconnect(plugin, ask, step!(self, now));
+                return self.apply(change);
+            }
+            Ask::Reconnect => return self.connect.reconnect(plugin, ask, step!(self, now)),
+        };
+        self.actions.push_back(Action::Answer { ask, answer });
     }
 
     fn begin_stop(&mut self, now: Now) {

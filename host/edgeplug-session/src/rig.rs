@@ -6,16 +6,18 @@
 mod cloud;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::registration::RegistrationId;
+use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
 use serde_json::{Value, json};
 
 use self::cloud::token_end_unix_ms;
 pub(crate) use self::cloud::{Arrival, Cloud};
-use crate::action::{Fact, NewRow, Outcome};
+use crate::action::{Answer, Connection, Fact, NewRow, Outcome};
 use crate::config::RegistrationName;
 use crate::event::*;
 use crate::*;
@@ -61,6 +63,12 @@ pub(crate) struct Rig {
     pub(crate) told_disconnected: u32,
     pub(crate) outcomes: Vec<(OfferId, Vec<Outcome>)>,
     pub(crate) calls: Vec<String>,
+    pub(crate) calls_by_id: Vec<(String, CallId)>,
+    pub(crate) answers: Vec<(AskId, Answer)>,
+    pub(crate) told: Vec<Connection>,
+    pub(crate) told_templates: Vec<Arc<DeviceModel>>,
+    /// Whether the ledger takes the end of a command.
+    pub(crate) ledger_fails: bool,
     /// How plugins answer a command; `None` leaves it open.
     pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
     pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
@@ -158,6 +166,11 @@ impl Rig {
             told_disconnected: 0,
             outcomes: Vec::new(),
             calls: Vec::new(),
+            calls_by_id: Vec::new(),
+            answers: Vec::new(),
+            told: Vec::new(),
+            told_templates: Vec::new(),
+            ledger_fails: false,
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
             sample: |_, n| Ok(vec![reading("n", n)]),
             samples_taken: 0,
@@ -354,6 +367,11 @@ impl Rig {
         acks.map(|body| (body["d"]["ackId"].as_str().unwrap().to_owned(), body["d"]["st"].as_i64().unwrap())).collect()
     }
 
+    /// As the hub sees it.
+    pub(crate) fn has_connection(&self) -> bool {
+        self.connection.is_some()
+    }
+
     pub(crate) fn is_online(&self) -> bool {
         self.session.status(self.now()).link == LinkState::Online
     }
@@ -488,6 +506,9 @@ impl Rig {
                 self.disk.commands.entry(key).or_insert((body, false));
                 self.later(Duration::from_millis(5), Event::Recorded { ticket, result: Ok(recorded) });
             }
+            Action::Finish { ticket, .. } if self.ledger_fails => {
+                self.later(LATENCY, Event::Finished { ticket, result: Err("disk full".into()) });
+            }
             Action::Finish { ticket, key, ack, offline, .. } => {
                 let command = self.disk.commands.get_mut(&key).expect("finished commands were recorded");
                 assert!(!std::mem::replace(&mut command.1, true), "a command was finished twice");
@@ -505,8 +526,9 @@ impl Rig {
                 let result = (self.sample)(&plugin, self.samples_taken);
                 self.later(LATENCY, Event::Sampled { plugin, call, result });
             }
-            Action::Call { plugin, call, text, .. } => {
+            Action::Call { plugin, call, id, text, .. } => {
                 self.calls.push(text.clone());
+                self.calls_by_id.push((id, call));
                 if let Some(result) = (self.answer)(&text) {
                     self.later(LATENCY, Event::Replied { plugin, call, result });
                 }
@@ -514,10 +536,13 @@ impl Rig {
             Action::AnswerOffer { offer, outcomes } => self.outcomes.push((offer, outcomes)),
             Action::DiscardChallenge => {}
             Action::CorrectClock { unix_ms_at_zero } => self.certificate_clock = Some(unix_ms_at_zero),
-            Action::TellConnected(connected) => {
-                self.told_connected = connected;
-                self.told_disconnected += u32::from(!connected);
+            Action::TellConnected(connection) => {
+                self.told_connected = connection == Connection::Connected;
+                self.told_disconnected += u32::from(!self.told_connected);
+                self.told.push(connection);
             }
+            Action::TellTemplate(model) => self.told_templates.push(model),
+            Action::Answer { ask, answer } => self.answers.push((ask, answer)),
             Action::Stopped => self.stopped = true,
         }
     }

@@ -13,6 +13,8 @@ pub struct Status {
     pub trouble: Option<Trouble>,
     /// Seconds to the next try.
     pub retry_in_s: Option<f64>,
+    /// The plugin that had the connection closed, as long as it stays closed.
+    pub disconnected_by: Option<String>,
     /// Hub host and device id.
     pub hub: Option<String>,
     /// Attributes in the device template; `None` before the first sync.
@@ -23,6 +25,8 @@ pub struct Status {
     pub uplink: UplinkCounts,
     /// Commands.
     pub commands: CommandCounts,
+    /// Commands that plugins deferred and have not ended.
+    pub deferred: Vec<DeferredCommand>,
     /// Sampling of each plugin.
     pub plugins: Vec<Schedule>,
 }
@@ -51,6 +55,8 @@ pub enum LinkState {
     Renewing,
     /// Waiting before the next try.
     Waiting,
+    /// Closed on request of a plugin.
+    Disconnected,
     /// Coming to rest.
     Stopping,
 }
@@ -104,6 +110,21 @@ pub struct CommandCounts {
     pub failed: u64,
     /// Waiting or running.
     pub open: u64,
+}
+
+/// A command that takes longer than the plugin's call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeferredCommand {
+    /// Its id.
+    pub id: String,
+    /// Who has it.
+    pub plugin: String,
+    /// Seconds until it counts as failed.
+    pub seconds_left: u64,
+    /// How far it is, if the plugin said so: 0 to 100.
+    pub percent: Option<u8>,
+    /// And in words.
+    pub message: Option<String>,
 }
 
 /// When a plugin is sampled.

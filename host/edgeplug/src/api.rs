@@ -8,12 +8,12 @@ pub(crate) mod client;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edgeplug_outbox::RowId;
-use edgeplug_plugins::PluginStatus;
+use edgeplug_plugins::{LogPage, PluginStatus};
 use edgeplug_session::Status;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
@@ -26,11 +26,15 @@ use crate::store::{Dropped, StoreStatus, Through};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Largest request; the only one with a body names one number.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;
+/// Lines of a plugin's log in one answer; as many as are kept.
+pub(crate) const LOG_PAGE_LINES_MAX: usize = 1_000;
 
 /// A question to the main loop, with the place for its answer.
 pub(crate) enum Question {
     Status(oneshot::Sender<DaemonStatus>),
     Plugins(oneshot::Sender<Vec<PluginStatus>>),
+    /// Of a plugin, lines behind a number; `None` if there is no such plugin.
+    Logs(String, u64, oneshot::Sender<Option<LogPage>>),
     Drop(Through, oneshot::Sender<Result<Dropped, String>>),
 }
 
@@ -44,6 +48,14 @@ pub(crate) struct DaemonStatus {
     pub(crate) plugins_trouble: Option<String>,
     #[serde(flatten)]
     pub(crate) session: Status,
+}
+
+/// `GET /v1/plugins/NAME/logs?after=N`: the lines behind number N, from the oldest kept without it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogsRequest {
+    #[serde(default)]
+    after: u64,
 }
 
 /// `POST /v1/outbox/drop`: gives rows up undelivered. Exactly one of the two.
@@ -85,6 +97,7 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/{name}/logs", get(logs))
         .route("/v1/outbox/drop", post(drop_rows))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(questions);
@@ -123,6 +136,15 @@ async fn status(State(questions): State<mpsc::Sender<Question>>) -> Answer<Daemo
 
 async fn plugins(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<PluginStatus>> {
     ask(&questions, Question::Plugins).await.map(Json)
+}
+
+async fn logs(
+    State(questions): State<mpsc::Sender<Question>>,
+    UrlPath(plugin): UrlPath<String>,
+    Query(request): Query<LogsRequest>,
+) -> Answer<LogPage> {
+    let page = ask(&questions, |answer| Question::Logs(plugin.clone(), request.after, answer)).await?;
+    page.map(Json).ok_or_else(|| refuse(StatusCode::NOT_FOUND, &format!("there is no plugin {plugin:?}")))
 }
 
 async fn drop_rows(

@@ -1,5 +1,6 @@
 //! The command line: what was typed, and where it goes.
 
+mod plugin;
 pub(crate) mod print;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::exit::{Exit, Problem, chain};
 use crate::identity;
 use crate::logging::{self, LogFormat};
 use crate::outbox::{self, Output, Which};
+use plugin::PluginCommand;
 
 /// WebAssembly plugins for IoT devices: sensor components in, /IOTCONNECT cloud out.
 #[derive(Debug, Parser)]
@@ -41,7 +43,7 @@ enum Command {
     },
     /// Show how the running daemon stands with the cloud.
     Status(Listing),
-    /// Plugins of the running daemon.
+    /// Plugins: those of the running daemon, and making and trying new ones without one.
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
@@ -56,12 +58,6 @@ enum Command {
         #[command(subcommand)]
         command: IdentityCommand,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// What runs, what it may touch, how it fares.
-    List(Listing),
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,7 +166,7 @@ impl Cli {
                 Ok(())
             }
             Command::Status(listing) => listing.show("/v1/status", print::status),
-            Command::Plugin { command: PluginCommand::List(listing) } => listing.show("/v1/plugins", print::plugins),
+            Command::Plugin { command } => command.run(),
             Command::Outbox { command } => command.run(),
             Command::Identity { command: IdentityCommand::Show { config, json, template } } => {
                 logging::start(LogFormat::Text, "warn");
@@ -208,11 +204,7 @@ impl Listing {
     fn show(&self, path: &str, words: fn(&Value) -> String) -> Result<(), Problem> {
         let answer = on_runtime(async {
             client::get(&self.socket, path).await.map_err(|error| match error {
-                AskError::NoDaemon(_) => {
-                    let socket = self.socket.display();
-                    let text = format!("no daemon answers on {socket} ({error}); start one with `edgeplug run`, or name its socket with --socket");
-                    Problem::new(Exit::NoDaemon, text)
-                }
+                AskError::NoDaemon(_) => Problem::no_daemon(&self.socket, &error),
                 other => Problem::new(Exit::Failed, other.to_string()),
             })
         })?;

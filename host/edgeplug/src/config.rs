@@ -216,7 +216,7 @@ impl TypedPlugins {
 }
 
 /// Built, the two programs lie in one directory; installed, the compiler is none that anybody calls.
-fn compiler_beside_us() -> PathBuf {
+pub(crate) fn compiler_beside_us() -> PathBuf {
     let directory = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())).unwrap_or_default();
     let places = [directory.join(COMPILER), directory.join("../libexec/edgeplug").join(COMPILER)];
     places.into_iter().find(|path| path.exists()).unwrap_or_else(|| Path::new("/usr/libexec/edgeplug").join(COMPILER))

@@ -21,10 +21,11 @@ use crate::clocks::{Clocks, boot_id, sleep_until};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::exit::{Exit, Problem};
-use crate::plugins::{self, PluginHost, Starting};
+use crate::plugins::{self, Heard, PluginHost, Starting};
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::store::{self, Opened, Opening, Store};
+use crate::translate;
 
 /// Questions from the local API that may wait for a turn.
 const QUESTIONS_MAX: usize = 16;
@@ -204,8 +205,10 @@ impl Daemon {
     }
 
     fn on_plugin(&mut self, event: PluginEvent) {
-        if let Some(event) = self.plugins.on_event(event) {
-            self.feed(event);
+        match self.plugins.on_event(event) {
+            Some(Heard::Event(event)) => self.feed(event),
+            Some(Heard::Keep { ask, plugin, key, value }) => self.store.keep_state(ask, &plugin, &key, value),
+            None => {}
         }
     }
 
@@ -221,6 +224,7 @@ impl Daemon {
             },
             Opening::NotYet(reason) => {
                 self.store.not_yet(&reason);
+                self.plugins.state_found(Err(reason));
                 if matches!(self.phase, Phase::Opening) {
                     self.phase = Phase::Without;
                     self.feed(Event::Restored(Restored::default()));
@@ -236,6 +240,7 @@ impl Daemon {
     fn begin(&mut self, opened: Opened, inputs: &mut Inputs) {
         inputs.outbox = Some(opened.events);
         let restored = self.store.opened(opened.outbox, opened.found);
+        self.plugins.state_found(Ok(self.store.plugin_state()));
         self.phase = Phase::Running;
         self.feed(Event::Restored(restored));
         self.tell_plugins();
@@ -279,6 +284,9 @@ impl Daemon {
             api::Question::Plugins(answer) => {
                 let _ = answer.send(self.plugins.list());
             }
+            api::Question::Logs(plugin, after, answer) => {
+                let _ = answer.send(self.plugins.log_tail(&plugin, after, api::LOG_PAGE_LINES_MAX));
+            }
             api::Question::Drop(through, answer) => self.store.drop_rows(through, answer),
         }
     }
@@ -296,19 +304,32 @@ impl Daemon {
                 None => break,
             }
         }
+        while let Some((ask, result)) = self.store.next_kept() {
+            self.plugins.kept(ask, result);
+        }
     }
 
     fn act(&mut self, action: Action, inputs: &mut Inputs) -> Option<Event> {
         let action = self.store.take(action, self.clocks.uptime())?;
         match action {
             Action::Sample { plugin, call } => self.plugins.sample(plugin, call),
-            Action::Call { plugin, call, text, child } => self.plugins.call(plugin, call, text, child),
+            Action::Call { plugin, call, id, text, child } => {
+                self.plugins.call(plugin, call, edgeplug_plugins::Command { id, text, device: child })
+            }
             Action::AnswerOffer { offer, outcomes } => {
                 self.plugins.answer_offer(offer, outcomes);
                 None
             }
-            Action::TellConnected(connected) => {
-                self.plugins.set_connected(connected);
+            Action::Answer { ask, answer } => {
+                self.plugins.answer(ask, answer);
+                None
+            }
+            Action::TellConnected(connection) => {
+                self.plugins.connection_changed(translate::connection(connection));
+                None
+            }
+            Action::TellTemplate(model) => {
+                self.plugins.template_changed(model);
                 None
             }
             Action::Stopped => {
@@ -325,7 +346,9 @@ impl Daemon {
             Phase::Arrived(opened) if !self.stopping => {
                 self.session = Session::new(self.session_config.clone(), fastrand::u64(..));
                 self.cloud.begin_anew();
-                self.plugins.set_connected(false);
+                let reason = "the daemon begins anew with its store".to_owned();
+                self.plugins.connection_changed(edgeplug_plugins::Connection::Disconnected(reason));
+                self.plugins.session_ended();
                 self.begin(*opened, inputs);
             }
             Phase::Arrived(opened) => {
@@ -378,7 +401,11 @@ impl Daemon {
         let Self { service, session, clocks, plugins, store, stopping, .. } = self;
         service.turn(|| {
             let status = session.status(clocks.now());
-            let link = if *stopping { "closing" } else { crate::identity::words(status.link) };
+            let link = match &status.disconnected_by {
+                _ if *stopping => "closing".to_owned(),
+                Some(plugin) => format!("disconnected on request of plugin {plugin}"),
+                None => crate::identity::words(status.link).to_owned(),
+            };
             let trouble = status.trouble.map(|trouble| format!("; not connected: {}", trouble.text));
             let plugins = match plugins.trouble() {
                 Some(trouble) => format!("no plugins: {trouble}"),

@@ -1,5 +1,7 @@
 //! How a command ends, as a number for scripts. These numbers are an interface: add, never change.
 
+use std::path::Path;
+
 use edgeplug_session::event::FailureKind;
 
 /// Exit codes of every command.
@@ -48,6 +50,10 @@ pub(crate) enum Exit {
     OutputExists = 33,
     /// The operator did not say yes.
     NotConfirmed = 34,
+    /// The daemon would not take this file as a plugin.
+    PluginUnfit = 35,
+    /// Calls of a plugin on trial failed.
+    PluginMisbehaved = 36,
     /// A second signal; what was accepted is on disk, messages under way are sent again.
     StoppedAtOnce = 40,
 }
@@ -84,6 +90,17 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { text: text.into(), exit }
+    }
+
+    /// Nobody answers on the socket.
+    pub(crate) fn no_daemon(socket: &Path, error: &dyn std::fmt::Display) -> Self {
+        let socket = socket.display();
+        Self::new(
+            Exit::NoDaemon,
+            format!(
+                "no daemon answers on {socket} ({error}); start one with `edgeplug run`, or name its socket with --socket"
+            ),
+        )
     }
 }
 

@@ -139,6 +139,7 @@ pub(crate) fn words(link: LinkState) -> &'static str {
         LinkState::Online => "connected",
         LinkState::Renewing => "renewing the token",
         LinkState::Waiting => "waiting",
+        LinkState::Disconnected => "disconnected on request of a plugin",
         LinkState::Stopping => "closing",
     }
 }

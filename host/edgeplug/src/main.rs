@@ -10,6 +10,7 @@ mod exit;
 mod identity;
 mod logging;
 mod outbox;
+mod plugin;
 mod plugins;
 mod service;
 mod signals;

@@ -7,14 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgeplug_plugins::{Change, DeviceInfo, Limits, PluginEvent, PluginStatus, Plugins, PluginsOptions, Straggler};
+use bytes::Bytes;
+use edgeplug_plugins::{
+    Answer, Ask, Change, Connection, DeviceInfo, FinishFailure, Limits, LogPage, PluginEvent, PluginStatus, Plugins,
+    PluginsOptions, Straggler, TwinFailure,
+};
+use edgeplug_protocol::model::DeviceModel;
 use edgeplug_session::action::Outcome;
 use edgeplug_session::event::{CallFailure, Event, PluginUp};
-use edgeplug_session::{CallId, OfferId};
+use edgeplug_session::{AskId, CallId, OfferId};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::exit::chain;
+use crate::store::PluginState;
 use crate::translate;
 
 /// Waits between tries to start them.
@@ -31,10 +37,26 @@ pub(crate) struct PluginHost {
     up: BTreeMap<String, PluginUp>,
     /// Everything present at start was tried.
     scanned: bool,
-    connected: bool,
+    /// What those that start later are told first.
+    connection: Option<Connection>,
+    model: Option<Arc<DeviceModel>>,
+    /// What they kept, or why that is not known; `None` while the store is being opened.
+    state: Option<Result<PluginState, String>>,
     /// Offers that wait for their answer, by the number the session knows them under.
     offers: HashMap<u64, edgeplug_plugins::OfferId>,
     last_offer: u64,
+    /// Questions that wait for their answer, with the one to give when the session that was asked ends before; the
+    /// store never does.
+    asks: HashMap<u64, (edgeplug_plugins::AskId, Option<Answer>)>,
+    last_ask: u64,
+}
+
+/// What a plugin reported.
+pub(crate) enum Heard {
+    /// Something for the session.
+    Event(Event),
+    /// For the store: one key to keep, or without a value to forget; [`PluginHost::kept`] answers.
+    Keep { ask: AskId, plugin: String, key: String, value: Option<Bytes> },
 }
 
 /// What became of starting them.
@@ -80,9 +102,13 @@ impl PluginHost {
             trouble: None,
             up: BTreeMap::new(),
             scanned: false,
-            connected: false,
+            connection: None,
+            model: None,
+            state: None,
             offers: HashMap::new(),
             last_offer: 0,
+            asks: HashMap::new(),
+            last_ask: 0,
         }
     }
 
@@ -90,7 +116,15 @@ impl PluginHost {
         if self.trouble.take().is_some() {
             tracing::info!("the plugins can be started now");
         }
-        plugins.set_connected(self.connected);
+        if let Some(connection) = &self.connection {
+            plugins.connection_changed(connection.clone());
+        }
+        plugins.template_changed(self.model.clone());
+        match &self.state {
+            None => {}
+            Some(Ok(state)) => plugins.restore_state(state.clone()),
+            Some(Err(reason)) => plugins.state_unavailable(reason.clone()),
+        }
         self.plugins = Some(Arc::new(plugins));
     }
 
@@ -104,9 +138,26 @@ impl PluginHost {
         self.trouble.as_deref()
     }
 
-    /// Takes in what a plugin reports; the answer is for the session.
-    pub(crate) fn on_event(&mut self, event: PluginEvent) -> Option<Event> {
-        Some(match event {
+    /// Takes in what a plugin reports.
+    pub(crate) fn on_event(&mut self, event: PluginEvent) -> Option<Heard> {
+        Some(Heard::Event(match event {
+            PluginEvent::Asked { plugin, ask, request } => {
+                self.last_ask += 1;
+                self.asks.insert(self.last_ask, (ask, unanswered(&request)));
+                let ask = AskId(self.last_ask);
+                match request {
+                    Ask::KeepState { key, value } => return Some(Heard::Keep { ask, plugin, key, value }),
+                    request => Event::Asked { plugin, ask, request: translate::ask(request)? },
+                }
+            }
+            PluginEvent::Progress { plugin, id, percent, message } => Event::Progress { plugin, id, percent, message },
+            // Nothing in this daemon asks for these yet.
+            PluginEvent::DesiredHandled { plugin, call, .. }
+            | PluginEvent::Updated { plugin, call, .. }
+            | PluginEvent::Transformed { plugin, call, .. } => {
+                tracing::debug!(plugin, call, "an answer that nobody waits for");
+                return None;
+            }
             PluginEvent::ScanDone => {
                 self.scanned = true;
                 Event::PluginsScanned
@@ -145,7 +196,26 @@ impl PluginHost {
                 self.offers.insert(self.last_offer, offer);
                 Event::Offered { plugin, offer: OfferId(self.last_offer), samples }
             }
-        })
+        }))
+    }
+
+    /// The session's answer to what a plugin wanted.
+    pub(crate) fn answer(&mut self, ask: AskId, answer: edgeplug_session::action::Answer) {
+        self.pass_on(ask, translate::answer(answer));
+    }
+
+    /// The store's answer to a plugin that wanted something kept.
+    pub(crate) fn kept(&mut self, ask: AskId, result: Result<(), String>) {
+        self.pass_on(ask, Answer::Kept(result));
+    }
+
+    /// The session that was asked is gone.
+    pub(crate) fn session_ended(&mut self) {
+        for (ask, answer) in self.asks.extract_if(|_, (_, answer)| answer.is_some()).map(|(_, asked)| asked) {
+            if let (Some(plugins), Some(answer)) = (&self.plugins, answer) {
+                plugins.answer(ask, answer);
+            }
+        }
     }
 
     /// What a session that begins anew has to know.
@@ -161,8 +231,7 @@ impl PluginHost {
     }
 
     /// Hands over a command; a refusal is an answer.
-    pub(crate) fn call(&self, plugin: String, call: CallId, text: String, child: Option<String>) -> Option<Event> {
-        let command = edgeplug_plugins::Command { text, device: child };
+    pub(crate) fn call(&self, plugin: String, call: CallId, command: edgeplug_plugins::Command) -> Option<Event> {
         let Err(failure) = self.with(|plugins| plugins.command(&plugin, call.0, command)) else { return None };
         Some(Event::Replied { plugin, call, result: Err(failure) })
     }
@@ -173,11 +242,33 @@ impl PluginHost {
         }
     }
 
-    pub(crate) fn set_connected(&mut self, connected: bool) {
-        self.connected = connected;
+    pub(crate) fn connection_changed(&mut self, connection: Connection) {
         if let Some(plugins) = &self.plugins {
-            plugins.set_connected(connected);
+            plugins.connection_changed(connection.clone());
         }
+        self.connection = Some(connection);
+    }
+
+    pub(crate) fn template_changed(&mut self, model: Arc<DeviceModel>) {
+        if let Some(plugins) = &self.plugins {
+            plugins.template_changed(Some(Arc::clone(&model)));
+        }
+        self.model = Some(model);
+    }
+
+    /// What they kept, or why that cannot be known for now. Once known it stays known.
+    pub(crate) fn state_found(&mut self, state: Result<PluginState, String>) {
+        match (&self.plugins, &state) {
+            (None, _) => {}
+            (Some(plugins), Ok(state)) => plugins.restore_state(state.clone()),
+            (Some(plugins), Err(reason)) => plugins.state_unavailable(reason.clone()),
+        }
+        self.state = Some(state);
+    }
+
+    /// Part of a plugin's log; `None` if there is no such plugin.
+    pub(crate) fn log_tail(&self, plugin: &str, after: u64, lines_max: usize) -> Option<LogPage> {
+        self.plugins.as_ref()?.log_tail(plugin, after, lines_max)
     }
 
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
@@ -200,12 +291,30 @@ impl PluginHost {
         }
     }
 
+    fn pass_on(&mut self, ask: AskId, answer: Answer) {
+        if let (Some(plugins), Some((ask, _))) = (&self.plugins, self.asks.remove(&ask.0)) {
+            plugins.answer(ask, answer);
+        }
+    }
+
     fn with(&self, ask: impl FnOnce(&Plugins) -> Result<(), edgeplug_plugins::NotReady>) -> Result<(), CallFailure> {
         match &self.plugins {
             Some(plugins) => ask(plugins).map_err(|error| CallFailure(error.to_string())),
             None => Err(CallFailure("the plugins are not started".to_owned())),
         }
     }
+}
+
+/// What to say when the session ends before it answers.
+fn unanswered(request: &Ask) -> Option<Answer> {
+    let reason = "the daemon begins anew with its store; try again".to_owned();
+    Some(match request {
+        Ask::TwinGet => Answer::Twin(Err(TwinFailure::Unavailable(reason))),
+        Ask::TwinReport { .. } => Answer::Reported(Err(TwinFailure::Unavailable(reason))),
+        Ask::Finish { .. } => Answer::Finished(Err(FinishFailure::Unavailable(reason))),
+        Ask::Disconnect | Ask::Reconnect => Answer::Link(Err(reason)),
+        Ask::KeepState { .. } => return None,
+    })
 }
 
 fn options(config: &Config) -> PluginsOptions {

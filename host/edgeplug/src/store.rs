@@ -6,6 +6,7 @@
 //! with the reason.
 
 mod health;
+mod kept;
 mod opening;
 mod words;
 
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_outbox::{Ack, AckId, Eviction, Lane, NewRow, Outbox, OutboxEvent, Refused, Request, RowId};
-use edgeplug_session::Action;
 use edgeplug_session::action::Fact;
 use edgeplug_session::event::{Event, Restored};
+use edgeplug_session::{Action, AskId};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 pub(crate) use health::Health;
+pub(crate) use kept::PluginState;
 pub(crate) use opening::{Found, Opened, Opening, directory, open};
 
 use words::{event, fact_name, refusal, say_damaged, signed};
@@ -45,6 +47,8 @@ pub(crate) struct Store {
     rows: Vec<NewRow>,
     /// Requests the outbox had no room for.
     waiting: VecDeque<Request>,
+    /// What plugins keep.
+    kept: kept::Kept,
     /// What was learnt while there was no store.
     facts: HashMap<Fact, Bytes>,
     /// The highest row id there is or was.
@@ -97,6 +101,7 @@ impl Store {
             health: Health::default(),
             rows: Vec::new(),
             waiting: VecDeque::new(),
+            kept: kept::Kept::default(),
             facts: HashMap::new(),
             last_row: RowId(0),
             drops: VecDeque::new(),
@@ -118,6 +123,7 @@ impl Store {
         }
         self.health.opened();
         self.last_row = found.last_row;
+        self.kept.restore(found.facts);
         self.outbox = Some(outbox);
         for (fact, value) in &self.facts {
             let name = fact_name(*fact).to_owned();
@@ -183,7 +189,9 @@ impl Store {
                     break;
                 }
                 Err((Refused::TooLarge(request) | Refused::Ended(request), reason)) => {
-                    if let Some(event) = refusal(request, &reason) {
+                    if let Request::Put { ticket, .. } = request {
+                        self.kept.answered(ticket, Err(reason));
+                    } else if let Some(event) = refusal(request, &reason) {
                         return Some(event);
                     }
                 }
@@ -214,6 +222,15 @@ impl Store {
                     let _ = asker.send(Ok(Dropped { rows: *rows, bytes: *bytes }));
                 }
             }
+            OutboxEvent::Stored { ticket } => {
+                self.kept.answered(*ticket, Ok(()));
+            }
+            OutboxEvent::PutFailed { ticket, reason } if self.kept.answered(*ticket, Err(reason.clone())) => {
+                return None;
+            }
+            OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(_) } => {
+                self.waiting.extend(self.kept.again());
+            }
             OutboxEvent::DropFailed { reason } => {
                 if let Some(asker) = self.drops.pop_front() {
                     let _ = asker.send(Err(reason.clone()));
@@ -222,6 +239,21 @@ impl Store {
             _ => {}
         }
         event(reported)
+    }
+
+    /// What plugins kept, as the ledger holds it.
+    pub(crate) fn plugin_state(&self) -> PluginState {
+        self.kept.by_plugin()
+    }
+
+    /// Keeps one key of a plugin, or forgets it; [`Self::next_kept`] answers.
+    pub(crate) fn keep_state(&mut self, ask: AskId, plugin: &str, key: &str, value: Option<Bytes>) {
+        self.waiting.extend(self.kept.keep(ask, plugin, key, value));
+    }
+
+    /// Whether what a plugin wanted to keep is on disk.
+    pub(crate) fn next_kept(&mut self) -> Option<(AskId, Result<(), String>)> {
+        self.kept.next_answer()
     }
 
     /// Gives rows up undelivered.

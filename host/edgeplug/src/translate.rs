@@ -2,9 +2,11 @@
 
 use edgeplug_identity::{IdentityError, IdentityKind};
 use edgeplug_link::{DownReason, HttpError, HttpMethod, Refusal};
-use edgeplug_session::action::{HttpRequest, Method, Outcome};
+use edgeplug_session::action::{
+    Answer, Connection, FinishFailure, HttpRequest, Method, Outcome, TwinDocument, TwinFailure,
+};
 use edgeplug_session::event::{
-    Attestation, CallFailure, Failure, FailureKind, HttpReply, LinkDownReason, Registration, Reply,
+    Ask, Attestation, CallFailure, Ending, Failure, FailureKind, HttpReply, LinkDownReason, Registration, Reply,
 };
 
 use crate::exit::chain;
@@ -97,19 +99,74 @@ pub(crate) fn call_failure(failure: &edgeplug_plugins::CallFailure) -> CallFailu
     CallFailure(chain(failure))
 }
 
-pub(crate) fn reply(outcome: edgeplug_plugins::CommandOutcome) -> Reply {
-    match outcome {
-        edgeplug_plugins::CommandOutcome::Done(message) => Reply::Done(message),
-        edgeplug_plugins::CommandOutcome::Failed(message) => Reply::Failed(message),
+pub(crate) fn reply(reply: edgeplug_plugins::Reply) -> Reply {
+    match reply {
+        edgeplug_plugins::Reply::Done(message) => Reply::Done(message),
+        edgeplug_plugins::Reply::Failed(message) => Reply::Failed(message),
+        edgeplug_plugins::Reply::Deferred => Reply::Deferred,
+    }
+}
+
+/// What the session decides about; it has no word in what is only kept.
+pub(crate) fn ask(request: edgeplug_plugins::Ask) -> Option<Ask> {
+    Some(match request {
+        edgeplug_plugins::Ask::TwinGet => Ask::TwinGet,
+        edgeplug_plugins::Ask::TwinReport { patch } => Ask::TwinReport { patch },
+        edgeplug_plugins::Ask::Finish { id, ending } => {
+            let ending = match ending {
+                edgeplug_plugins::Ending::Done(message) => Ending::Done(message),
+                edgeplug_plugins::Ending::Failed(message) => Ending::Failed(message),
+            };
+            Ask::Finish { id, ending }
+        }
+        edgeplug_plugins::Ask::Disconnect => Ask::Disconnect,
+        edgeplug_plugins::Ask::Reconnect => Ask::Reconnect,
+        edgeplug_plugins::Ask::KeepState { .. } => return None,
+    })
+}
+
+pub(crate) fn answer(answer: Answer) -> edgeplug_plugins::Answer {
+    match answer {
+        Answer::Twin(result) => edgeplug_plugins::Answer::Twin(result.map(twin_document).map_err(twin_failure)),
+        Answer::Reported(result) => edgeplug_plugins::Answer::Reported(result.map_err(twin_failure)),
+        Answer::Finished(result) => edgeplug_plugins::Answer::Finished(result.map_err(finish_failure)),
+        Answer::Link(result) => edgeplug_plugins::Answer::Link(result),
+    }
+}
+
+fn twin_document(document: TwinDocument) -> edgeplug_plugins::TwinDocument {
+    let TwinDocument { desired, desired_version, reported, reported_version } = document;
+    edgeplug_plugins::TwinDocument { desired, desired_version, reported, reported_version }
+}
+
+fn twin_failure(failure: TwinFailure) -> edgeplug_plugins::TwinFailure {
+    match failure {
+        TwinFailure::Unavailable(reason) => edgeplug_plugins::TwinFailure::Unavailable(reason),
+        TwinFailure::Invalid(place) => edgeplug_plugins::TwinFailure::Invalid(place),
+        TwinFailure::Refused(status) => edgeplug_plugins::TwinFailure::Refused(status),
+    }
+}
+
+fn finish_failure(failure: FinishFailure) -> edgeplug_plugins::FinishFailure {
+    match failure {
+        FinishFailure::Unknown => edgeplug_plugins::FinishFailure::Unknown,
+        FinishFailure::NotYours => edgeplug_plugins::FinishFailure::NotYours,
+        FinishFailure::Unavailable(reason) => edgeplug_plugins::FinishFailure::Unavailable(reason),
+    }
+}
+
+pub(crate) fn connection(connection: Connection) -> edgeplug_plugins::Connection {
+    match connection {
+        Connection::Connected => edgeplug_plugins::Connection::Connected,
+        Connection::Disconnected(reason) => edgeplug_plugins::Connection::Disconnected(reason),
     }
 }
 
 pub(crate) fn sample_outcome(outcome: Outcome) -> edgeplug_plugins::SampleOutcome {
     match outcome {
         // What the template has no place for is logged; the plugin's reading as such was taken.
-        Outcome::Accepted | Outcome::AcceptedInMemory | Outcome::AcceptedInPart(_) => {
-            edgeplug_plugins::SampleOutcome::Accepted
-        }
+        Outcome::Accepted | Outcome::AcceptedInPart(_) => edgeplug_plugins::SampleOutcome::Accepted,
+        Outcome::AcceptedInMemory => edgeplug_plugins::SampleOutcome::AcceptedInMemory,
         Outcome::Rejected(reason) => edgeplug_plugins::SampleOutcome::Rejected(reason),
     }
 }

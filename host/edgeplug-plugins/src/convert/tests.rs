@@ -83,3 +83,16 @@ fn a_list_that_is_larger_than_a_message_is_refused_whole() {
     assert!(check_list(&vec![objects(); 100]).is_err(), "what costs no text costs something too");
     assert!(check_list(&vec![with(vec![]); SAMPLES_MAX + 1]).expect_err("too many").contains("at most 1000"));
 }
+
+#[test]
+fn what_a_guest_has_no_type_for_stays_outside() {
+    let with = |value: Value| Sample { device: None, time: None, values: vec![("a".to_owned(), value)] };
+    for foreign in ["null", "[]", "[1]", "[1,\"2\"]", "[1,2,3]", "{\"a\":[]}", "{\"a\":null}", "18446744073709551615"] {
+        let value = serde_json::from_str(foreign).expect("JSON");
+        assert!(to_guest::sample(&with(value)).is_err(), "{foreign}");
+    }
+    let before_1970 = Timestamp::from_unix(-1, 500_000_000).expect("a time");
+    let sent = to_guest::sample(&Sample { time: Some(before_1970), ..with(Value::from(1)) }).expect("a sample");
+    let time = sent.time.expect("a time");
+    assert_eq!((time.seconds, time.nanoseconds), (-1, 500_000_000));
+}

@@ -1,7 +1,14 @@
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use super::*;
+use crate::manifest::Manifest;
+use crate::options::Limits;
 use crate::policy::{PluginPolicy, Policy};
+
+fn asking(files: Vec<Pattern>) -> Manifest {
+    Manifest { files, ..Manifest::absent(&Limits::default()) }
+}
 
 struct Ground {
     directory: tempfile::TempDir,
@@ -27,7 +34,8 @@ impl Ground {
             plugins: [("p".to_owned(), PluginPolicy { files: patterns.clone(), ..PluginPolicy::default() })].into(),
             ..Policy::default()
         };
-        Rights::new("p", Path::new("/plugins/p.toml"), patterns, &policy, &[PathBuf::from(self.path("private"))])
+        let private = [PathBuf::from(self.path("private"))];
+        Rights::new("p", Path::new("/plugins/p.toml"), &asking(patterns), &policy, &private)
     }
 }
 
@@ -53,7 +61,7 @@ fn rights_to(path: &str) -> Rights {
         plugins: [("*".to_owned(), PluginPolicy { files: vec![pattern.clone()], ..PluginPolicy::default() })].into(),
         ..Policy::default()
     };
-    Rights::new("p", Path::new("/plugins/p.toml"), vec![pattern], &policy, &[])
+    Rights::new("p", Path::new("/plugins/p.toml"), &asking(vec![pattern]), &policy, &[])
 }
 
 #[test]
@@ -102,7 +110,7 @@ fn a_search_looks_only_where_the_operator_allows() {
         plugins: [("p".to_owned(), PluginPolicy { files: vec![pattern("open/*")], ..PluginPolicy::default() })].into(),
         ..Policy::default()
     };
-    let rights = Rights::new("p", Path::new("/plugins/p.toml"), vec![pattern("closed/*")], &policy, &[]);
+    let rights = Rights::new("p", Path::new("/plugins/p.toml"), &asking(vec![pattern("closed/*")]), &policy, &[]);
     let mut visited = 0;
     expand(&rights, &pattern("closed/*"), &mut visited, &mut |path| panic!("{path}"));
     assert_eq!(visited, 0);

@@ -15,6 +15,7 @@ fn every_key_is_understood() {
         r#"
         interval_ms = 250
         component = "bme280.wasm"
+        disconnect = true
         files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
         [config]
         unit = "celsius"
@@ -27,6 +28,7 @@ fn every_key_is_understood() {
     assert_eq!(manifest.interval, Duration::from_millis(250));
     assert_eq!(manifest.component.as_deref(), Some("bme280.wasm"));
     assert_eq!(manifest.files.len(), 2);
+    assert!(manifest.disconnect);
     assert_eq!(manifest.config.get("unit").map(String::as_str), Some("celsius"));
     assert_eq!((manifest.memory_mb, manifest.deadline), (8, Duration::from_millis(20)));
 }

@@ -38,3 +38,17 @@ fn the_plugins_own_entry_counts_before_everybodys() {
     assert_eq!(capped(std::slice::from_ref(&all), MUCH).memory_mb, 256);
     assert_eq!(capped(&[all, ("p", entry(16, 500))], MUCH).memory_mb, 16);
 }
+
+#[test]
+fn a_plugins_own_word_on_disconnecting_counts_before_that_of_all() {
+    let says = |allow_disconnect| PluginPolicy { allow_disconnect, ..PluginPolicy::default() };
+    let allowed = |entries: &[(&str, Option<bool>)]| {
+        let plugins = entries.iter().map(|(name, says_so)| ((*name).to_owned(), says(*says_so))).collect();
+        Policy { plugins, ..Policy::default() }.allows_disconnect("p")
+    };
+    assert!(!allowed(&[]) && !allowed(&[("p", None)]) && !allowed(&[("q", Some(true))]));
+    assert!(
+        allowed(&[("p", Some(true))]) && allowed(&[("*", Some(true))]) && allowed(&[("p", None), ("*", Some(true))])
+    );
+    assert!(!allowed(&[("p", Some(false)), ("*", Some(true))]));
+}

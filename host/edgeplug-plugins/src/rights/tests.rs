@@ -1,4 +1,5 @@
 use super::*;
+use crate::options::Limits;
 use crate::policy::PluginPolicy;
 
 fn rights(asked: &[&str], allowed: &[&str]) -> Rights {
@@ -10,7 +11,7 @@ fn rights(asked: &[&str], allowed: &[&str]) -> Rights {
     Rights::new(
         "p",
         Path::new("/plugins/p.toml"),
-        patterns(asked),
+        &Manifest { files: patterns(asked), ..Manifest::absent(&Limits::default()) },
         &policy,
         &[PathBuf::from("/var/lib/nobody-has-this")],
     )

@@ -1,4 +1,9 @@
 use super::*;
+use crate::clock::Clock;
+
+fn voice(plugin: &str) -> Voice {
+    Voice::new(plugin, Arc::new(Desk::new(Clock::system())))
+}
 
 #[test]
 fn a_message_cannot_forge_a_second_line() {
@@ -15,15 +20,15 @@ fn a_long_message_is_cut_between_characters() {
 
 #[test]
 fn a_flood_is_cut_off() {
-    let voice = Voice::new("loud");
-    let admitted = (0..1000).filter(|_| voice.admit()).count();
+    let voice = voice("loud");
+    let admitted = (0..1000).filter(|_| voice.admit(true)).count();
     assert_eq!(admitted, 250);
     assert_eq!(voice.lock().dropped, 750);
 }
 
 #[test]
 fn standard_error_is_kept_line_by_line_to_explain_a_trap() {
-    let voice = Voice::new("panicking");
+    let voice = voice("panicking");
     for number in 0..10 {
         voice.stream(Stream::Error).write("line ".into()).expect("write");
         voice.stream(Stream::Error).write(format!("{number}\n").into()).expect("write");
@@ -35,7 +40,7 @@ fn standard_error_is_kept_line_by_line_to_explain_a_trap() {
 
 #[test]
 fn a_line_without_end_is_bounded() {
-    let voice = Voice::new("endless");
+    let voice = voice("endless");
     for _ in 0..100 {
         voice.stream(Stream::Output).write(vec![b'x'; WRITE_LEN_MAX].into()).expect("write");
     }

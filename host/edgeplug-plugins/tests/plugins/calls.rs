@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use edgeplug_plugins::{CallFailure, Change, Command, CommandOutcome, NotReady, PluginEvent, PluginState};
+use edgeplug_plugins::{CallFailure, Change, Command, NotReady, PluginEvent, PluginState, Reply};
 use serde_json::json;
 
 use crate::rig::{Rig, Setup, guest, value};
@@ -79,13 +79,13 @@ async fn a_loop_is_stopped_by_its_deadline_while_a_neighbour_goes_on() {
     let outcome = loop {
         let asked = Instant::now();
         calls += 1;
-        let command = Command { text: "ok here".to_owned(), device: None };
+        let command = Command { id: String::new(), text: "ok here".to_owned(), device: None };
         rig.plugins.command("neighbour", 1000 + calls, command).expect("taken");
         let ended = rig
             .until(|event| match event {
                 PluginEvent::Sampled { call, result, .. } if *call == looping => Some(Some(result.clone())),
                 PluginEvent::Replied { result, .. } => {
-                    assert_eq!(*result, Ok(CommandOutcome::Done("here".to_owned())));
+                    assert_eq!(*result, Ok(Reply::Done("here".to_owned())));
                     Some(None)
                 }
                 _ => None,
@@ -136,14 +136,14 @@ async fn memory_is_capped() {
 async fn commands_are_answered_failed_and_survived() {
     let mut rig = Rig::start();
     rig.put_and_up("echo", &guest("echo-commands")).await;
-    assert_eq!(rig.command("echo", "ok all well").await, Ok(CommandOutcome::Done("all well".to_owned())));
-    assert_eq!(rig.command("echo", "fail too hot").await, Ok(CommandOutcome::Failed("too hot".to_owned())));
+    assert_eq!(rig.command("echo", "ok all well").await, Ok(Reply::Done("all well".to_owned())));
+    assert_eq!(rig.command("echo", "fail too hot").await, Ok(Reply::Failed("too hot".to_owned())));
     assert_eq!(rig.command("echo", "error broken").await, Err(CallFailure::Error("broken".to_owned())));
     assert!(matches!(rig.command("echo", "trap").await, Err(CallFailure::Trapped(_))));
     assert_eq!(rig.up("echo").await, Change::Restarted);
     assert_eq!(rig.command("echo", "loop").await, Err(CallFailure::TimedOut));
     assert_eq!(rig.up("echo").await, Change::Restarted);
-    assert_eq!(rig.command("echo", "ok again").await, Ok(CommandOutcome::Done("again".to_owned())));
+    assert_eq!(rig.command("echo", "ok again").await, Ok(Reply::Done("again".to_owned())));
     let wanted = Err(NotReady::NotExported { plugin: "echo".to_owned(), export: "sensor" });
     assert_eq!(rig.plugins.sample("echo", 1), wanted);
     assert_eq!(rig.plugins.sample("nobody", 1), Err(NotReady::Unknown("nobody".to_owned())));
@@ -157,7 +157,7 @@ async fn a_guests_words_are_one_clean_line() {
     let told = rig.command("echo", "error x\n2026-01-01 ERROR forged\u{1b}[2J").await;
     assert_eq!(told, Err(CallFailure::Error(clean.to_owned())));
     let told = rig.command("echo", "fail x\n2026-01-01 ERROR forged\u{1b}[2J").await;
-    assert_eq!(told, Ok(CommandOutcome::Failed(clean.to_owned())));
+    assert_eq!(told, Ok(Reply::Failed(clean.to_owned())));
 }
 
 #[tokio::test]

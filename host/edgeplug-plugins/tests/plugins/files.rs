@@ -41,7 +41,7 @@ async fn what_is_asked_and_allowed_is_read() {
         })
         .await;
     assert_eq!(grants, ["may read /proc/uptime"]);
-    rig.plugins.set_connected(true);
+    rig.plugins.connection_changed(edgeplug_plugins::Connection::Connected);
     let samples = rig.sample("reader").await.expect("samples");
     let uptime = value(&samples, "text").and_then(|text| text.as_str()).expect("text");
     assert!(uptime.split_whitespace().all(|number| number.parse::<f64>().is_ok()), "{uptime}");
@@ -86,8 +86,8 @@ async fn the_example_measures_this_machine() {
     assert!((0.0..=100.0).contains(&number("memory_used_percent")));
     assert!(number("memory_available_mb") > 0.0 && number("cpu_load_1m") >= 0.0 && number("sequence") > 1e12);
     let failed = rig.command("system-sensors", "fail").await;
-    assert!(matches!(failed, Ok(edgeplug_plugins::CommandOutcome::Failed(_))));
+    assert!(matches!(failed, Ok(edgeplug_plugins::Reply::Failed(_))));
     let done = rig.command("system-sensors", "set-interval 3600").await;
-    assert!(matches!(done, Ok(edgeplug_plugins::CommandOutcome::Done(_))));
+    assert!(matches!(done, Ok(edgeplug_plugins::Reply::Done(_))));
     assert_eq!(rig.sample("system-sensors").await, Ok(vec![]));
 }

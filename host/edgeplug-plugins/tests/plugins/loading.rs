@@ -160,7 +160,7 @@ async fn a_core_module_and_a_stranger_are_told_apart_from_a_plugin() {
     assert!(rig.refused("module").await.contains("core module"));
     // The empty component compiles, but it is no plugin.
     rig.put("stranger.wasm", b"\0asm\x0d\0\x01\0");
-    assert!(rig.refused("stranger").await.contains("exports none of"));
+    assert!(rig.refused("stranger").await.contains("it exports nothing"));
 }
 
 fn artefacts(cache: &Path) -> Vec<PathBuf> {

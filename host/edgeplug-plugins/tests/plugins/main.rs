@@ -3,10 +3,18 @@
 // clippy gives leave to test functions only; what they call is test code too.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod asking;
 mod calls;
+mod connection;
+mod diagnosis;
 mod files;
+mod handing_over;
+mod keeping;
 mod loading;
+mod logs;
 mod rig;
+mod routed;
 mod sending;
 mod structure;
 mod swapping;
+mod trial;

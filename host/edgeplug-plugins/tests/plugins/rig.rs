@@ -1,13 +1,13 @@
 //! A directory of plugins, the handle, and everything that came out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use edgeplug_plugins::{
-    Change, Command, CommandOutcome, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, Plugins, PluginsOptions,
-    Policy, SampleOutcome,
+    Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, Plugins, PluginsOptions,
+    Policy, Reply, SampleOutcome, TwinFailure,
 };
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
@@ -23,6 +23,10 @@ pub(crate) struct Rig {
     events: mpsc::Receiver<PluginEvent>,
     /// What guests sent by `telemetry.send`; all of it is accepted.
     pub(crate) offered: Vec<(String, Sample)>,
+    /// What guests asked, oldest first.
+    pub(crate) asked: Vec<Ask>,
+    /// How it is answered.
+    pub(crate) answers: fn(&Ask) -> Answer,
     next_call: u64,
 }
 
@@ -73,8 +77,28 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Rig {
+        let rig = self.start_without_state();
+        rig.plugins.restore_state(BTreeMap::new());
+        rig
+    }
+
+    /// The store is not open yet.
+    pub(crate) fn start_without_state(self) -> Rig {
         let (plugins, events) = Plugins::start(self.options).expect("start");
-        Rig { directory: self.directory, plugins, events, offered: Vec::new(), next_call: 0 }
+        let (offered, asked) = (Vec::new(), Vec::new());
+        Rig { directory: self.directory, plugins, events, offered, asked, answers: as_usual, next_call: 0 }
+    }
+}
+
+/// What is to be kept is kept; there is no cloud.
+fn as_usual(ask: &Ask) -> Answer {
+    let offline = TwinFailure::Unavailable("offline".to_owned());
+    match ask {
+        Ask::TwinGet => Answer::Twin(Err(offline)),
+        Ask::TwinReport { .. } => Answer::Reported(Err(offline)),
+        Ask::Finish { .. } => Answer::Finished(Ok(())),
+        Ask::KeepState { .. } => Answer::Kept(Ok(())),
+        Ask::Disconnect | Ask::Reconnect => Answer::Link(Ok(())),
     }
 }
 
@@ -97,16 +121,22 @@ impl Rig {
         self.up(name).await;
     }
 
-    /// The next event; offers are accepted and passed over.
+    /// The next event; offers are accepted, questions answered, and both passed over.
     pub(crate) async fn next(&mut self) -> PluginEvent {
         loop {
             let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
             let event = event.expect("an event within a minute").expect("the plugins run");
-            let PluginEvent::Offered { plugin, offer, samples } = event else {
-                return event;
-            };
-            self.plugins.answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
-            self.offered.extend(samples.into_iter().map(|sample| (plugin.clone(), sample)));
+            match event {
+                PluginEvent::Offered { plugin, offer, samples } => {
+                    self.plugins.answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
+                    self.offered.extend(samples.into_iter().map(|sample| (plugin.clone(), sample)));
+                }
+                PluginEvent::Asked { ask, request, .. } => {
+                    self.plugins.answer(ask, (self.answers)(&request));
+                    self.asked.push(request);
+                }
+                event => return event,
+            }
         }
     }
 
@@ -150,6 +180,23 @@ impl Rig {
         .await
     }
 
+    /// The texts of the plugin's own log.
+    pub(crate) fn log(&self, plugin: &str) -> Vec<String> {
+        let page = self.plugins.log_tail(plugin, 0, usize::MAX).expect("a log");
+        page.lines.into_iter().map(|line| line.text).collect()
+    }
+
+    /// Waits until the plugin's own log holds this line.
+    pub(crate) async fn logged(&self, plugin: &str, wanted: &str) {
+        let said = async {
+            while !self.log(plugin).iter().any(|line| line == wanted) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        said.unwrap_or_else(|_| panic!("{wanted:?} is not in {:?}", self.log(plugin)));
+    }
+
     pub(crate) fn ask(&mut self, plugin: &str) -> u64 {
         self.next_call += 1;
         self.plugins.sample(plugin, self.next_call).expect("the plugin takes calls");
@@ -173,16 +220,25 @@ impl Rig {
         &mut self,
         plugin: &str,
         command: &str,
-    ) -> Result<CommandOutcome, edgeplug_plugins::CallFailure> {
+    ) -> Result<Reply, edgeplug_plugins::CallFailure> {
         self.next_call += 1;
         let asked = self.next_call;
-        let command = Command { text: command.to_owned(), device: None };
+        let command = Command { id: format!("id-{asked}"), text: command.to_owned(), device: None };
         self.plugins.command(plugin, asked, command).expect("the plugin takes commands");
         self.until(|event| match event {
             PluginEvent::Replied { call, result, .. } if *call == asked => Some(result.clone()),
             _ => None,
         })
         .await
+    }
+}
+
+/// The message of a command that was carried out, or in an error that of one that was not.
+pub(crate) fn told(reply: Result<Reply, edgeplug_plugins::CallFailure>) -> Result<String, String> {
+    match reply {
+        Ok(Reply::Done(message)) => Ok(message),
+        Ok(Reply::Failed(message)) => Err(message),
+        other => panic!("{other:?}"),
     }
 }
 

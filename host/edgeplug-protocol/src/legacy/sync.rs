@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::legacy::template::{Attribute, DataType, Device, Scalar, Template};
 use crate::legacy::validation::ValidValues;
+use crate::model::{self, DeviceModel};
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
@@ -127,6 +128,8 @@ pub struct Sync {
     pub hub: Hub,
     /// Attributes by device.
     pub template: Template,
+    /// The same and the settings, as plugins see them.
+    pub model: DeviceModel,
     /// Least time between reports of one source in seconds (`sc.df`); 0 is off.
     pub data_frequency_s: u64,
     /// Period in seconds for trying sync again (`sc.sf`).
@@ -222,7 +225,7 @@ impl AuthType {
 
 impl Sync {
     fn from_wire(d: WireSync, auth: AuthType) -> Result<Self, SyncError> {
-        let template = template(&d);
+        let (template, model) = (template(&d), model(&d));
         let hub = d.p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)?;
         let sc = d.sc.unwrap_or_default();
         Ok(Self {
@@ -230,6 +233,7 @@ impl Sync {
             edge: d.ee == Some(1),
             hub,
             template,
+            model,
             data_frequency_s: sc.df.unwrap_or(DATA_FREQUENCY_DEFAULT_S),
             sync_frequency_s: sc.sf,
             settings: d.set.into_iter().map(|s| Setting { scalar: s.scalar(), name: s.ln }).collect(),
@@ -296,6 +300,18 @@ fn template(d: &WireSync) -> Template {
         }
     }
     template
+}
+
+fn model(d: &WireSync) -> DeviceModel {
+    let frequency_s = d.sc.as_ref().and_then(|sc| sc.df).unwrap_or(DATA_FREQUENCY_DEFAULT_S);
+    DeviceModel {
+        attributes: d.att.iter().flat_map(WireGroup::attributes).collect(),
+        // The first is the device itself.
+        children: d.d.iter().skip(1).map(|d| model::Child { unique_id: d.id.clone(), tag: d.tg.clone() }).collect(),
+        settings: d.set.iter().map(WireAttribute::setting).collect(),
+        frequency_s: u32::try_from(frequency_s).unwrap_or(u32::MAX),
+        edge: d.ee == Some(1),
+    }
 }
 
 impl From<WireRule> for Rule {
@@ -400,9 +416,46 @@ struct WireRule {
     cmd: String,
 }
 
+impl WireGroup {
+    /// One attribute for each scalar, or a single object.
+    fn attributes(&self) -> Vec<model::Attribute> {
+        if self.p.is_empty() {
+            return self.d.iter().map(WireAttribute::attribute).collect();
+        }
+        vec![model::Attribute {
+            name: self.p.clone(),
+            kind: model::Kind::Object,
+            validity: String::new(),
+            tag: self.tg.clone(),
+            members: self.d.iter().map(WireAttribute::member).collect(),
+        }]
+    }
+}
+
 impl WireAttribute {
     fn scalar(&self) -> Scalar {
         Scalar { data_type: DataType::from_wire(self.dt), valid: ValidValues::parse(&self.dv) }
+    }
+
+    fn attribute(&self) -> model::Attribute {
+        let (name, validity, tag) = (self.ln.clone(), self.dv.clone(), self.tg.clone());
+        model::Attribute { name, kind: self.kind(), validity, tag, members: Vec::new() }
+    }
+
+    fn member(&self) -> model::Member {
+        model::Member { name: self.ln.clone(), kind: self.kind(), validity: self.dv.clone() }
+    }
+
+    fn setting(&self) -> model::Setting {
+        model::Setting { name: self.ln.clone(), kind: self.kind(), validity: self.dv.clone() }
+    }
+
+    /// What a type this protocol does not define holds is anybody's guess; as a text it can at least be shown.
+    fn kind(&self) -> model::Kind {
+        match DataType::from_wire(self.dt) {
+            DataType::Number => model::Kind::Number,
+            DataType::Text | DataType::Unknown(_) => model::Kind::Text,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{Action, ConnectionId, Online, Step};
 /// How much of a token's life passes before it is renewed.
 const RENEW_AT: f64 = 0.8;
 /// How long a renewal waits for the last PUBACKs before it closes the link anyway.
-const QUIET_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const QUIET_TIME_MAX: Duration = Duration::from_secs(5);
 /// A hub that closes the connection so near to the token's end, or later, does it because of that: it enforces the end
 /// minutes late (azure-iot-sdk-java issue 304), and its clock is not ours.
 const EXPIRY_SLACK: Duration = Duration::from_secs(5 * 60);
@@ -68,6 +68,9 @@ impl Connect {
     }
 
     fn connect(&mut self, to: ConnectTo, life: TokenLife, step: &mut Step<'_>) {
+        if self.hold.is_some() {
+            return self.left(step);
+        }
         self.last_connection += 1;
         let connection = ConnectionId(self.last_connection);
         self.state = State::Connecting(connection, life);
@@ -80,6 +83,11 @@ impl Connect {
             return None;
         }
         self.open = Some(Open { connection, since: step.now.monotonic, life, renew_at: life.renew_at(step) });
+        if self.hold.is_some() {
+            // It is being closed; the two crossed.
+            self.state = State::Leaving { until: None };
+            return None;
+        }
         self.state = State::Online;
         // That somebody else uses this identity is not disproved by connecting.
         if self.kicks < KICKS_SUSPICIOUS {
@@ -94,6 +102,17 @@ impl Connect {
     }
 
     pub(crate) fn link_down(
+        &mut self,
+        connection: ConnectionId,
+        reason: LinkDownReason,
+        step: &mut Step<'_>,
+    ) -> Option<Change> {
+        let change = self.connection_ended(connection, reason, step);
+        self.tell_closed(step);
+        change
+    }
+
+    fn connection_ended(
         &mut self,
         connection: ConnectionId,
         reason: LinkDownReason,
@@ -116,8 +135,9 @@ impl Connect {
         match std::mem::replace(&mut self.state, State::Online) {
             State::Renewing { next, life } => {
                 self.connect(*next, life, step);
-                return Some(Change::Offline { planned: true });
+                return Some(Change::Offline { planned: self.hold.is_none() });
             }
+            State::Leaving { .. } => self.left(step),
             State::Quieting { next, life, .. } => self.connect(*next, life, step),
             State::Online | State::Waiting { .. } => self.link_lost(&open, reason, step),
             // A renewal is under way; it leads to a new connection by itself.
@@ -171,7 +191,7 @@ impl Connect {
     /// Ends a connection that is up but of no use.
     pub(crate) fn give_up_link(&mut self, why: &'static str, step: &mut Step<'_>) {
         if let Some(open) = &self.open
-            && !matches!(self.state, State::Renewing { .. })
+            && !matches!(self.state, State::Renewing { .. } | State::Leaving { .. })
             && self.gave_up.is_none()
         {
             tracing::warn!(why, "ending the connection");

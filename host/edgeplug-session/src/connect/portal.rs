@@ -1,5 +1,7 @@
 //! Discovery, sync, and the way to DPS.
 
+use std::sync::Arc;
+
 use edgeplug_protocol::azure::dps;
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
 use edgeplug_protocol::legacy::sync::{self, SyncError, SyncOption, SyncReply};
@@ -83,7 +85,7 @@ impl Connect {
                 } else {
                     self.authorise(step);
                 }
-                Some(Change::Template(sync.template))
+                Some(Change::Template(sync.template, Arc::new(sync.model)))
             }
             Ok(SyncReply::NotRegistered) => {
                 self.register(step, "the portal says the device is not registered yet");

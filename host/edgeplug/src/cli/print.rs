@@ -39,6 +39,9 @@ pub(super) fn status(status: &Value) -> String {
     if !text("/trouble/text").is_empty() {
         line!(lines, "trouble   {} ({})", text("/trouble/text"), text("/trouble/kind"));
     }
+    if !text("/disconnected_by").is_empty() {
+        line!(lines, "          disconnected on request of plugin {}", text("/disconnected_by"));
+    }
     if let Some(wait) = status.get("retry_in_s").and_then(Value::as_f64) {
         line!(lines, "retry     in {wait:.0} s");
     }
@@ -65,6 +68,18 @@ pub(super) fn status(status: &Value) -> String {
         number("/commands/failed"),
         number("/commands/open")
     );
+    let deferred = status.get("deferred").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if !deferred.is_empty() {
+        line!(lines, "deferred  {} commands", deferred.len());
+    }
+    for command in deferred {
+        let text = |key: &str| command.get(key).and_then(Value::as_str).unwrap_or_default();
+        let seconds = command.get("seconds_left").and_then(Value::as_u64).unwrap_or_default();
+        let percent = command.get("percent").and_then(Value::as_u64).map(|percent| format!(", {percent} %"));
+        let percent = percent.unwrap_or_default();
+        let line = format!("{} by {}, {seconds} s left{percent} {}", text("id"), text("plugin"), text("message"));
+        line!(lines, "          {}", line.trim_end());
+    }
     for store in ["telemetry", "ledger"] {
         match text(&format!("/store/{store}/state")) {
             "degraded" => line!(lines, "store     {store} degraded: {}", text(&format!("/store/{store}/reason"))),

@@ -1,5 +1,6 @@
 //! Opening the outbox, again and again where it may heal, while the daemon does everything else.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Opened {
 /// What an outbox held when it was opened.
 pub(crate) struct Found {
     pub(crate) restored: Restored,
+    /// Every fact of the ledger; those that plugins keep are among them.
+    pub(crate) facts: BTreeMap<String, Bytes>,
     pub(crate) damaged: Vec<edgeplug_outbox::Damaged>,
     /// The highest row id there is or was.
     pub(crate) last_row: edgeplug_outbox::RowId,
@@ -132,7 +135,7 @@ async fn read_back(
         budget: fact(Fact::Budget),
         last_row: (last_row.0 > 0).then(|| edgeplug_session::RowId(unsigned(last_row.0))),
     };
-    Opened { outbox, events, found: Found { restored, damaged: found.damaged, last_row } }
+    Opened { outbox, events, found: Found { restored, facts: found.facts, damaged: found.damaged, last_row } }
 }
 
 fn restored_ack(ack: StoredAck) -> RestoredAck {

@@ -58,6 +58,38 @@ fn every_member_of_a_full_reply_is_read() {
 }
 
 #[test]
+fn plugins_see_the_reply_without_its_envelope() {
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, GATEWAY.as_bytes()) else { panic!("not ready") };
+    let attribute = |name: &str, kind, validity: &str, tag: &str, members| model::Attribute {
+        name: name.into(),
+        kind,
+        validity: validity.into(),
+        tag: tag.into(),
+        members,
+    };
+    let x = model::Member { name: "x".into(), kind: model::Kind::Number, validity: "-3to3".into() };
+    let expected = DeviceModel {
+        attributes: vec![
+            attribute("temp", model::Kind::Number, "1to15", "gw", vec![]),
+            attribute("color", model::Kind::Text, "red, gray,   blue", "c", vec![]),
+            attribute("gyro", model::Kind::Object, "", "c", vec![x]),
+        ],
+        children: vec![model::Child { unique_id: "C1".into(), tag: "c".into() }],
+        settings: vec![model::Setting { name: "fan".into(), kind: model::Kind::Number, validity: "0to5".into() }],
+        frequency_s: 30,
+        edge: false,
+    };
+    assert_eq!(sync.model, expected);
+}
+
+#[test]
+fn numbers_past_what_plugins_see_are_cut_to_the_largest() {
+    let endless = GATEWAY.replace(r#""df":30"#, r#""df":99999999999"#).replace(r#""ee":0"#, r#""ee":1"#);
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, endless.as_bytes()) else { panic!("not ready") };
+    assert_eq!((sync.model.frequency_s, sync.model.edge), (u32::MAX, true));
+}
+
+#[test]
 fn what_is_kept_of_a_reply_holds_no_password_and_reads_the_same() {
     let with_password = GATEWAY.replace(r#""pwd":"","pub":"d"#, r#""pwd":"SharedAccessSignature sr=x","pub":"d"#);
     let kept = without_secrets(with_password.as_bytes());

@@ -1,0 +1,12 @@
+// Exports `commands`: plugin_handle.
+#include "../edgeplug.h"
+
+#include <stdlib.h>
+
+bool exports_commands_handle(edgeplug_command_t *command, exports_commands_reply_t *reply, edgeplug_string_t *error) {
+    bool good = plugin_handle(command, reply, error);
+    edgeplug_command_free(command);
+    return good;
+}
+
+#include "../generated/export_commands.inc"

@@ -1,0 +1,12 @@
+// Exports `firmware`: plugin_update.
+#include "../edgeplug.h"
+
+#include <stdlib.h>
+
+bool exports_firmware_update(edgeplug_update_t *update, exports_firmware_reply_t *reply, edgeplug_string_t *error) {
+    bool good = plugin_update(update, reply, error);
+    edgeplug_update_free(update);
+    return good;
+}
+
+#include "../generated/export_firmware.inc"

@@ -1,0 +1,45 @@
+// Exports `lifecycle`: plugin_start, plugin_stop, plugin_save_state and plugin_restore_state.
+#include "../edgeplug.h"
+
+#include <stdlib.h>
+
+// A plugin writes those it needs; these do nothing.
+
+__attribute__((__weak__)) bool plugin_start(edgeplug_string_t *error) {
+    (void)error;
+    return true;
+}
+
+__attribute__((__weak__)) void plugin_stop(void) {
+}
+
+__attribute__((__weak__)) bool plugin_save_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
+    (void)saved, (void)error;
+    return true;
+}
+
+__attribute__((__weak__)) bool plugin_restore_state(const edgeplug_bytes_t *saved, edgeplug_string_t *error) {
+    (void)saved, (void)error;
+    return true;
+}
+
+bool exports_lifecycle_start(edgeplug_string_t *error) {
+    return plugin_start(error);
+}
+
+void exports_lifecycle_stop(void) {
+    plugin_stop();
+}
+
+bool exports_lifecycle_save_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
+    *saved = (edgeplug_bytes_t){NULL, 0};
+    return plugin_save_state(saved, error);
+}
+
+bool exports_lifecycle_restore_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
+    bool good = plugin_restore_state(saved, error);
+    edgeplug_bytes_free(saved);
+    return good;
+}
+
+#include "../generated/export_lifecycle.inc"

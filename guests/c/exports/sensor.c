@@ -1,0 +1,17 @@
+// Exports `sensor`: plugin_sample.
+#include "../edgeplug.h"
+
+#include <stdlib.h>
+
+bool exports_sensor_sample(exports_sensor_list_reading_t *readings, edgeplug_string_t *error) {
+    edgeplug_samples_t samples = {NULL, 0};
+    if (!plugin_sample(&samples, error)) {
+        edgeplug_samples_free(&samples);
+        return false;
+    }
+    readings->ptr = samples.ptr;
+    readings->len = samples.len;
+    return true;
+}
+
+#include "../generated/export_sensor.inc"

@@ -1,0 +1,18 @@
+// Exports `transform`: plugin_transform.
+#include "../edgeplug.h"
+
+#include <stdlib.h>
+
+bool exports_transform_process(exports_transform_list_sample_t *given, exports_transform_list_sample_t *made,
+                               edgeplug_string_t *error) {
+    edgeplug_samples_t samples = {given->ptr, given->len};
+    if (!plugin_transform(&samples, error)) {
+        edgeplug_samples_free(&samples);
+        return false;
+    }
+    made->ptr = samples.ptr;
+    made->len = samples.len;
+    return true;
+}
+
+#include "../generated/export_transform.inc"

@@ -1,0 +1,3 @@
+module edgeplug
+
+go 1.25

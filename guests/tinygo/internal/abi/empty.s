@@ -1,0 +1,1 @@
+// Lets this package declare functions that have their bodies elsewhere.

@@ -1,0 +1,57 @@
+//! `wasi:clocks/monotonic-clock` of a trial with a clock that is moved by hand: who sleeps moves it, and wakes at once.
+
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
+
+use crate::clock::Clock;
+use crate::host::State;
+
+/// Puts it in the place of the real one.
+pub(super) fn replace(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| state)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+impl monotonic_clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<monotonic_clock::Instant> {
+        Ok(nanoseconds(self.guest.surroundings.clock.elapsed()))
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<monotonic_clock::Duration> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, when: monotonic_clock::Instant) -> wasmtime::Result<Resource<DynPollable>> {
+        let clock = self.guest.surroundings.clock.clone();
+        let sleep = self.table.push(Sleep { clock, until: Duration::from_nanos(when) })?;
+        subscribe(&mut self.table, sleep)
+    }
+
+    fn subscribe_duration(&mut self, length: monotonic_clock::Duration) -> wasmtime::Result<Resource<DynPollable>> {
+        let until = nanoseconds(self.guest.surroundings.clock.elapsed()).saturating_add(length);
+        self.subscribe_instant(until)
+    }
+}
+
+struct Sleep {
+    clock: Clock,
+    until: Duration,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Sleep {
+    async fn ready(&mut self) {
+        // As the real one does: a guest that polls in a loop must let others have their turn.
+        tokio::task::yield_now().await;
+        self.clock.advance_to(self.until);
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,20 @@
+use super::*;
+
+#[test]
+fn rights_are_read_from_what_is_called() {
+    let mut found = edgeplug_plugins::inspect(b"");
+    assert_eq!(rights(&found), Vec::<&str>::new());
+    found.calls =
+        vec!["log.log".to_owned(), "files.read".to_owned(), "files.find".to_owned(), "i2c.transaction".to_owned()];
+    let words = rights(&found).join("\n");
+    assert!(words.contains("reads files") && words.contains("I2C") && words.lines().count() == 2, "{words}");
+}
+
+#[test]
+fn what_is_no_plugin_is_told_by_its_problem() {
+    let found = edgeplug_plugins::inspect(b"#!/bin/sh");
+    assert!(words(Path::new("x.wasm"), &found).contains("no WebAssembly"));
+    let problem = verdict(Path::new("x.wasm"), &found).unwrap_err();
+    assert_eq!(problem.exit, Exit::PluginUnfit);
+    assert!(problem.text.starts_with("x.wasm: "), "{}", problem.text);
+}

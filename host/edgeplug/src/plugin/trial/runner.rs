@@ -1,0 +1,436 @@
+//! A trial under way: takes the steps in time, plays the daemon's side, and tells what happens.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgeplug_plugins::{
+    Ask, Command, Connection, Exports, NotReady, PluginEvent, PluginStatus, Plugins, SampleOutcome, Trial, Update,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::Step;
+use super::answer::{Answered, asked, call_number, exports_named};
+use super::cloud::Cloud;
+use super::report::Report;
+use crate::exit::{Exit, Problem};
+
+/// How long a plugin may take to come back after a fault; its start has a deadline of its own.
+const RESTART_MAX: Duration = Duration::from_secs(120);
+/// Tries of one call with a plugin that goes down again and again before it gets there.
+const TRIES_MAX: u32 = 3;
+/// How long `connection-events.changed`, which nobody answers, is waited for. No call lasts longer.
+const TOLD_MAX: Duration = Duration::from_secs(60);
+/// How often is looked whether it was called, and in real time at the log.
+const TOLD_LOOK: Duration = Duration::from_millis(1);
+const LOG_LOOK: Duration = Duration::from_millis(200);
+/// For the call under way and `lifecycle.stop`.
+const STOP_MAX: Duration = Duration::from_secs(60);
+/// Lines fetched at once: all that are kept.
+const LINES_MAX: usize = 1000;
+/// Of a firmware file at a time.
+const READ_BYTES: usize = 64 << 10;
+/// What a plugin is told that has no connection.
+const OFFLINE: &str = "the trial has no connection";
+
+pub(super) struct Runner {
+    trial: Arc<Trial>,
+    events: mpsc::Receiver<PluginEvent>,
+    cloud: Cloud,
+    report: Report,
+    /// What the running instance exports; none while nothing runs.
+    up: Option<Exports>,
+    /// Whether it ever ran.
+    has_started: bool,
+    /// Why it will never run (again).
+    refused: Option<String>,
+    /// Numbers of the last call, command and update.
+    call: u64,
+    command: u64,
+    update: u64,
+    /// Of the last log line shown.
+    log_seen: u64,
+}
+
+impl Runner {
+    pub(super) fn new(trial: Trial, events: mpsc::Receiver<PluginEvent>, json: bool) -> Self {
+        Self {
+            trial: Arc::new(trial),
+            events,
+            cloud: Cloud::default(),
+            report: Report::new(json),
+            up: None,
+            has_started: false,
+            refused: None,
+            call: 0,
+            command: 0,
+            update: 0,
+            log_seen: 0,
+        }
+    }
+
+    /// Everything, to the sum at the end. Without a span in real time, until Ctrl-C.
+    pub(super) async fn run(mut self, span: Option<Duration>, steps: Vec<(Duration, Step)>) -> Result<(), Problem> {
+        for grant in self.trial.grants() {
+            self.report.tell(Duration::ZERO, "right", grant, json!({ "right": grant }))?;
+        }
+        tokio::select! {
+            ended = self.go(span, steps.into()) => ended?,
+            // How a trial in real time is meant to end.
+            _ = tokio::signal::ctrl_c() => (),
+        }
+        self.stop().await?;
+        self.report.sum.memory_bytes_max = self.status().map_or(0, |status| status.memory_bytes_max);
+        self.report.sum.open = self.cloud.open();
+        self.report.end(self.trial.elapsed())?;
+        let sum = &self.report.sum;
+        match self.refused {
+            Some(reason) => Err(Problem::new(Exit::PluginUnfit, format!("the plugin does not run: {reason}"))),
+            None if sum.failed_calls > 0 => {
+                let text = format!("{} of {} calls failed", sum.failed_calls, sum.calls);
+                Err(Problem::new(Exit::PluginMisbehaved, text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn go(&mut self, span: Option<Duration>, mut steps: VecDeque<(Duration, Step)>) -> Result<(), Problem> {
+        // What is so from the start is so before the plugin starts.
+        while let Some((_, Step::Connection(on))) =
+            steps.pop_front_if(|(at, step)| at.is_zero() && matches!(step, Step::Connection(_)))
+        {
+            self.connect(on);
+        }
+        let mut sample_at = Duration::ZERO;
+        while self.ready().await? {
+            let step_at = steps.front().map(|(at, _)| *at).filter(|at| *at <= sample_at);
+            let at = step_at.unwrap_or(sample_at);
+            if let Some(span) = span.filter(|span| at > *span) {
+                return self.wait_until(span).await;
+            }
+            self.wait_until(at).await?;
+            match step_at.and_then(|_| steps.pop_front()) {
+                Some((_, step)) => self.take(step).await?,
+                None => {
+                    self.sample().await?;
+                    // What was slept through is not made up for, as in the daemon.
+                    let interval = self.trial.interval().max(TOLD_LOOK);
+                    while sample_at <= self.trial.elapsed() {
+                        sample_at += interval;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_until(&mut self, at: Duration) -> Result<(), Problem> {
+        // Does nothing in real time.
+        self.trial.advance(at.saturating_sub(self.trial.elapsed()));
+        while self.trial.elapsed() < at {
+            let left = at.saturating_sub(self.trial.elapsed());
+            self.listen(left.min(LOG_LOOK)).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, step: Step) -> Result<(), Problem> {
+        match step {
+            Step::Connection(on) => self.switch(on).await,
+            Step::Desired(patch) => {
+                let change = self.cloud.desire(&patch);
+                let answered =
+                    self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
+                self.tell(&answered, "desired", &change.desired, json!({ "desired": patch, "version": change.version }))
+            }
+            Step::Command(text) => self.command(&text).await,
+            Step::Update(file) => self.update(&file).await,
+            Step::Transform(samples) => {
+                let answered = self.call(|plugins, name, call| plugins.transform(name, call, samples.clone())).await?;
+                self.tell(&answered, "transform", "", json!({}))?;
+                self.report.readings(self.trial.elapsed(), "transformed", &answered.samples)
+            }
+        }
+    }
+
+    async fn sample(&mut self) -> Result<(), Problem> {
+        if !self.up.is_some_and(|exports| exports.sensor) {
+            return Ok(());
+        }
+        let answered = self.call(|plugins, name, call| plugins.sample(name, call)).await?;
+        if answered.is_fault {
+            return self.tell(&answered, "sample", "", json!({}));
+        }
+        self.report.readings(self.trial.elapsed(), "reading", &answered.samples)
+    }
+
+    async fn command(&mut self, text: &str) -> Result<(), Problem> {
+        self.command += 1;
+        let id = format!("command-{}", self.command);
+        let command = Command { id: id.clone(), text: text.to_owned(), device: None };
+        self.cloud.give(&id);
+        let answered = self.call(|plugins, name, call| plugins.command(name, call, command.clone())).await?;
+        if answered.ends {
+            self.cloud.end(&id);
+        }
+        self.tell(&answered, "command", &format!("{text:?}"), json!({ "id": id, "text": text }))
+    }
+
+    async fn update(&mut self, file: &Path) -> Result<(), Problem> {
+        self.update += 1;
+        let id = format!("update-{}", self.update);
+        let update = read_update(&id, file)
+            .map_err(|error| Problem::new(Exit::Failed, format!("cannot read {}: {error}", file.display())))?;
+        self.cloud.give(&id);
+        let answered = self.call(|plugins, name, call| plugins.update(name, call, update.clone())).await?;
+        if answered.ends {
+            self.cloud.end(&id);
+        }
+        self.tell(&answered, "update", &update.name, json!({ "id": id, "name": update.name, "size": update.size }))
+    }
+
+    /// Changes the connection while the plugin runs.
+    async fn switch(&mut self, on: bool) -> Result<(), Problem> {
+        let words = if on { "on" } else { "off" };
+        self.report.tell(self.trial.elapsed(), "connection", words, json!({ "connected": on }))?;
+        let before = self.calls();
+        if self.cloud.connected != on {
+            self.connect(on);
+            self.connection_told(before).await?;
+            self.tell_all_desired().await?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, on: bool) {
+        self.cloud.connected = on;
+        let connection = if on { Connection::Connected } else { Connection::Disconnected(OFFLINE.to_owned()) };
+        self.trial.plugins().connection_changed(connection);
+    }
+
+    /// A plugin hears the whole of what is wanted of the twin once it has a connection.
+    async fn tell_all_desired(&mut self) -> Result<(), Problem> {
+        if !self.cloud.connected || !self.up.is_some_and(|exports| exports.twin_events) {
+            return Ok(());
+        }
+        let change = self.cloud.all_desired();
+        let answered = self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
+        let details = json!({ "desired": self.cloud.desired(), "version": change.version, "complete": true });
+        self.tell(&answered, "desired", &change.desired, details)
+    }
+
+    /// Calls the plugin once it runs, and waits for the answer.
+    async fn call(
+        &mut self,
+        submit: impl Fn(&Plugins, &str, u64) -> Result<(), NotReady>,
+    ) -> Result<Answered, Problem> {
+        self.report.sum.calls += 1;
+        for _ in 0..TRIES_MAX {
+            if !Box::pin(self.ready()).await? {
+                break;
+            }
+            self.call += 1;
+            let (call, began) = (self.call, Instant::now());
+            match submit(self.trial.plugins(), self.trial.plugin(), call) {
+                Ok(()) => (),
+                // It went down a moment ago, and the event is on its way.
+                Err(NotReady::Down(_)) => {
+                    self.up = None;
+                    continue;
+                }
+                Err(other) => return Ok(Answered::not_taken(other.to_string())),
+            }
+            while let Some(event) = self.events.recv().await {
+                self.show_log()?;
+                if call_number(&event) == Some(call) {
+                    self.report.took(began.elapsed());
+                    return Ok(Answered::from(event));
+                }
+                self.hear(event)?;
+            }
+        }
+        Ok(Answered::not_taken("the plugin does not stay up".to_owned()))
+    }
+
+    /// Waits until the plugin runs. False when it never will.
+    async fn ready(&mut self) -> Result<bool, Problem> {
+        if self.up.is_some() {
+            return Ok(true);
+        }
+        let began = Instant::now();
+        while self.up.is_none() {
+            if self.refused.is_some() {
+                return Ok(false);
+            }
+            // The first start waits for the compiler, which has a deadline of its own.
+            if self.has_started && began.elapsed() > RESTART_MAX {
+                self.refused = Some("it does not come back after a fault".to_owned());
+            }
+            self.listen(LOG_LOOK).await?;
+        }
+        if !std::mem::replace(&mut self.has_started, true) {
+            self.connection_told(0).await?;
+        }
+        Box::pin(self.tell_all_desired()).await?;
+        Ok(self.up.is_some() || self.refused.is_none())
+    }
+
+    /// Waits until `connection-events.changed` was called, by the count of calls before it. In what order it is called
+    /// does not depend on it: the plugin is told before it gets its next call.
+    async fn connection_told(&mut self, calls_before: u64) -> Result<(), Problem> {
+        let began = Instant::now();
+        while self.up.is_some_and(|exports| exports.connection_events)
+            && self.calls() == calls_before
+            && began.elapsed() < TOLD_MAX
+        {
+            self.listen(TOLD_LOOK).await?;
+        }
+        self.show_log()
+    }
+
+    fn calls(&self) -> u64 {
+        self.status().map_or(0, |status| status.calls)
+    }
+
+    fn status(&self) -> Option<PluginStatus> {
+        self.trial.plugins().list().into_iter().next()
+    }
+
+    /// One event, if one comes within this time.
+    async fn listen(&mut self, wait: Duration) -> Result<(), Problem> {
+        let event = tokio::time::timeout(wait, self.events.recv()).await;
+        self.show_log()?;
+        match event {
+            Ok(Some(event)) => self.hear(event),
+            Ok(None) => {
+                self.refused.get_or_insert_with(|| "it ended".to_owned());
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Everything that is no answer to a call of ours.
+    fn hear(&mut self, event: PluginEvent) -> Result<(), Problem> {
+        let at = self.trial.elapsed();
+        match event {
+            PluginEvent::Up { exports, sha256, .. } => {
+                self.up = Some(exports);
+                let names = exports_named(exports);
+                self.report.tell(at, "up", &names.join(" "), json!({ "exports": names, "sha256": sha256 }))
+            }
+            PluginEvent::Down { reason, .. } => {
+                self.up = None;
+                self.report.tell(at, "down", &reason, json!({ "reason": reason }))
+            }
+            PluginEvent::Refused { reason, .. } => {
+                self.report.tell(at, "refused", &reason, json!({ "reason": reason }))?;
+                self.refused = Some(reason);
+                Ok(())
+            }
+            PluginEvent::Offered { offer, samples, .. } => {
+                self.trial.plugins().answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
+                self.report.readings(at, "sent", &samples)
+            }
+            PluginEvent::Asked { ask, request, .. } => {
+                let (words, details) = asked(&request);
+                self.report.tell(at, "asked", &words, details)?;
+                let answer = self.cloud.answer(&request);
+                if matches!(request, Ask::Disconnect | Ask::Reconnect) {
+                    self.connect(self.cloud.connected);
+                }
+                self.trial.plugins().answer(ask, answer);
+                Ok(())
+            }
+            PluginEvent::Progress { id, percent, message, .. } => {
+                let words = format!("{id}: {percent} % {message}");
+                self.report.tell(at, "progress", &words, json!({ "id": id, "percent": percent, "message": message }))
+            }
+            PluginEvent::ScanDone
+            | PluginEvent::Sampled { .. }
+            | PluginEvent::Replied { .. }
+            | PluginEvent::DesiredHandled { .. }
+            | PluginEvent::Updated { .. }
+            | PluginEvent::Transformed { .. } => Ok(()),
+        }
+    }
+
+    /// Tells how a call ended, and counts it.
+    fn tell(&mut self, answered: &Answered, event: &str, what: &str, mut details: Value) -> Result<(), Problem> {
+        self.report.sum.failed_calls += u64::from(answered.is_fault);
+        if let Some(details) = details.as_object_mut() {
+            details.insert("outcome".to_owned(), json!(answered.outcome));
+            if !answered.message.is_empty() {
+                details.insert("message".to_owned(), json!(answered.message));
+            }
+        }
+        let words = [what, answered.outcome, &answered.message];
+        let words: Vec<&str> = words.into_iter().filter(|part| !part.is_empty()).collect();
+        self.report.tell(self.trial.elapsed(), event, &words.join(": "), details)
+    }
+
+    fn show_log(&mut self) -> Result<(), Problem> {
+        let Some(page) = self.trial.plugins().log_tail(self.trial.plugin(), self.log_seen, LINES_MAX) else {
+            return Ok(());
+        };
+        self.log_seen = page.next;
+        self.report.log(self.trial.elapsed(), &page)
+    }
+
+    /// `lifecycle.stop` may send and ask, so its events are heard.
+    async fn stop(&mut self) -> Result<(), Problem> {
+        let trial = Arc::clone(&self.trial);
+        let mut stopping = tokio::spawn(async move { trial.stop(STOP_MAX).await });
+        let stragglers = loop {
+            tokio::select! {
+                stragglers = &mut stopping => break stragglers.unwrap_or_default(),
+                Some(event) = self.events.recv() => {
+                    self.show_log()?;
+                    // What is said of the end itself is no news.
+                    if !matches!(event, PluginEvent::Down { .. }) {
+                        self.hear(event)?;
+                    }
+                }
+            }
+        };
+        self.show_log()?;
+        if !stragglers.is_empty() {
+            self.report.sum.failed_calls += 1;
+            self.report.tell(
+                self.trial.elapsed(),
+                "stop",
+                "it did not end and was cut off",
+                json!({ "cut_off": true }),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn read_update(id: &str, file: &Path) -> io::Result<Update> {
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    let mut reader = io::BufReader::with_capacity(READ_BYTES, std::fs::File::open(file)?);
+    loop {
+        let piece = reader.fill_buf()?;
+        if piece.is_empty() {
+            break;
+        }
+        hash.update(piece);
+        let length = piece.len();
+        size += length as u64;
+        reader.consume(length);
+    }
+    Ok(Update {
+        id: id.to_owned(),
+        device: None,
+        name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        version: String::new(),
+        size,
+        sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        file: file.canonicalize()?,
+    })
+}
