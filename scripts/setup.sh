@@ -3,6 +3,7 @@
 # Looks before it installs: with all in place it only looks, and takes well under a second.
 #
 #   EDGEPLUG_GUEST_TOOLCHAIN=rustup|debian   choose the compiler for Rust guests instead of "rustup, else Debian"
+#   EDGEPLUG_GUEST_LANGUAGES="c tinygo"      guests' languages beside Rust; see scripts/guest-toolchains.sh
 #
 # It never installs Rust itself, never removes a package and never touches a service.
 set -euo pipefail
@@ -41,6 +42,7 @@ missing_packages() {
     has mosquitto || echo mosquitto
     # Tests of a wrong clock: the library has no program to look for and lies in a directory of the architecture.
     compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime
+    scripts/guest-toolchains.sh --packages
 }
 
 apt_install() {
@@ -127,3 +129,4 @@ mapfile -t packages < <(missing_packages | sort -u)
 rust
 guests=rustup
 guest_toolchain
+scripts/guest-toolchains.sh

@@ -7,9 +7,10 @@
 #   FRESH_MIRROR=URL                     a Debian mirror, when this machine's apt has none for bookworm
 #   FRESH_KEEP=1                         keep the root after success too
 #
-# How to reach mirrors and registries comes from the calling machine: apt's sources, keys and Acquire settings, Cargo's
-# and rustup's and the proxies' variables, ~/.cargo/config.toml, extra certificates. Tokens and passwords files stay behind,
-# and so do downloaded crates and the guests' Rust target, so that the root must fetch them itself.
+# How to reach mirrors and registries comes from the calling machine: apt's sources, keys and Acquire settings, the
+# variables of Cargo, rustup, pip, npm, Go and of proxies, ~/.cargo/config.toml, pip.conf, Go's settings, extra
+# certificates. Tokens and passwords files (so ~/.npmrc too) stay behind, and so do downloaded crates and the guests'
+# toolchains, so that the root must fetch them itself.
 #
 # All mounts live in a mount namespace and all processes in a process namespace of their own: both end with this script,
 # however it ends, so nothing is ever mounted where the removal looks, and no daemon outlives its root.
@@ -19,6 +20,12 @@ SUITE=bookworm
 # Whose home the programs in the fresh root see.
 ROOT_HOME=/root
 ROOT_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# What says how registries are reached, and of that what holds for the calling machine alone.
+REGISTRY_VARIABLES='^(CARGO|RUSTUP|PIP|NPM_CONFIG|npm_config|SSL_CERT|CURL_CA|GIT_SSL)_[A-Za-z0-9_]*='
+REGISTRY_VARIABLES+='|^(https?|no|all|HTTPS?|NO|ALL)_(proxy|PROXY)='
+REGISTRY_VARIABLES+='|^(CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|CI|TERM)='
+LOCAL_VARIABLES='^(CARGO_(HOME|TARGET_DIR|MANIFEST|PKG|BIN|CRATE|PRIMARY)|RUSTUP_(HOME|TOOLCHAIN))'
+LOCAL_VARIABLES+='|TOKEN|PASSWORD|SECRET|_AUTH'
 README_COMMANDS=("DEMO_S=${DEMO_S:-20} make demo" "make test")
 
 say() { printf 'test-fresh: %s\n' "$*"; }
@@ -138,7 +145,24 @@ furnish() {
     in_root "$root" "{ apt-get -q update && apt-get -q install -y --no-install-recommends git make ca-certificates; } >/root/apt.log 2>&1 ||
         { tail -n 20 /root/apt.log; exit 1; }" || return
     trust "$root" || return
+    registries "$root" || return
     rust "$root"
+}
+
+# How pip and Go reach theirs; npm is told by variables.
+registries() {
+    local root=$1 home=$1$ROOT_HOME from name value
+    for from in /etc/pip.conf "$HOME/.config/pip/pip.conf"; do
+        # A line with a login in its address stays behind.
+        if [ -e "$from" ]; then sed '/:\/\/[^/]*@/d' "$from" >>"$root/etc/pip.conf"; fi
+    done
+    if command -v go >/dev/null; then
+        mkdir -p "$home/.config/go"
+        for name in GOPROXY GOSUMDB GONOSUMDB GONOPROXY GOPRIVATE; do
+            value=$(go env "$name")
+            [ -z "$value" ] || printf '%s=%s\n' "$name" "$value"
+        done >"$home/.config/go/env"
+    fi
 }
 
 # Certificates that this machine trusts beyond Debian's own.
@@ -174,8 +198,7 @@ rust() {
 # A login as one would have it, with only what says how registries are reached.
 in_root() {
     local root=$1 command=$2 variables=()
-    mapfile -t variables < <(env | grep -E '^(CARGO|RUSTUP|SSL_CERT|CURL_CA|GIT_SSL)_[A-Z0-9_]*=|^(https?|no|all|HTTPS?|NO|ALL)_(proxy|PROXY)=|^(CURL_CA_BUNDLE|CI|TERM)=' |
-        grep -vE '^(CARGO_(HOME|TARGET_DIR|MANIFEST|PKG|BIN|CRATE|PRIMARY)|RUSTUP_(HOME|TOOLCHAIN))|TOKEN|PASSWORD|SECRET')
+    mapfile -t variables < <(env | grep -E "$REGISTRY_VARIABLES" | grep -viE "$LOCAL_VARIABLES")
     chroot "$root" /usr/bin/env -i "HOME=$ROOT_HOME" USER=root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
         "PATH=$ROOT_HOME/.cargo/bin:$ROOT_PATH" "${variables[@]}" /bin/bash -c "$command" </dev/null
 }

@@ -35,7 +35,7 @@ extern "C" {
 // commands, firmware and other plugins' readings to whoever exports the interface. All arguments are borrowed for the
 // time of the call, but for what is said below. What you write into a result becomes the caller's: it must come from
 // malloc (from the functions below). Where the answer is `bool`, false says that you wrote the reason into `error`;
-// edgeplug_fail does both.
+// edgeplug_fail does both. A reply or an error that you leave alone is empty.
 
 // exports/sensor.c. Called once per interval: add your readings to `samples`, which is empty.
 bool plugin_sample(edgeplug_samples_t *samples, edgeplug_string_t *error);

@@ -266,20 +266,20 @@ export declare namespace acks {
 /** A little memory that outlives the instance, the daemon and a power cut: at most 64 keys and 64 KiB in all. */
 export declare namespace state {
   /** What was there is still there. */
-  class StateError extends Error {
+  export class StateError extends Error {
     readonly kind: "quota" | "unavailable";
   }
   /** Null when there is no such key. */
-  function get(key: string): Uint8Array | null;
+  export function get(key: string): Uint8Array | null;
   /** The same as text in UTF-8. */
-  function getText(key: string): string | null;
+  export function getText(key: string): string | null;
   /** When it returns, the value is on disk. A string is kept in UTF-8. */
-  function set(key: string, value: Uint8Array | string): void;
+  export function set(key: string, value: Uint8Array | string): void;
   /** A key that is not there is no error. */
   function remove(key: string): void;
   export { remove as delete };
   /** Ordered. */
-  function keys(): string[];
+  export function keys(): string[];
 }
 
 /** Files of the machine, read-only: those that the manifest asks for (`files = […]`) and the operator allows. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 bool exports_commands_handle(edgeplug_command_t *command, exports_commands_reply_t *reply, edgeplug_string_t *error) {
+    *reply = (exports_commands_reply_t){0};
+    *error = (edgeplug_string_t){0};
     bool good = plugin_handle(command, reply, error);
     edgeplug_command_free(command);
     return good;

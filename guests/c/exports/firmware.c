@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 bool exports_firmware_update(edgeplug_update_t *update, exports_firmware_reply_t *reply, edgeplug_string_t *error) {
+    *reply = (exports_firmware_reply_t){0};
+    *error = (edgeplug_string_t){0};
     bool good = plugin_update(update, reply, error);
     edgeplug_update_free(update);
     return good;

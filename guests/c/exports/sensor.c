@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 bool exports_sensor_sample(exports_sensor_list_reading_t *readings, edgeplug_string_t *error) {
-    edgeplug_samples_t samples = {NULL, 0};
+    edgeplug_samples_t samples = {0};
+    *error = (edgeplug_string_t){0};
     if (!plugin_sample(&samples, error)) {
         edgeplug_samples_free(&samples);
         return false;

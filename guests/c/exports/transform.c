@@ -6,6 +6,7 @@
 bool exports_transform_process(exports_transform_list_sample_t *given, exports_transform_list_sample_t *made,
                                edgeplug_string_t *error) {
     edgeplug_samples_t samples = {given->ptr, given->len};
+    *error = (edgeplug_string_t){0};
     if (!plugin_transform(&samples, error)) {
         edgeplug_samples_free(&samples);
         return false;

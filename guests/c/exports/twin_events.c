@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 bool exports_twin_events_desired_changed(edgeplug_change_t *change, edgeplug_string_t *error) {
+    *error = (edgeplug_string_t){0};
     bool good = plugin_desired_changed(change, error);
     edgeplug_change_free(change);
     return good;

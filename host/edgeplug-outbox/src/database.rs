@@ -43,8 +43,8 @@ pub(crate) struct Schema {
     pub(crate) upgrades: &'static [&'static str],
     /// Statements that must fit the tables.
     pub(crate) probes: &'static [&'static str],
-    /// Reads what every use of the file rests on.
-    pub(crate) verify: fn(&Connection) -> rusqlite::Result<()>,
+    /// Reads what every use of the file rests on, and as much more as the check asks for.
+    pub(crate) verify: fn(&Connection, Check) -> rusqlite::Result<()>,
     /// Counts the undelivered rows; one number. Asked of a damaged file as well.
     pub(crate) rows: &'static str,
     pub(crate) cache_kib: i32,
@@ -236,7 +236,7 @@ fn open_trusted(path: &Path, schema: &Schema, opening: Opening) -> Result<Connec
     for sql in schema.probes {
         connection.prepare_cached(sql).map_err(refused)?;
     }
-    (schema.verify)(&connection).map_err(refused)?;
+    (schema.verify)(&connection, opening.check).map_err(refused)?;
     Ok(connection)
 }
 
@@ -285,6 +285,11 @@ fn configure(connection: &Connection, schema: &Schema, durability: Durability) -
         return Err(failure(rusqlite::ffi::SQLITE_CANTOPEN, why));
     }
     Ok(())
+}
+
+/// What a file that holds something no release wrote is refused with.
+pub(crate) fn hostile(why: &str) -> rusqlite::Error {
+    failure(rusqlite::ffi::SQLITE_CORRUPT, why.to_owned())
 }
 
 pub(crate) fn failure(code: i32, why: String) -> rusqlite::Error {

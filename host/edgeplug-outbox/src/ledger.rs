@@ -58,7 +58,8 @@ impl Ledger {
         let Some(store) = &self.file.store else { return Ok(()) };
         let failed = |source| OpenError::Store { file: self.file.layout.ledger(), source: SqliteError(source) };
         let load = LoadAcks { ticket: 0, after: AckId::default(), rows_max: LOAD_ROWS_MAX, bytes_max: LOAD_BYTES_MAX };
-        (restored.acks, restored.acks_more) = store.load_acks(&load).map_err(|error| failed(error.source.0))?;
+        (restored.acks, restored.acks_more) =
+            store.load_acks(&load, &BTreeSet::new()).map_err(|error| failed(error.source.0))?;
         restored.unfinished = store.unfinished().map_err(failed)?;
         restored.facts = store.facts().map_err(failed)?;
         Ok(())
@@ -146,17 +147,15 @@ impl LedgerFile {
     fn load_degraded(&self, load: &LoadAcks, reason: &str) -> OutboxEvent {
         let failed = |reason: String| OutboxEvent::LoadFailed { ticket: load.ticket, reason };
         let Some(store) = &self.store else { return failed(reason.to_owned()) };
-        match store.load_acks(load) {
-            Ok((mut acks, more)) => {
-                acks.retain(|ack| !self.removals_owed.contains(&ack.id));
-                OutboxEvent::AcksLoaded { ticket: load.ticket, acks, more }
-            }
+        match store.load_acks(load, &self.removals_owed) {
+            Ok((acks, more)) => OutboxEvent::AcksLoaded { ticket: load.ticket, acks, more },
             Err(error) => failed(chain(&error)),
         }
     }
 
     fn open(&mut self, check: Check) -> Result<Option<Damaged>, OpenError> {
-        let (store, damaged) = LedgerStore::open(&self.layout.ledger(), check, Arc::clone(&self.written))?;
+        let (mut store, damaged) = LedgerStore::open(&self.layout.ledger(), check, Arc::clone(&self.written))?;
+        store.settle_log();
         if let Some(damaged) = &damaged {
             tracing::error!(set_aside = %damaged.set_aside.display(), reason = damaged.reason,
                 "the ledger was damaged: commands seen, waiting acknowledgements and the last sync are forgotten");

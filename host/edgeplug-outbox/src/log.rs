@@ -83,6 +83,10 @@ impl Log {
         Ok(())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
     pub(crate) fn is_due(&self) -> bool {
         self.frames >= self.limits.frames_moved_at && self.frames > self.frames_moved
     }

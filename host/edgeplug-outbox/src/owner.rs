@@ -17,7 +17,7 @@ use crate::{
     request::{BODY_BYTES_MAX, NewRow, Request},
     telemetry::{
         LoadRows, Operation, Telemetry,
-        space::{REMOVAL_COST, row_cost},
+        space::{removal_cost, removals_costing, row_cost},
     },
 };
 
@@ -212,10 +212,10 @@ impl Group {
                 return (!rest.is_empty()).then_some(Request::Append(rest));
             }
             Request::Remove(mut ids) => {
-                let room = self.cost_max.saturating_sub(self.cost) / REMOVAL_COST;
-                let rest = ids.split_off(ids.len().min(usize::try_from(room).unwrap_or(usize::MAX).max(1)));
+                let room = removals_costing(&ids, self.cost_max.saturating_sub(self.cost));
+                let rest = ids.split_off(ids.len().min(room));
                 self.rows += ids.len();
-                self.cost += REMOVAL_COST.saturating_mul(ids.len() as u64);
+                self.cost = self.cost.saturating_add(removal_cost(&ids));
                 self.telemetry.push(Operation::Remove { ids, last: rest.is_empty() });
                 return (!rest.is_empty()).then_some(Request::Remove(rest));
             }

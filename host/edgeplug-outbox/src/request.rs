@@ -127,7 +127,10 @@ impl Request {
     /// What the request adds to a group: bytes that its answer may hold, or that the ledger has to write.
     pub(crate) fn group_bytes(&self) -> usize {
         match self {
-            Self::Load { bytes_max, .. } | Self::LoadAcks { bytes_max, .. } => (*bytes_max).min(LOAD_BYTES_MAX),
+            // One row comes however large it is.
+            Self::Load { bytes_max, .. } | Self::LoadAcks { bytes_max, .. } => {
+                (*bytes_max).clamp(BODY_BYTES_MAX, LOAD_BYTES_MAX)
+            }
             // Counted row by row.
             Self::Append(_) | Self::Remove(_) => 0,
             other => other.bytes(),

@@ -95,7 +95,7 @@ pub fn stats(directory: &Path) -> Result<Stats, StatsError> {
     if segments.is_empty() {
         return Err(missing());
     }
-    let sum = |of: fn(&SegmentStats) -> u64| segments.iter().map(of).sum();
+    let sum = |of: fn(&SegmentStats) -> u64| segments.iter().map(of).fold(0, u64::saturating_add);
     Ok(Stats {
         live_rows: sum(|segment| segment.live_rows),
         live_bytes: sum(|segment| segment.live_bytes),

@@ -129,7 +129,7 @@ impl Telemetry {
                 return self.process_degraded(operations, &reason, events);
             }
         }
-        if let Err(cause) = self.shelf.pay_sealed() {
+        if let Err(cause) = self.shelf.pay_sealed_if_due(Instant::now()) {
             self.health.degrade(cause, events);
         }
         events.extend(self.shelf.happened());

@@ -83,11 +83,14 @@ impl Health {
         if let Some(check) = remedy.reopen().or((!file.is_open()).then_some(Check::Head)) {
             let damaged = file.reopen(check)?;
             trouble.damaged = damaged.or(trouble.damaged.take());
+            trouble.log_doubted = true;
         }
-        if remedy == Remedy::Room
-            && let Err(error) = file.empty_log()
-        {
-            tracing::debug!(reason = chain(&error), "the log stays as it is");
+        if remedy == Remedy::Room || trouble.log_doubted {
+            match file.empty_log() {
+                Ok(()) => trouble.log_doubted = false,
+                Err(error) if trouble.log_doubted => return Err(error.into()),
+                Err(error) => tracing::debug!(reason = chain(&error), "the log stays as it is"),
+            }
         }
         file.pay_removals()?;
         if remedy == Remedy::Room {
@@ -103,6 +106,9 @@ struct Trouble {
     cause: Cause,
     /// The file that had to be set aside on the way.
     damaged: Option<Damaged>,
+    /// The log may hold what a failed sync left in memory only: it reads well, and is a hole after a power cut. Nothing
+    /// may be committed behind it.
+    log_doubted: bool,
     store: Store,
     backoff: Backoff,
 }
@@ -119,7 +125,7 @@ impl Trouble {
     fn begin(store: Store, cause: Cause, events: &mut Vec<OutboxEvent>) -> Self {
         tracing::error!(%store, reason = cause.reason, "the store cannot write; trying again");
         events.push(OutboxEvent::Degraded { store, reason: cause.reason.clone() });
-        Self { cause, damaged: None, store, backoff: Backoff::start(Instant::now()) }
+        Self { cause, damaged: None, log_doubted: false, store, backoff: Backoff::start(Instant::now()) }
     }
 
     /// The retry failed as well.

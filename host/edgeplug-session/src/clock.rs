@@ -6,17 +6,18 @@
 //! 2. a wall clock that the system calls synchronised. The anchor follows it, but not over a leap of more than
 //!    [`LEAP_MS_MAX`]: a flag that was right before somebody set the clock says nothing about it afterwards;
 //! 3. what the last process wrote down, if the system has not booted since: the monotonic clock is still the same one;
-//! 4. the hub, which took a token that an unsynchronised clock had dated, over a certificate that it found valid.
+//! 4. the hub, which took a token that an unsynchronised clock had dated, over a certificate that it found valid. So the
+//!    clock is hardly behind, but may be ahead: good enough for stamps, not for giving readings up as too old.
 //!
 //! With an anchor the time is *known*: readings are stamped. Without one, a wall clock that is not before the *floor*
 //! (the last time known to be right, at least [`BUILD_UNIX_MS`]) is good enough to *sign* tokens with: a device with a
 //! battery-backed clock and no NTP reaches its hub although the portal is down, and the hub finds out the rest. A clock
 //! before the floor is plainly wrong: nothing is signed until the portal or the system says the time.
 //!
-//! Certificates are checked at the best guess. Where one fails, the next is checked at the second best: the floor while
-//! the time is unknown, the wall clock where it contradicts the anchor; and then in turn. So neither a dead battery nor
-//! a clock that was years ahead locks a device out that needs HTTPS to learn the time. Deliberately absent: asking a
-//! time server; the system does that.
+//! Certificates are checked at the best guess. Where one fails, the next is checked at the second best: the floor for a
+//! wall clock that nobody vouches for, the wall clock where it contradicts the anchor or is before the floor; and then in
+//! turn. So neither a dead battery nor a clock that was years ahead locks a device out that needs HTTPS to learn the
+//! time. Deliberately absent: asking a time server; the system does that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -167,6 +168,11 @@ impl Clock {
         self.anchor.is_some() || (now.wall_trusted && is_sane(now.wall_unix_ms))
     }
 
+    /// Whether the time of day is known by more than the hub's word, which holds for a clock that is ahead as well.
+    pub(crate) fn is_sure(&self, now: Now) -> bool {
+        self.is_known(now) && !self.anchor.is_some_and(|anchor| anchor.weak)
+    }
+
     /// Whether the system's synchronised clock contradicts what we go by, so that a third voice is needed.
     pub(crate) fn is_contested(&self, now: Now) -> bool {
         now.wall_trusted && distance(self.unix_ms(now), now.wall_unix_ms) > LEAP_MS_MAX
@@ -223,7 +229,9 @@ impl Clock {
 
     fn certificate_time_at_zero(&self, now: Now) -> i64 {
         let (guess, wall) = (self.guess_at_zero(now), at_zero(now.wall_unix_ms, now));
-        let has_second_best = self.is_anchored() && is_sane(now.wall_unix_ms) && distance(guess, wall) > LEAP_MS_MAX;
+        // A plausible clock without an anchor is the best guess or, in doubt, what the floor is tried instead of.
+        let may_differ = self.is_anchored() || !self.is_plausible(now);
+        let has_second_best = may_differ && is_sane(now.wall_unix_ms) && distance(guess, wall) > LEAP_MS_MAX;
         if self.doubts && has_second_best { wall } else { guess }
     }
 

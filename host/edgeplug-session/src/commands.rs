@@ -12,8 +12,6 @@
 //! what the plugin says about the same command afterwards is refused or ignored.
 
 mod deferred;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -41,13 +39,15 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(120);
 const OPEN_MAX: usize = 200;
 /// Longest message sent back to the cloud.
 const MESSAGE_CHARS_MAX: usize = 1_000;
-/// Wait before an outcome that could not be written is written again.
+/// Wait before a command or an outcome that could not be written is written again.
 const LEDGER_RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(crate) struct Commands {
     /// Received, on their way into the ledger.
     recording: HashMap<Ticket, Recording>,
+    /// Received, but the ledger could not take them yet.
+    unrecorded: VecDeque<(Duration, Recording)>,
     /// In the ledger, waiting for a plugin.
     waiting: VecDeque<Open>,
     /// In a plugin, by plugin name.
@@ -72,6 +72,7 @@ struct Recording {
     connection: ConnectionId,
     delivery: DeliveryId,
     open: Open,
+    body: Bytes,
 }
 
 /// A command that needs its outcome.
@@ -124,8 +125,10 @@ impl Commands {
         payload: Bytes,
         step: &mut Step<'_>,
     ) {
-        let device_id = step.world.online.as_ref().map_or("", |online| online.device_id.as_str());
-        match Inbound::parse(topic, device_id) {
+        let Some(online) = step.world.online.as_ref().filter(|online| online.connection == connection) else {
+            return tracing::debug!(topic, "a message of a connection that is not open stays with the hub");
+        };
+        match Inbound::parse(topic, &online.device_id) {
             Inbound::CloudToDevice(_) => {}
             Inbound::TwinAnswer { .. } | Inbound::DesiredChanged { .. } => {
                 tracing::debug!(topic, "twin messages have no handler");
@@ -148,29 +151,29 @@ impl Commands {
             tracing::warn!(open = self.open(), "too many unfinished commands; the next ones stay with the hub");
             return;
         }
-        let (ticket, key, at_unix_ms) = (step.ticket(), open.key.clone(), step.unix_ms);
-        step.act(Action::Record { ticket, key, body: payload, at_unix_ms });
-        self.recording.insert(ticket, Recording { connection, delivery, open });
+        self.record(Recording { connection, delivery, open, body: payload }, step);
     }
 
     pub(crate) fn recorded(&mut self, ticket: Ticket, result: Result<Recorded, String>, step: &mut Step<'_>) {
-        let Some(Recording { connection, delivery, open }) = self.recording.remove(&ticket) else { return };
+        let Some(recording) = self.recording.remove(&ticket) else { return };
         match result {
             Ok(Recorded::New) => {
                 self.counts.accepted += 1;
-                step.act(Action::Acknowledge { connection, delivery });
-                self.waiting.push_back(open);
+                step.act(recording.acknowledgement());
+                self.waiting.push_back(recording.open);
             }
             Ok(Recorded::Seen { finished }) => {
+                step.act(recording.acknowledgement());
+                let open = recording.open;
                 tracing::debug!(key = open.key, finished, "a command came again");
-                step.act(Action::Acknowledge { connection, delivery });
                 if !finished && !self.is_open(&open.key) {
                     self.waiting.push_back(open);
                 }
             }
             Err(reason) => {
-                // Not acknowledged: the hub keeps it and sends it again on the next connection.
-                tracing::warn!(reason, "a command cannot be written down and stays with the hub");
+                // Not acknowledged: the hub keeps it and would send it again on the next connection.
+                tracing::warn!(reason, "a command cannot be written down and stays with the hub; trying again");
+                self.unrecorded.push_back((step.now.monotonic + LEDGER_RETRY, recording));
             }
         }
     }
@@ -301,6 +304,15 @@ impl Commands {
 
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
         let now = step.now.monotonic;
+        while let Some((at, _)) = self.unrecorded.front()
+            && now >= *at
+            && let Some((_, recording)) = self.unrecorded.pop_front()
+        {
+            // Those of a connection that is over come again by themselves.
+            if step.world.online.as_ref().is_some_and(|online| online.connection == recording.connection) {
+                self.record(recording, step);
+            }
+        }
         while let Some((at, _)) = self.unwritten.front()
             && now >= *at
             && let Some((_, outcome)) = self.unwritten.pop_front()
@@ -339,11 +351,13 @@ impl Commands {
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
         let deadlines = self.running.values().map(|running| running.deadline);
-        let retries = self.unwritten.front().map(|(at, _)| *at);
+        let unrecorded = self.unrecorded.front().map(|(at, _)| *at);
+        let unwritten = self.unwritten.front().map(|(at, _)| *at);
         let waits = !self.waiting.is_empty() && !self.stopping;
         let hold = self.hold_until.filter(|_| waits);
         let down = self.handlers.values().flatten().filter(|until| waits && !until.is_zero()).copied();
-        deadlines.chain(self.deferred.timeout()).chain(retries).chain(hold).chain(down).min()
+        let deferred = self.deferred.timeout();
+        deadlines.chain(deferred).chain(unrecorded).chain(unwritten).chain(hold).chain(down).min()
     }
 
     pub(crate) fn counts(&self) -> CommandCounts {
@@ -355,8 +369,8 @@ impl Commands {
     }
 
     fn open(&self) -> usize {
-        let in_plugins = self.running.len() + self.deferred.len();
-        self.recording.len() + self.waiting.len() + in_plugins + self.unwritten.len()
+        let in_ledger = self.recording.len() + self.unrecorded.len() + self.unwritten.len();
+        in_ledger + self.waiting.len() + self.running.len() + self.deferred.len()
     }
 
     fn is_open(&self, key: &str) -> bool {
@@ -365,6 +379,12 @@ impl Commands {
             || self.deferred.holder(key).is_some()
             || self.finishing.values().any(|outcome| outcome.key == key)
             || self.unwritten.iter().any(|(_, outcome)| outcome.key == key)
+    }
+
+    fn record(&mut self, recording: Recording, step: &mut Step<'_>) {
+        let (ticket, key, at_unix_ms) = (step.ticket(), recording.open.key.clone(), step.unix_ms);
+        step.act(Action::Record { ticket, key, body: recording.body.clone(), at_unix_ms });
+        self.recording.insert(ticket, recording);
     }
 
     /// Starts every waiting command whose plugin is free.
@@ -456,6 +476,13 @@ impl Outcome {
     }
 }
 
+impl Recording {
+    /// To the hub, which may then forget it.
+    fn acknowledgement(&self) -> Action {
+        Action::Acknowledge { connection: self.connection, delivery: self.delivery }
+    }
+}
+
 impl Open {
     /// Reads a message that needs an outcome; the error says why this one needs none.
     fn parse(body: &[u8], key: impl FnOnce() -> String) -> Result<Self, String> {
@@ -484,3 +511,6 @@ fn hash_key(topic: &str, payload: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 //!
 //! One state at a time, one action outstanding at a time. Whatever fails becomes a [`Trouble`] that an operator can
 //! read and a wait with backoff; nothing here is ever final, because the portal, the network or the TPM may heal.
-//! The exception to "sync first" is a device that has synced before: when only the network path to the portal fails,
-//! it connects to the hub it knows.
+//! The exception to "sync first" is a device that has synced before: when the portal says nothing about it, whatever the
+//! reason, it connects to the hub it knows.
 //!
 //! A token is renewed on the same way, walked while the old connection is still open: only when the new password is
 //! signed is the link closed, in a quiet moment, and opened again at once (MQTT has no renewal in band). What fails on
@@ -290,6 +290,8 @@ impl Connect {
             State::Waiting { until, then } if now >= *until => match *then {
                 Next::Identity => self.open_identity(step),
                 Next::Discovery => self.discover(step),
+                // What a token's dates would be worth is easily asked.
+                Next::Hub if step.clock.is_contested(step.now) => self.discover(step),
                 Next::Hub => self.authorise(step),
             },
             State::Provisioning(provision) => provision.advance(step),

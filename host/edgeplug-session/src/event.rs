@@ -85,7 +85,8 @@ pub enum Event {
         /// Why, in words for an operator.
         reason: String,
     },
-    /// So many removed rows are off the disk for good; a crash cannot send them again.
+    /// So many removed rows are off the disk for good; a crash cannot send them again. A store that cannot write at the
+    /// moment says so of rows it only remembers to remove: holding the window closed would then hold back everything.
     Removed {
         /// Rows named in [`crate::Action::Remove`], in that order.
         rows: u64,

@@ -10,7 +10,7 @@
 //! * A reading is answered as accepted only after [`Event::Committed`] named its row.
 //! * A row is removed only after every message made of it was [`Event::Delivered`].
 //! * Rows are published in the order of their ids within a lane: live rows first, beside them what waited in the store.
-//! * Rows that were published and may still be on disk are at most the window.
+//! * Rows that were published and may still be on disk are at most the window, as long as the store can write.
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
 //! * Every question of a plugin ([`Event::Asked`]) gets one [`Action::Answer`].
 //! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
@@ -141,7 +141,7 @@ enum Stop {
 
 /// How long live readings may take to reach the hub at the end. What does not is on disk and goes with the next run.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
-/// How long that and a polite close of the link may take together.
+/// How long that, a polite close of the link and the storing of what only memory holds may take together.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(7);
 
 /// What a part may use while it handles one event.
@@ -367,7 +367,8 @@ impl Session {
             self.connect.close(&mut self.actions);
         }
         if let Some(Stop::Closing { until }) = self.stop {
-            if self.connect.is_closed() || now.monotonic >= until {
+            let saved = self.uplink.save(step!(self, now));
+            if (self.connect.is_closed() && saved) || now.monotonic >= until {
                 self.stop = Some(Stop::Done);
                 self.actions.push_back(Action::Stopped);
             }
@@ -451,6 +452,10 @@ impl Session {
         if self.stop.is_none() {
             let (until, closed_by) = (now.monotonic + DRAIN_TIME_MAX, now.monotonic + CLOSE_TIME_MAX);
             self.stop = Some(Stop::Draining { until, closed_by });
+            // Whatever a renewal waits for, the connection that is open is the last one.
+            if self.connect.end_renewal() {
+                self.world.pausing = false;
+            }
             self.uplink.drain();
         }
     }

@@ -4,8 +4,9 @@
 //! or the whole process. What the cloud got is kept apart from the session's own counters.
 
 mod cloud;
+mod disk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,26 +14,16 @@ use bytes::Bytes;
 use edgeplug_protocol::azure::registration::RegistrationId;
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
+use proptest::test_runner::Config as ProptestConfig;
 use serde_json::{Value, json};
 
 use self::cloud::token_end_unix_ms;
 pub(crate) use self::cloud::{Arrival, Cloud};
-use crate::action::{Answer, Connection, Fact, NewRow, Outcome};
+use self::disk::Disk;
+use crate::action::{Answer, Connection, NewRow, Outcome};
 use crate::config::RegistrationName;
 use crate::event::*;
 use crate::*;
-
-/// What survives a crash.
-#[derive(Default)]
-pub(crate) struct Disk {
-    pub(crate) rows: BTreeMap<u64, NewRow>,
-    pub(crate) last_row: u64,
-    evicted_through: u64,
-    pub(crate) acks: BTreeMap<u64, (Bytes, bool)>,
-    last_ack: u64,
-    pub(crate) commands: BTreeMap<String, (Bytes, bool)>,
-    facts: HashMap<Fact, Bytes>,
-}
 
 pub(crate) struct Rig {
     pub(crate) session: Session,
@@ -67,8 +58,6 @@ pub(crate) struct Rig {
     pub(crate) answers: Vec<(AskId, Answer)>,
     pub(crate) told: Vec<Connection>,
     pub(crate) told_templates: Vec<Arc<DeviceModel>>,
-    /// Whether the ledger takes the end of a command.
-    pub(crate) ledger_fails: bool,
     /// How plugins answer a command; `None` leaves it open.
     pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
     pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
@@ -76,8 +65,12 @@ pub(crate) struct Rig {
     /// Messages acknowledged to the hub.
     pub(crate) acknowledged: usize,
     pub(crate) stopped: bool,
-    /// Whether the store answers.
+    /// Whether telemetry can be stored.
     pub(crate) disk_fails: bool,
+    /// Whether commands and outcomes cannot be written.
+    pub(crate) ledger_fails: bool,
+    /// Whether a crash leaves on disk what the process had not heard of.
+    pub(crate) crash_keeps_unsaid: bool,
     /// Decides by its kind and body whether the store takes a row.
     pub(crate) refuses_row: fn(&NewRow) -> bool,
     /// Rows whose removal is asked for and not committed.
@@ -94,6 +87,7 @@ pub(crate) struct Rig {
     /// `None`: never.
     pub(crate) puback_delay: Option<Duration>,
     unacknowledged: BTreeSet<Ticket>,
+    woken_in_vain: u32,
 }
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
@@ -124,14 +118,27 @@ pub(crate) fn config() -> SessionConfig {
     }
 }
 
-pub(crate) fn reading(name: &str, value: impl Into<Value>) -> Sample {
-    Sample { device: None, time: None, values: vec![(name.to_owned(), value.into())] }
+/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(usual))
 }
 
-impl Disk {
-    pub(crate) fn forget_the_clock(&mut self) {
-        self.facts.remove(&Fact::Clock);
-    }
+/// A device that has been registered before, connected.
+pub(crate) fn online() -> Rig {
+    connected(Rig::new())
+}
+
+pub(crate) fn connected(mut rig: Rig) -> Rig {
+    rig.boot();
+    rig.handle(Event::PluginsScanned);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.is_online());
+    rig
+}
+
+pub(crate) fn reading(name: &str, value: impl Into<Value>) -> Sample {
+    Sample { device: None, time: None, values: vec![(name.to_owned(), value.into())] }
 }
 
 impl Rig {
@@ -170,13 +177,14 @@ impl Rig {
             answers: Vec::new(),
             told: Vec::new(),
             told_templates: Vec::new(),
-            ledger_fails: false,
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
             sample: |_, n| Ok(vec![reading("n", n)]),
             samples_taken: 0,
             acknowledged: 0,
             stopped: false,
             disk_fails: false,
+            ledger_fails: false,
+            crash_keeps_unsaid: false,
             refuses_row: |_| false,
             removing: VecDeque::new(),
             removal_delay: Duration::from_millis(5),
@@ -187,6 +195,7 @@ impl Rig {
             load_failures: 0,
             puback_delay: Some(LATENCY),
             unacknowledged: BTreeSet::new(),
+            woken_in_vain: 0,
         }
     }
 
@@ -197,32 +206,23 @@ impl Rig {
 
     /// Opens the store and starts the session, as the daemon does.
     pub(crate) fn boot(&mut self) {
-        let restored = Restored {
-            rows: self.disk.rows.len() as u64,
-            acks: self
-                .disk
-                .acks
-                .iter()
-                .map(|(id, (body, offline))| RestoredAck { id: AckId(*id), body: body.clone(), offline: *offline })
-                .collect(),
-            commands: self
-                .disk
-                .commands
-                .iter()
-                .filter(|(_, (_, finished))| !finished)
-                .map(|(key, (body, _))| (key.clone(), body.clone()))
-                .collect(),
-            sync: self.disk.facts.get(&Fact::Sync).cloned(),
-            assignment: self.disk.facts.get(&Fact::Assignment).cloned(),
-            clock: self.disk.facts.get(&Fact::Clock).cloned(),
-            budget: self.disk.facts.get(&Fact::Budget).cloned(),
-            last_row: (self.disk.last_row > 0).then_some(RowId(self.disk.last_row)),
-        };
+        let restored = self.disk.restored();
         self.handle(Event::Restored(restored));
+    }
+
+    /// An orderly stop and a start.
+    pub(crate) fn restart(&mut self) {
+        self.handle(Event::Stop);
+        self.pass(Duration::from_secs(8));
+        assert!(std::mem::take(&mut self.stopped), "a stop takes its time");
+        // The store closes in order.
+        self.disk.crash(true);
+        self.crash();
     }
 
     /// `kill -9` and a start: what was on its way is gone, the disk stays.
     pub(crate) fn crash(&mut self) {
+        self.disk.crash(self.crash_keeps_unsaid);
         self.coming.clear();
         self.unacknowledged.clear();
         self.removing.clear();
@@ -256,6 +256,7 @@ impl Rig {
             }
             _ => {}
         }
+        self.disk.said(&event);
         self.session.handle(event, self.now());
         while let Some(action) = self.session.poll_action() {
             self.carry_out(action);
@@ -317,20 +318,14 @@ impl Rig {
                 let event = entry.remove();
                 self.handle(event);
             }
-            None => self.handle(Event::Woke),
+            None => {
+                self.handle(Event::Woke);
+                let again = self.session.poll_timeout().is_some_and(|at| at <= self.monotonic);
+                self.woken_in_vain = if again { self.woken_in_vain + 1 } else { 0 };
+                assert!(self.woken_in_vain < 100, "a time-out stays in the past");
+            }
         }
         true
-    }
-
-    /// A row that another version wrote.
-    pub(crate) fn put_row(&mut self, kind: u8, body: &str) {
-        self.disk.last_row += 1;
-        let body = Bytes::from(body.to_owned());
-        self.disk.rows.insert(self.disk.last_row, NewRow { kind, offline: true, created_unix_ms: START_UNIX_MS, body });
-    }
-
-    pub(crate) fn put_fact(&mut self, fact: Fact, value: &str) {
-        self.disk.facts.insert(fact, Bytes::from(value.to_owned()));
     }
 
     /// The hub acknowledges what it has so far.
@@ -341,13 +336,11 @@ impl Rig {
         }
     }
 
-    /// The store gives up its oldest rows.
-    pub(crate) fn evict(&mut self, rows: usize) {
-        let gone: Vec<_> = self.disk.rows.keys().copied().take(rows).collect();
-        let Some(through) = gone.last().copied() else { return };
-        gone.iter().for_each(|row| drop(self.disk.rows.remove(row)));
-        self.disk.evicted_through = through;
-        self.handle(Event::Evicted { through: RowId(through), rows: gone.len() as u64 });
+    /// The hub acknowledges the oldest.
+    pub(crate) fn acknowledge_one(&mut self) {
+        if let (Some(ticket), Some(connection)) = (self.unacknowledged.pop_first(), self.connection) {
+            self.handle(Event::Delivered { connection, tickets: vec![ticket] });
+        }
     }
 
     /// The values of one attribute in the order the cloud got them, reports only.
@@ -443,7 +436,7 @@ impl Rig {
                 self.unacknowledged.insert(ticket);
                 let in_flight_max = usize::from(self.config.in_flight_max);
                 assert!(self.unacknowledged.len() <= in_flight_max, "more publishes than the link holds");
-                self.cloud.take(self.monotonic, connection, topic.len() + body.len(), &body);
+                self.cloud.take(self.monotonic, topic.len() + body.len(), &body);
                 if let Some(delay) = self.puback_delay {
                     self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
                 }
@@ -453,74 +446,6 @@ impl Rig {
                 self.acknowledged += 1;
             }
             Action::Publish { .. } | Action::Acknowledge { .. } => {}
-            Action::Store { ticket, row } if self.disk_fails || (self.refuses_row)(&row) => {
-                self.later(LATENCY, Event::NotStored { tickets: vec![ticket], reason: "disk full".into() });
-            }
-            Action::Store { ticket, row } => {
-                self.disk.last_row += 1;
-                let id = self.disk.last_row;
-                self.disk.rows.insert(id, row);
-                // Rows are committed in order, however slow the disk was in between.
-                self.committed_at = self.committed_at.max(self.monotonic + self.commit_delay);
-                let wait = self.committed_at - self.monotonic;
-                self.later(wait, Event::Committed { rows: vec![(ticket, RowId(id))] });
-            }
-            Action::Remove { rows } => {
-                for row in &rows {
-                    let evicted = row.0 <= self.disk.evicted_through;
-                    assert!(evicted || self.disk.rows.contains_key(&row.0), "a row was removed twice");
-                    assert!(!self.removing.contains(&row.0), "a row was removed twice");
-                    self.removing.push_back(row.0);
-                }
-                self.removed_at = self.removed_at.max(self.monotonic + self.removal_delay);
-                let wait = self.removed_at - self.monotonic;
-                self.later(wait, Event::Removed { rows: rows.len() as u64 });
-            }
-            Action::Load { ticket, .. } if self.load_failures > 0 => {
-                self.load_failures -= 1;
-                self.later(LATENCY, Event::Loaded { ticket, result: Err("disk I/O error".into()) });
-            }
-            Action::Load { ticket, after, rows_max, .. } => {
-                // The store answers in order: what it was told to remove it does not show any more.
-                let shown = |id: &u64| self.shows_removing || !self.removing.contains(id);
-                let behind = self.disk.rows.range(after.0 + 1..).filter(|(id, _)| shown(id));
-                let rows: Vec<_> = behind
-                    .clone()
-                    .take(rows_max)
-                    .map(|(id, row)| LoadedRow {
-                        id: RowId(*id),
-                        kind: row.kind,
-                        offline: row.offline,
-                        created_unix_ms: row.created_unix_ms,
-                        body: row.body.clone(),
-                    })
-                    .collect();
-                let more = behind.take(rows_max + 1).count() > rows.len();
-                self.later(Duration::from_millis(5), Event::Loaded { ticket, result: Ok(LoadedRows { rows, more }) });
-            }
-            Action::Record { ticket, key, body, .. } => {
-                let recorded = match self.disk.commands.get(&key) {
-                    Some((_, finished)) => Recorded::Seen { finished: *finished },
-                    None => Recorded::New,
-                };
-                self.disk.commands.entry(key).or_insert((body, false));
-                self.later(Duration::from_millis(5), Event::Recorded { ticket, result: Ok(recorded) });
-            }
-            Action::Finish { ticket, .. } if self.ledger_fails => {
-                self.later(LATENCY, Event::Finished { ticket, result: Err("disk full".into()) });
-            }
-            Action::Finish { ticket, key, ack, offline, .. } => {
-                let command = self.disk.commands.get_mut(&key).expect("finished commands were recorded");
-                assert!(!std::mem::replace(&mut command.1, true), "a command was finished twice");
-                let id = ack.map(|body| {
-                    self.disk.last_ack += 1;
-                    self.disk.acks.insert(self.disk.last_ack, (body, offline));
-                    AckId(self.disk.last_ack)
-                });
-                self.later(Duration::from_millis(5), Event::Finished { ticket, result: Ok(id) });
-            }
-            Action::RemoveAcks { acks } => acks.iter().for_each(|ack| drop(self.disk.acks.remove(&ack.0))),
-            Action::Keep { fact, value } => drop(self.disk.facts.insert(fact, value)),
             Action::Sample { plugin, call } => {
                 self.samples_taken += 1;
                 let result = (self.sample)(&plugin, self.samples_taken);
@@ -544,6 +469,7 @@ impl Rig {
             Action::TellTemplate(model) => self.told_templates.push(model),
             Action::Answer { ask, answer } => self.answers.push((ask, answer)),
             Action::Stopped => self.stopped = true,
+            other => self.store(other),
         }
     }
 }

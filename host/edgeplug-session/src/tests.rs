@@ -3,100 +3,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::action::Outcome;
-use crate::event::{CallFailure, Event, FailureKind, Reply};
-use crate::rig::{LATENCY, Rig, reading};
-use crate::{LinkState, OfferId};
+use crate::event::{Event, Failure, FailureKind, LinkDownReason, LoadedRow, LoadedRows, Recorded, Reply};
+use crate::rig::{LATENCY, Rig, cases, online, reading};
+use crate::{AckId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn online() -> Rig {
-    let mut rig = Rig::new();
-    rig.boot();
-    rig.handle(Event::PluginsScanned);
-    rig.pass(SECOND);
-    assert!(rig.is_online());
-    rig
-}
-
-#[test]
-fn a_new_device_registers_once_and_then_never_again() {
-    let mut rig = Rig::unregistered();
-    rig.boot();
-    rig.pass(60 * SECOND);
-    assert!(rig.is_online());
-    assert_eq!(rig.cloud.dps_calls, 5, "challenge, signed, three polls");
-    assert_eq!(rig.cloud.syncs, 2, "one before, one after");
-    rig.crash();
-    rig.pass(60 * SECOND);
-    assert!(rig.is_online());
-    assert_eq!(rig.cloud.dps_calls, 5);
-}
-
-#[test]
-fn a_cleared_tpm_registers_again_although_the_portal_is_content() {
-    let mut rig = Rig::new();
-    rig.hub_key = false;
-    rig.boot();
-    rig.pass(60 * SECOND);
-    assert!(rig.is_online());
-    assert!(rig.cloud.dps_calls > 0);
-}
-
-#[test]
-fn a_key_the_hub_refuses_again_and_again_is_replaced() {
-    let mut rig = online();
-    rig.cloud.refuse = true;
-    rig.cut();
-    rig.pass(20 * SECOND);
-    assert_eq!(rig.session.status(rig.now()).trouble.unwrap().kind, FailureKind::Enrolment);
-    rig.pass(100 * SECOND);
-    assert!(rig.cloud.dps_calls > 0);
-    rig.cloud.refuse = false;
-    rig.pass(600 * SECOND);
-    assert!(rig.is_online());
-}
-
-#[test]
-fn sync_codes_wait_and_heal() {
-    for code in [1, 2, 3, 4, 5, 6, 77] {
-        let mut rig = Rig::new();
-        rig.cloud.sync_codes.extend([code, code]);
-        rig.boot();
-        rig.pass(5 * LATENCY);
-        rig.pass(120 * SECOND);
-        assert!(rig.is_online(), "code {code}");
-    }
-}
-
-#[test]
-fn trouble_is_said_in_words_and_goes_when_it_heals() {
-    let mut rig = Rig::new();
-    rig.network(false);
-    rig.boot();
-    rig.pass(5 * SECOND);
-    let status = rig.session.status(rig.now());
-    assert_eq!((status.link, status.trouble.as_ref().unwrap().kind), (LinkState::Waiting, FailureKind::Network));
-    assert!(status.trouble.unwrap().text.contains("discovery"));
-    rig.network(true);
-    rig.pass(400 * SECOND);
-    assert_eq!(rig.session.status(rig.now()).trouble, None);
-}
-
-#[test]
-fn a_portal_that_is_down_does_not_keep_a_known_device_from_its_hub() {
-    let mut rig = online();
-    let syncs = rig.cloud.syncs;
-    rig.portal_up = false;
-    rig.crash();
-    rig.offer(1, vec![reading("n", 1)]);
-    rig.pass(10 * SECOND);
-    assert!(rig.is_online());
-    assert_eq!(rig.delivered("n"), [1], "the template is known from before");
-    rig.portal_up = true;
-    rig.pass(HOUR);
-    assert!(rig.cloud.syncs > syncs, "the next renewal asks the portal again");
-}
 
 #[test]
 fn a_reading_is_accepted_only_after_its_commit() {
@@ -169,140 +81,6 @@ fn what_was_in_flight_when_the_link_broke_is_sent_again_in_order() {
 }
 
 #[test]
-fn a_command_is_acknowledged_once_with_the_plugins_words() {
-    let mut rig = online();
-    rig.plugin_up("p", None, true);
-    rig.send_command("blink 3", "a-1");
-    rig.pass(SECOND);
-    assert_eq!(rig.calls, ["blink 3"]);
-    assert_eq!(rig.acks(), [("a-1".to_owned(), 6)]);
-    assert_eq!(rig.cloud.received[0]["d"]["msg"], "did blink 3");
-    rig.send_command("blink 3", "a-1");
-    rig.pass(SECOND);
-    assert_eq!((rig.calls.len(), rig.acks().len()), (1, 1), "the same ack id is the same command");
-}
-
-#[test]
-fn every_way_to_fail_makes_a_failure_acknowledgement() {
-    let mut rig = online();
-    rig.send_command("x", "nobody");
-    rig.pass(SECOND);
-    rig.plugin_up("p", None, true);
-    rig.answer = |_| Some(Ok(Reply::Failed("no such pin".into())));
-    rig.send_command("x", "refused");
-    rig.pass(SECOND);
-    rig.answer = |_| Some(Err(CallFailure("trapped: unreachable".into())));
-    rig.send_command("x", "trapped");
-    rig.pass(SECOND);
-    rig.answer = |_| None;
-    rig.send_command("x", "silent");
-    rig.pass(200 * SECOND);
-    let acks = rig.acks();
-    assert_eq!(
-        acks.iter().map(|(id, st)| (id.as_str(), *st)).collect::<Vec<_>>(),
-        [("nobody", 4), ("refused", 4), ("trapped", 4), ("silent", 4)]
-    );
-    let messages: Vec<_> = rig.cloud.received.iter().map(|b| b["d"]["msg"].as_str().unwrap().to_owned()).collect();
-    assert!(messages[0].contains("no plugin"));
-    assert_eq!(messages[1], "no such pin");
-    assert!(messages[2].contains("trapped"));
-    assert!(messages[3].contains("in time"));
-}
-
-#[test]
-fn commands_during_start_up_are_held_until_the_plugins_are_loaded() {
-    let mut rig = Rig::new();
-    rig.boot();
-    rig.pass(SECOND);
-    rig.send_command("early", "a-1");
-    rig.pass(5 * SECOND);
-    assert!(rig.acks().is_empty());
-    rig.plugin_up("p", None, true);
-    rig.handle(Event::PluginsScanned);
-    rig.pass(SECOND);
-    assert_eq!(rig.acks(), [("a-1".to_owned(), 6)]);
-}
-
-#[test]
-fn a_crash_between_taking_and_finishing_a_command_runs_it_again_and_acknowledges_once() {
-    let mut rig = online();
-    rig.plugin_up("p", None, true);
-    rig.answer = |_| None;
-    rig.send_command("x", "a-1");
-    rig.pass(SECOND);
-    rig.answer = |_| Some(Ok(Reply::Done("done".into())));
-    rig.crash();
-    rig.plugin_up("p", None, true);
-    rig.handle(Event::PluginsScanned);
-    rig.pass(10 * SECOND);
-    assert_eq!(rig.acks(), [("a-1".to_owned(), 6)]);
-    assert!(rig.disk.acks.is_empty());
-}
-
-#[test]
-fn what_cannot_be_understood_is_got_rid_of() {
-    let mut rig = online();
-    for body in ["not json", "{}", r#"{"cmdType":"0x42","data":{}}"#] {
-        rig.send_c2d(body);
-    }
-    rig.pass(SECOND);
-    rig.cut();
-    rig.pass(60 * SECOND);
-    assert!(rig.is_online());
-    assert_eq!(rig.acknowledged, 3, "none came again");
-}
-
-#[test]
-fn a_command_that_cannot_be_carried_out_is_answered_all_the_same() {
-    let mut rig = online();
-    rig.plugin_up("p", None, true);
-    rig.send_c2d(r#"{"cmdType":"0x01","data":{"command":"","ack":true,"ackId":"empty"}}"#);
-    rig.pass(SECOND);
-    assert_eq!(rig.acks(), [("empty".to_owned(), 4)]);
-}
-
-#[test]
-fn commands_wait_for_a_plugin_that_restarts_but_not_for_ever() {
-    let mut rig = online();
-    rig.plugin_up("p", None, true);
-    rig.handle(Event::PluginDown { plugin: "p".into(), gone: false });
-    rig.send_command("x", "patient");
-    rig.pass(5 * SECOND);
-    assert!(rig.acks().is_empty());
-    rig.plugin_up("p", None, true);
-    rig.pass(SECOND);
-    assert_eq!(rig.acks(), [("patient".to_owned(), 6)]);
-    rig.handle(Event::PluginDown { plugin: "p".into(), gone: false });
-    rig.send_command("x", "tired");
-    rig.pass(100 * SECOND);
-    assert_eq!(rig.acks().last(), Some(&("tired".to_owned(), 4)));
-}
-
-#[test]
-fn a_stop_leaves_unfinished_commands_for_the_next_run() {
-    let mut rig = online();
-    rig.plugin_up("p", None, true);
-    rig.answer = |_| None;
-    rig.send_command("x", "running");
-    rig.send_command("y", "waiting");
-    rig.pass(SECOND);
-    rig.handle(Event::PluginsStopping);
-    rig.handle(Event::PluginDown { plugin: "p".into(), gone: true });
-    rig.pass(SECOND);
-    rig.handle(Event::Stop);
-    rig.pass(10 * SECOND);
-    assert!(rig.stopped && rig.acks().is_empty());
-    rig.answer = |_| Some(Ok(Reply::Done("done".into())));
-    rig.crash();
-    rig.plugin_up("p", None, true);
-    rig.handle(Event::PluginsScanned);
-    rig.pass(10 * SECOND);
-    let mut acks = rig.acks();
-    acks.sort();
-    assert_eq!(acks, [("running".to_owned(), 6), ("waiting".to_owned(), 6)]);
-}
-
-#[test]
 fn a_hub_that_acknowledges_nothing_is_left_and_tried_again() {
     let mut rig = online();
     rig.puback_delay = None;
@@ -312,20 +90,6 @@ fn a_hub_that_acknowledges_nothing_is_left_and_tried_again() {
     rig.puback_delay = Some(LATENCY);
     rig.pass(200 * SECOND);
     assert!(rig.disk.rows.is_empty());
-}
-
-#[test]
-fn a_renewal_that_fails_is_an_outage_and_says_so() {
-    let mut rig = online();
-    assert!(rig.told_connected);
-    rig.tpm_busy = true;
-    rig.pass(HOUR);
-    assert!(!rig.told_connected);
-    rig.offer(1, vec![reading("n", 1)]);
-    rig.tpm_busy = false;
-    rig.pass(600 * SECOND);
-    assert!(rig.told_connected);
-    assert_eq!(rig.cloud.received[0]["od"], 1);
 }
 
 #[test]
@@ -379,19 +143,6 @@ fn a_mixed_backlog_stays_within_the_window() {
     rig.pass(600 * SECOND);
     assert_eq!(rig.delivered("n"), (0..400).collect::<Vec<_>>());
     assert_eq!(rig.cloud.connects, 1);
-}
-
-#[test]
-fn a_hub_that_dps_named_and_that_died_gives_way_to_the_portals() {
-    let mut rig = Rig::unregistered();
-    rig.cloud.other_hub = Some("dead");
-    rig.boot();
-    rig.pass(600 * SECOND);
-    assert!(rig.is_online());
-    assert_eq!(rig.cloud.hosts, ["hub"]);
-    rig.crash();
-    rig.pass(10 * SECOND);
-    assert!(rig.is_online(), "the next run remembers");
 }
 
 #[test]
@@ -486,14 +237,64 @@ fn a_day_with_an_outage_renewals_and_a_thousand_commands_loses_nothing() {
     println!("a simulated day took {:?}", started.elapsed());
 }
 
+/// Events that answer nothing, or something long past.
+fn stray() -> impl Strategy<Value = fn(u64) -> Event> {
+    fn failure() -> Failure {
+        Failure { kind: FailureKind::Protocol, text: "stray".into() }
+    }
+    let strays: [fn(u64) -> Event; 20] = [
+        |n| Event::IdentityOpened { ticket: Ticket(n), result: Err(failure()) },
+        |n| Event::HttpDone { ticket: Ticket(n), result: Err(failure()) },
+        |n| Event::Activated { ticket: Ticket(n), slot: KeySlot::Hub, result: Ok(()) },
+        |n| Event::Signed { ticket: Ticket(n), result: Ok(vec![0; 32]) },
+        |n| Event::LinkUp { connection: ConnectionId(n % 3) },
+        |n| Event::LinkDown { connection: ConnectionId(n % 4), reason: LinkDownReason::Closed },
+        |n| Event::Delivered { connection: ConnectionId(n % 3), tickets: vec![Ticket(n), Ticket(n), Ticket(u64::MAX)] },
+        |n| Event::Committed { rows: vec![(Ticket(n), RowId(n)), (Ticket(n), RowId(u64::MAX))] },
+        |n| Event::NotStored { tickets: vec![Ticket(n), Ticket(n)], reason: "stray".into() },
+        |n| Event::Removed { rows: n.wrapping_sub(1) },
+        |n| Event::Evicted { through: RowId(n.saturating_sub(30)), rows: u64::MAX },
+        |n| Event::Loaded { ticket: Ticket(n), result: Ok(LoadedRows { rows: Vec::new(), more: true }) },
+        |n| Event::Loaded {
+            ticket: Ticket(n),
+            result: Ok(LoadedRows { rows: vec![row(n), row(0)], more: n.is_multiple_of(2) }),
+        },
+        |n| Event::Recorded { ticket: Ticket(n), result: Ok(Recorded::Seen { finished: false }) },
+        |n| Event::Finished { ticket: Ticket(n), result: Ok(Some(AckId(n))) },
+        |n| Event::PluginDown { plugin: format!("p{}", n % 3), gone: n.is_multiple_of(2) },
+        |n| Event::Sampled { plugin: "q".into(), call: CallId(n), result: Ok(vec![reading("n", n)]) },
+        |n| Event::Replied { plugin: "p0".into(), call: CallId(n), result: Ok(Reply::Done("stray".into())) },
+        |n| Event::Received {
+            connection: ConnectionId(n % 3),
+            delivery: DeliveryId(n),
+            topic: "devices/CP-GW/messages/devicebound/%".into(),
+            payload: b"[[[".as_slice().into(),
+        },
+        |_| Event::PluginsScanned,
+    ];
+    proptest::sample::select(strays.as_slice().to_vec())
+}
+
+fn row(n: u64) -> LoadedRow {
+    let body = if n.is_multiple_of(2) { "{}" } else { "\u{0}" };
+    LoadedRow { id: RowId(n), kind: (n % 5) as u8, offline: true, created_unix_ms: i64::MIN, body: body.into() }
+}
+
 #[derive(Debug, Clone)]
 enum Fate {
     Offer(u8),
     Pass(u16),
     Cut,
-    Crash,
+    /// Whether the disk keeps what the process had not heard of.
+    Crash(bool),
+    Restart,
     Network(bool),
+    Portal(bool),
+    Tpm(bool),
+    LedgerFails(bool),
     Command(u8),
+    /// Whether the plugin answers.
+    Answers(bool),
     SlowAcks(bool),
 }
 
@@ -502,15 +303,43 @@ fn fate() -> impl Strategy<Value = Fate> {
         4 => (1_u8..20).prop_map(Fate::Offer),
         4 => (1_u16..5_000).prop_map(Fate::Pass),
         1 => Just(Fate::Cut),
-        1 => Just(Fate::Crash),
+        1 => any::<bool>().prop_map(Fate::Crash),
+        1 => Just(Fate::Restart),
         1 => any::<bool>().prop_map(Fate::Network),
+        1 => any::<bool>().prop_map(Fate::Portal),
+        1 => any::<bool>().prop_map(Fate::Tpm),
+        1 => any::<bool>().prop_map(Fate::LedgerFails),
+        1 => any::<bool>().prop_map(Fate::Answers),
         2 => any::<u8>().prop_map(Fate::Command),
         1 => any::<bool>().prop_map(Fate::SlowAcks),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(256))]
+    /// Events that nobody asked for neither break nor wake anything for ever, and nothing grows with them.
+    #[test]
+    fn stray_events_are_borne(strays in proptest::collection::vec((stray(), 0_u64..80), 1..200)) {
+        let mut rig = online();
+        rig.plugin_up("p0", Some(SECOND), true);
+        rig.handle(Event::Offered { plugin: "p0".into(), offer: OfferId(1), samples: vec![reading("n", 1)] });
+        for (stray, n) in strays {
+            let mut now = rig.now();
+            now.monotonic += Duration::from_millis(n);
+            rig.session.handle(stray(n), now);
+            let actions = std::iter::from_fn(|| rig.session.poll_action()).count();
+            prop_assert!(actions <= 20, "{} actions", actions);
+            for _ in 0..3 {
+                rig.session.handle(Event::Woke, now);
+                while rig.session.poll_action().is_some() {}
+            }
+            prop_assert!(rig.session.poll_timeout().is_none_or(|at| at > now.monotonic), "it spins");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
     /// Whatever happens in whatever order: once the world is well again, every accepted reading has arrived, in order
     /// but for repetitions, and every command that the ledger took has exactly one outcome.
     #[test]
@@ -526,17 +355,33 @@ proptest! {
                 },
                 Fate::Pass(ms) => rig.pass(Duration::from_millis(ms.into())),
                 Fate::Cut => rig.cut(),
-                Fate::Crash => {
-                    rig.crash();
+                Fate::Crash(_) | Fate::Restart => {
+                    match fate {
+                        Fate::Crash(keeps_unsaid) => {
+                            rig.crash_keeps_unsaid = keeps_unsaid;
+                            rig.crash();
+                        }
+                        _ => {
+                            rig.handle(Event::PluginsStopping);
+                            rig.restart();
+                        }
+                    }
                     rig.plugin_up("actor", None, true);
                     rig.handle(Event::PluginsScanned);
                 }
                 Fate::Network(up) => rig.network(up),
+                Fate::Portal(up) => rig.portal_up = up,
+                Fate::Tpm(busy) => rig.tpm_busy = busy,
+                Fate::LedgerFails(fails) => rig.ledger_fails = fails,
+                Fate::Answers(answers) => {
+                    rig.answer = if answers { |_| Some(Ok(Reply::Done("done".into()))) } else { |_| None };
+                }
                 Fate::Command(n) => { commands += 1; rig.send_command(&format!("c{n}"), &format!("id-{commands}")); }
                 Fate::SlowAcks(slow) => rig.puback_delay = Some(if slow { 3 * SECOND } else { LATENCY }),
             }
         }
         rig.puback_delay = Some(LATENCY);
+        (rig.portal_up, rig.tpm_busy, rig.ledger_fails) = (true, false, false);
         rig.network(true);
         rig.pass(2 * HOUR);
         prop_assert!(rig.is_online());
@@ -549,6 +394,7 @@ proptest! {
         prop_assert!(rig.disk.rows.is_empty());
         prop_assert!(rig.disk.commands.values().all(|(_, finished)| *finished));
         let ids: std::collections::BTreeSet<_> = rig.acks().into_iter().collect();
-        prop_assert_eq!(ids.len() as u64, commands);
+        prop_assert_eq!(ids.len() as u64, commands, "{:?}", ids);
+        prop_assert!(rig.disk.acks.is_empty());
     }
 }

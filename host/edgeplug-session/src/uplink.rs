@@ -58,6 +58,7 @@ const LIVE_ROWS_MAX: usize = 10_000;
 const LIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Room for topic and properties beside the largest body.
 const BODY_BYTES_MAX: usize = D2C_BYTES_MAX - 4 * 1024;
+
 #[derive(Default)]
 pub(crate) struct Uplink {
     /// Store actions under way.
@@ -80,7 +81,8 @@ pub(crate) struct Uplink {
     window: Window,
     ripening: Ripening,
     budget: Budget,
-    /// When the last PUBACK came, or the first message went out on a quiet link.
+    /// When the oldest publish was acknowledged, or the first went out on a quiet link. Later ones prove that the hub is
+    /// there, but not that it will ever acknowledge this one.
     last_progress: Duration,
     /// Rows that are not in the store: in the live lane or in flight.
     memory_rows: usize,
@@ -118,7 +120,7 @@ impl Uplink {
     }
 
     pub(crate) fn evicted(&mut self, through: RowId, rows: u64) {
-        self.counts.evicted += rows;
+        self.counts.evicted = self.counts.evicted.saturating_add(rows);
         self.counts.waiting = self.counts.waiting.saturating_sub(rows);
         self.evicted_through = self.evicted_through.max(Some(through));
         let window = &mut self.window;
@@ -137,8 +139,11 @@ impl Uplink {
         if step.world.online.as_ref().is_none_or(|online| online.connection != connection) {
             return;
         }
-        self.last_progress = step.now.monotonic;
+        let oldest = self.window.oldest();
         let delivered = self.window.delivered(tickets);
+        if self.window.oldest() != oldest {
+            self.last_progress = step.now.monotonic;
+        }
         self.counts.delivered += delivered.rows;
         self.counts.messages += delivered.messages;
         self.memory_rows = self.memory_rows.saturating_sub(delivered.memory_rows);
@@ -162,10 +167,7 @@ impl Uplink {
             match message {
                 Message::Alarm(alarm) => self.alarms.push_front(alarm),
                 Message::Rows(lane, items) => {
-                    let queue = match lane {
-                        Lane::Live => &mut self.live,
-                        Lane::Backlog => &mut self.backlog.page,
-                    };
+                    let queue = self.queue_mut(lane);
                     items.into_vec().into_iter().rev().for_each(|item| queue.push_front(item));
                 }
             }
@@ -184,7 +186,11 @@ impl Uplink {
     /// Sends what may be sent and reads back what is needed.
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
         self.wake_at = None;
-        self.budget.turn(step);
+        if self.budget.turn(step) {
+            // What was looked at before the long wait may have outlived its time.
+            self.live.forget_run();
+            self.backlog.page.forget_run();
+        }
         if self.overflowing && !self.live.is_full(LIVE_ROWS_MAX / 2, LIVE_BYTES_MAX / 2) {
             self.overflowing = !self.backlog.end_overflow();
         }
@@ -217,9 +223,21 @@ impl Uplink {
         self.nothing_in_flight() && self.storing.len() == 0 && self.alarms.is_empty() && !live_left
     }
 
-    /// The process is going to end.
+    /// The process is going to end, and so is the link.
     pub(crate) fn close(&mut self, step: &mut Step<'_>) {
         self.budget.close(step);
+        if step.config.durability == Durability::OfflineOnly {
+            self.link_lost(false);
+        }
+    }
+
+    /// Stores what only memory holds, where that is wanted; says whether nothing of it is left to do.
+    pub(crate) fn save(&mut self, step: &mut Step<'_>) -> bool {
+        if step.config.durability != Durability::OfflineOnly {
+            return true;
+        }
+        self.store_memory(step);
+        self.live.is_empty() && self.storing.len() == 0
     }
 
     pub(crate) fn nothing_in_flight(&self) -> bool {
@@ -297,11 +315,7 @@ impl Uplink {
             self.wake(at);
             return false;
         }
-        let queue = match lane {
-            Lane::Live => &mut self.live,
-            Lane::Backlog => &mut self.backlog.page,
-        };
-        let Some(items) = queue.pop_run(run) else { return false };
+        let Some(items) = self.queue_mut(lane).pop_run(run) else { return false };
         let body = body_of(items.as_slice());
         if lane == Lane::Backlog {
             self.backlog.sent(now, step.config.backlog_per_s);
@@ -313,7 +327,7 @@ impl Uplink {
     fn front_run(&mut self, lane: Lane, online: &Online, step: &Step<'_>) -> Option<Run> {
         let max = RunMax {
             rows: if step.config.batch.is_some() { Window::message_rows_max(lane, step.config) } else { 1 },
-            bytes: step.config.batch.map_or(0, |batch| batch.bytes_max),
+            bytes: step.config.batch.map_or(0, |batch| batch.bytes_max.min(BODY_BYTES_MAX)),
             topic_bytes: online.publish_topic.len(),
         };
         let Self { live, backlog, ripening, window, .. } = self;
@@ -340,6 +354,13 @@ impl Uplink {
         match lane {
             Lane::Live => &self.live,
             Lane::Backlog => &self.backlog.page,
+        }
+    }
+
+    fn queue_mut(&mut self, lane: Lane) -> &mut Queue {
+        match lane {
+            Lane::Live => &mut self.live,
+            Lane::Backlog => &mut self.backlog.page,
         }
     }
 

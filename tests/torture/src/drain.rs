@@ -1,11 +1,13 @@
 //! What the modes with a daemon share at their end: everything must come to rest, and is then counted.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use edgeplug_e2e::{Edgeplug, World};
 use serde_json::Value;
 
 use crate::Verdict;
+use crate::integrity;
 use crate::tail::Tail;
 use crate::witness::{Arrival, Witness};
 
@@ -93,6 +95,10 @@ impl Station {
         let dropped = self.complaints.iter().map(|words| format!("the cloud would drop: {words}")).take(NAMED);
         let order = violations.iter().map(|words| format!("order: {words}")).take(NAMED);
         lost.chain(order).chain(dropped).for_each(|words| verdict.complain(words));
+        match witness.unreadable() {
+            0 => {}
+            count => verdict.complain(format!("{count} messages are nothing that was sent")),
+        }
         match self.unanswered() {
             0 => {}
             count => verdict.complain(format!("{count} commands were never answered")),
@@ -100,7 +106,8 @@ impl Station {
     }
 }
 
-/// Waits until nothing is left, at most so long, and ends the daemon in order. `cycle` is the run that does it.
+/// Waits until nothing is left, neither on the way nor on the disk, at most so long, and ends the daemon in order. `cycle` is
+/// the run that does it.
 pub(crate) async fn finish(
     world: &World,
     edgeplug: Edgeplug,
@@ -110,6 +117,7 @@ pub(crate) async fn finish(
     verdict: &mut Verdict,
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
+    let outbox = world.state_directory().join("outbox");
     loop {
         station.look(world, cycle)?;
         let status = edgeplug.status().await;
@@ -117,15 +125,16 @@ pub(crate) async fn finish(
             status.as_ref().is_ok_and(|status| status.pointer("/uplink/waiting").and_then(Value::as_u64) == Some(0));
         let queued = world.cloud.hub().queued(&world.hub_device_id());
         let missing = station.witness.missing().len();
-        if idle && queued == 0 && missing == 0 && station.unanswered() == 0 {
+        let stored = stored(&outbox);
+        if idle && stored == Some(0) && queued == 0 && missing == 0 && station.unanswered() == 0 {
             break;
         }
         if begun.elapsed() > limit {
             verdict.wedged += 1;
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             verdict.complain(format!(
-                "not at rest after {limit:?}: {missing} readings missing, {} commands unanswered, {queued} queued at the hub; \
-                 the daemon says {status}",
+                "not at rest after {limit:?}: {missing} readings missing, {} commands unanswered, {queued} queued at the hub, \
+                 {stored:?} rows and acknowledgements still stored; the daemon says {status}",
                 station.unanswered()
             ));
             break;
@@ -139,5 +148,16 @@ pub(crate) async fn finish(
     }
     station.look(world, cycle)?;
     station.hear_complaints(world);
+    for path in integrity::set_aside(&outbox) {
+        verdict.corrupt += 1;
+        verdict.complain(format!("the daemon set {} aside", path.display()));
+    }
     Ok(())
+}
+
+/// Rows and acknowledgements on the disk: what would be sent again after a crash. `None` while a file is being opened or
+/// put away.
+fn stored(outbox: &Path) -> Option<u64> {
+    let stats = edgeplug_outbox::stats(outbox).ok()?;
+    Some(stats.live_rows + stats.alarm_rows + stats.acks)
 }

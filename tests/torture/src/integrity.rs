@@ -43,10 +43,15 @@ pub(crate) fn set_aside(outbox: &Path) -> Vec<PathBuf> {
 pub(crate) fn look(store: &Path, scratch: &Path) -> anyhow::Result<Looked> {
     let copy = scratch.join("copy.db");
     let log = with_suffix(store, "-wal");
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(with_suffix(&copy, suffix));
     }
     fs::copy(store, &copy).with_context(|| format!("cannot copy {}", store.display()))?;
+    // Of a segment whose making the kill interrupted.
+    let journal = with_suffix(store, "-journal");
+    if journal.exists() {
+        fs::copy(&journal, with_suffix(&copy, "-journal"))?;
+    }
     let mut frames_uncommitted = 0;
     if log.exists() {
         fs::copy(&log, with_suffix(&copy, "-wal"))?;

@@ -227,7 +227,14 @@ impl<'a> Run<'a> {
         if verdict.hit_open_transaction * 1000 <= self.options.hits_min_of_1000 * verdict.cycles {
             verdict.complain("too few kills hit an open transaction; raise SYNC_MS");
         }
+        // Of each plugin the reading whose word the kill cut off, and one line of the log that it cut in two.
+        let (unclaimed, most) = (self.station.witness.unclaimed(), verdict.cycles * (PLUGINS as u64 + 1));
+        if unclaimed > most {
+            verdict
+                .complain(format!("{unclaimed} readings arrived that no guest called accepted; the log is not whole"));
+        }
         verdict.judge();
+        verdict.say("unclaimed", unclaimed);
         verdict.say("seed", self.options.seed);
         verdict.say("messages", self.station.witness.messages());
         verdict.say("commands", self.station.commands.len());

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::powercut::driver::{self, Profile};
 use edgeplug_torture::random::Random;
 use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, soak};
@@ -123,7 +124,8 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Verdict>> {
         }
         Mode::Powercut { cuts, steps, seed } => {
             let program = std::env::current_exe()?;
-            let options = powercut::Options { cuts, steps, seed: seeded(seed), program, threads: 2, honest: true };
+            let options =
+                powercut::Options { cuts, steps, seed: seeded(seed), program, threads: 2, disk: Honesty::Honest };
             tokio::task::spawn_blocking(move || powercut::run(&options)).await??
         }
         Mode::Chaos { seeds, seed, jobs, dir } => {

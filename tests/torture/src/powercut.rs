@@ -29,9 +29,10 @@ use log::Op;
 use mark::Mark;
 use promise::Promise;
 
+const PROFILES: [Profile; 3] = [Profile::Roomy, Profile::Tight, Profile::OneFile];
 /// How often progress is said.
 const SAY_EVERY: Duration = Duration::from_secs(5);
-/// Steps after which the tight profile must have filled its room.
+/// Steps after which a small room must be full.
 const STEPS_TO_EVICT: u64 = 400;
 /// Complaints kept of each kind.
 const KEPT: usize = 5;
@@ -49,9 +50,40 @@ pub struct Options {
     pub program: PathBuf,
     /// Disks examined at one time.
     pub threads: u64,
-    /// Whether a completed sync counts. Without it rows must be lost, or this mode proves nothing.
-    pub honest: bool,
+    /// Anything but an honest disk must lose rows, or this mode proves nothing.
+    pub disk: Honesty,
 }
+
+/// What the modelled disk makes of the operations that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Honesty {
+    /// It does as it was told.
+    Honest,
+    /// A completed sync counts for nothing.
+    LiesAboutSyncs,
+    /// Segments are gone long before the store unlinks them.
+    LosesSegments,
+}
+
+impl Honesty {
+    fn treat(self, ops: &mut Vec<Op>) {
+        match self {
+            Self::Honest => {}
+            Self::LiesAboutSyncs => ops.retain(|op| !matches!(op, Op::Sync { .. })),
+            Self::LosesSegments => {
+                let is_lost = |op: &Op| matches!(op, Op::Unlink { path } if path.ends_with(".db"));
+                let lost: Vec<_> = ops.iter().enumerate().filter(|(_, op)| is_lost(op)).map(|(at, _)| at).collect();
+                for at in lost {
+                    let op = ops.remove(at);
+                    ops.insert(at.saturating_sub(TOO_EARLY), op);
+                }
+            }
+        }
+    }
+}
+
+/// Operations by which a segment is gone too early: a few steps of the driver.
+const TOO_EARLY: usize = 300;
 
 /// Runs it.
 ///
@@ -63,11 +95,9 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::new(Mode::Powercut);
     let mut totals = Totals::default();
     println!("powercut: seed {}, {} cut points", options.seed, options.cuts);
-    for profile in [Profile::Roomy, Profile::Tight] {
+    for profile in PROFILES {
         let mut ops = record(&shim, profile, options)?;
-        if !options.honest {
-            ops.retain(|op| !matches!(op, Op::Sync { .. }));
-        }
+        options.disk.treat(&mut ops);
         let evictions = ops.iter().filter(|op| matches!(op, Op::Mark(Mark::Evicted(_)))).count();
         let accepted: usize =
             ops.iter().map(|op| if let Op::Mark(Mark::Committed(rows)) = op { rows.len() } else { 0 }).sum();
@@ -76,7 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
             profile == Profile::Roomy || evictions > 0 || options.steps < STEPS_TO_EVICT,
             "nothing was evicted; more steps are needed"
         );
-        totals.add(walk(&ops, profile, options, options.cuts / 2)?);
+        totals.add(walk(&ops, profile, options, options.cuts.div_ceil(PROFILES.len() as u64))?);
         totals.evictions += evictions as u64;
     }
     verdict.cycles = totals.cuts;
@@ -242,7 +272,7 @@ fn walk_part(
 ) -> anyhow::Result<Totals> {
     let scratch = scratch()?;
     let mut totals = Totals::default();
-    let (mut disk, mut promise) = (Disk::default(), Promise::default());
+    let (mut disk, mut promise) = (Disk::default(), Promise::new(profile == Profile::OneFile));
     let mut applied = 0;
     let mut said = Instant::now();
     let numbered = (0_u64..).zip(points.iter().copied());
@@ -250,9 +280,7 @@ fn walk_part(
         while applied < point.op + usize::from(point.sectors.is_none()) {
             if let Some(op) = ops.get(applied) {
                 disk.apply(op, None);
-                if let Op::Mark(mark) = op {
-                    promise.note(mark);
-                }
+                promise.note(op);
             }
             applied += 1;
         }
@@ -265,11 +293,8 @@ fn walk_part(
             totals.open += u64::from(disk.transaction_open());
             disk.image(survives, strict_names, &mut random)
         });
-        let evicting = ops
-            .iter()
-            .skip(applied)
-            .find_map(|op| if let Op::Mark(Mark::Evicted(through)) = op { Some(*through) } else { None });
-        let finding = check::check(&image, &promise, evicting, profile, scratch.path())?;
+        let evicting = promise.evicting(ops.iter().skip(applied));
+        let finding = check::check(&image, &promise, &evicting, profile, scratch.path())?;
         totals.cuts += 1;
         totals.owed += finding.owed;
         totals.found += finding.found;

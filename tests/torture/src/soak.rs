@@ -90,6 +90,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Verdict> {
     drain::finish(&world, edgeplug, &mut station, 0, DRAIN_MAX, &mut verdict).await?;
     station.tell(&mut verdict);
     judge(&samples, &mut verdict);
+    // A plugin that is taken away may not get to say its last word.
+    let unclaimed = station.witness.unclaimed();
+    if unclaimed > PLUGINS as u64 {
+        verdict.complain(format!("{unclaimed} readings arrived that no guest called accepted; the log is not whole"));
+    }
     verdict.judge();
     Ok(verdict)
 }

@@ -54,6 +54,8 @@ pub struct Witness {
     acks: BTreeMap<String, BTreeSet<Bytes>>,
     order: Order,
     messages: u64,
+    /// Messages of which nothing could be made.
+    unreadable: u64,
 }
 
 impl Witness {
@@ -83,7 +85,7 @@ impl Witness {
                 Some(Message::Ack(id)) => {
                     self.acks.entry(id).or_default().insert(record.body.clone());
                 }
-                None => {}
+                None => self.unreadable += 1,
             }
         }
         arrivals
@@ -105,6 +107,18 @@ impl Witness {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// How many messages were nothing that torture's guests send.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// Arrived without a guest's word that they were accepted: the word was cut off, or this witness does not see all of it.
+    #[must_use]
+    pub fn unclaimed(&self) -> u64 {
+        self.arrived.keys().filter(|id| !self.accepted.contains(id)).count() as u64
     }
 
     /// Accepted and not arrived so far.
@@ -261,9 +275,10 @@ fn read(record: &Record) -> Option<Message> {
             let mut readings = Vec::with_capacity(entries.len());
             for entry in entries {
                 let taken_ms = entry.dt.parse::<jiff::Timestamp>().ok()?.as_millisecond();
-                let values = entry.d.first()?;
-                let id = ReadingId::new(&values.run, values.sequence)?;
-                readings.push(Arrival { id, offline: envelope.od == 1, age_ms: arrived_ms - taken_ms });
+                for values in entry.d {
+                    let id = ReadingId::new(&values.run, values.sequence)?;
+                    readings.push(Arrival { id, offline: envelope.od == 1, age_ms: arrived_ms - taken_ms });
+                }
             }
             Some(Message::Readings(readings))
         }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::random::Random;
 use edgeplug_torture::shim::{self, Shim};
 use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, soak};
@@ -45,20 +46,26 @@ async fn readings_kept_in_memory_only_are_found_missing_after_kills() {
     assert!(verdict.lost > 0, "the witnesses prove nothing: {verdict}");
 }
 
-fn powercut(cuts: u64, steps: u64, honest: bool) -> Verdict {
-    let options = powercut::Options { cuts, steps, seed: Random::any_seed(), program: program(), threads: 2, honest };
+fn powercut(cuts: u64, steps: u64, disk: Honesty) -> Verdict {
+    let options = powercut::Options { cuts, steps, seed: Random::any_seed(), program: program(), threads: 2, disk };
     powercut::run(&options).unwrap()
 }
 
 #[test]
 fn power_cuts_lose_nothing() {
-    settle(&powercut(500, 450, true));
+    settle(&powercut(500, 450, Honesty::Honest));
 }
 
 #[test]
 fn a_disk_that_lies_about_syncs_is_found_out() {
-    let verdict = powercut(60, 100, false);
+    let verdict = powercut(60, 100, Honesty::LiesAboutSyncs);
     assert!(verdict.lost > 0, "the model of the disk proves nothing: {verdict}");
+}
+
+#[test]
+fn segments_that_are_gone_before_their_eviction_are_found_out() {
+    let verdict = powercut(90, 450, Honesty::LosesSegments);
+    assert!(verdict.lost > 0, "the excuse of an eviction under way is too wide: {verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ const LATER: Schema = Schema {
         "UPDATE live SET priority = id; CREATE TABLE notes (text TEXT) STRICT",
     ],
     probes: &["SELECT priority FROM live", "SELECT text FROM notes"],
-    verify: |_| Ok(()),
+    verify: |_, _| Ok(()),
     rows: "SELECT count(*) FROM live",
     cache_kib: 100,
 };

@@ -1,18 +1,23 @@
 //! The ledger tables: commands, their acknowledgements, facts.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
     database::{self, Check, Opened, Opening, Schema},
-    error::{Doing as _, OpenError, SqliteError, StoreError},
+    error::{Doing as _, OpenError, SqliteError, StoreError, chain},
     event::{AckId, Damaged, FinishOutcome, OutboxEvent, RecordOutcome, Store, StoredAck, StoredCommand},
     log::{Log, LogLimits},
     outbox::Durability,
     request::{
-        ACKS_UNDELIVERED_MAX, Ack, COMMANDS_SEEN_MAX, COMMANDS_UNFINISHED_MAX, FACTS_MAX, LOAD_BYTES_MAX, LOAD_ROWS_MAX,
+        ACKS_UNDELIVERED_MAX, Ack, BODY_BYTES_MAX, COMMAND_BODY_BYTES_MAX, COMMANDS_SEEN_MAX, COMMANDS_UNFINISHED_MAX,
+        FACT_BYTES_MAX, FACTS_MAX, KEY_BYTES_MAX, LOAD_BYTES_MAX, LOAD_ROWS_MAX,
     },
     written::Counters,
 };
@@ -61,7 +66,7 @@ const SCHEMA: Schema = Schema {
         UNFINISHED,
         FACTS,
     ],
-    verify: |connection| Counts::read(connection).map(drop),
+    verify,
     rows: "SELECT count(*) FROM acks",
     cache_kib: CACHE_KIB,
 };
@@ -91,6 +96,21 @@ pub(crate) const COUNTS: &str = "SELECT \
 const UNFINISHED: &str =
     "SELECT key, received_unix_ms, body FROM commands WHERE finished_unix_ms IS NULL ORDER BY id LIMIT ?1";
 const FACTS: &str = "SELECT name, value FROM facts ORDER BY name LIMIT ?1";
+
+/// Everything that is read back as a whole.
+const OVERSIZED: &str = "SELECT EXISTS (SELECT 1 FROM commands \
+     WHERE finished_unix_ms IS NULL AND (octet_length(key) > ?1 OR length(body) > ?2)) \
+     OR EXISTS (SELECT 1 FROM acks WHERE octet_length(key) > ?1 OR length(body) > ?3) \
+     OR EXISTS (SELECT 1 FROM facts WHERE octet_length(name) > ?1 OR length(value) > ?4)";
+
+fn verify(connection: &Connection, _: Check) -> rusqlite::Result<()> {
+    Counts::read(connection)?;
+    let sizes = [KEY_BYTES_MAX, COMMAND_BODY_BYTES_MAX, BODY_BYTES_MAX, FACT_BYTES_MAX].map(|bytes| bytes as i64);
+    if connection.query_row(OVERSIZED, sizes, |row| row.get(0))? {
+        return Err(database::hostile("the ledger holds more at a time than any release wrote"));
+    }
+    Ok(())
+}
 
 /// What the ledger is asked, in the order it takes effect.
 #[derive(Debug)]
@@ -177,8 +197,13 @@ impl LedgerStore {
         Ok(events)
     }
 
-    pub(super) fn load_acks(&self, load: &LoadAcks) -> Result<(Vec<StoredAck>, bool), StoreError> {
-        read_acks(&self.connection, load).doing("read acknowledgements")
+    /// Leaves out those whose removal is owed.
+    pub(super) fn load_acks(
+        &self,
+        load: &LoadAcks,
+        owed: &BTreeSet<AckId>,
+    ) -> Result<(Vec<StoredAck>, bool), StoreError> {
+        read_acks(&self.connection, load, owed).doing("read acknowledgements")
     }
 
     pub(super) fn unfinished(&self) -> rusqlite::Result<Vec<StoredCommand>> {
@@ -215,6 +240,16 @@ impl LedgerStore {
         }
     }
 
+    /// As [`Self::empty_log`], for a ledger that was just opened: what it found in its log reads well but need not be on
+    /// the disk, if a sync failed before.
+    pub(super) fn settle_log(&mut self) {
+        if !self.log.is_empty()
+            && let Err(error) = self.empty_log()
+        {
+            tracing::debug!(reason = chain(&error), "the ledger's log stays as it was found");
+        }
+    }
+
     /// Moves the log into the file and empties it.
     pub(super) fn empty_log(&mut self) -> Result<(), StoreError> {
         self.log.empty(&self.connection).doing("checkpoint the ledger")
@@ -244,7 +279,7 @@ fn apply(connection: &Connection, entry: &Entry, counts: &mut Counts) -> Result<
             None
         }
         Entry::LoadAcks(load) => {
-            let (acks, more) = read_acks(connection, load).doing("read acknowledgements")?;
+            let (acks, more) = read_acks(connection, load, &BTreeSet::new()).doing("read acknowledgements")?;
             Some(OutboxEvent::AcksLoaded { ticket: load.ticket, acks, more })
         }
         Entry::Put { ticket, name, value } => {
@@ -355,7 +390,11 @@ fn put(
     Ok(Ok(()))
 }
 
-fn read_acks(connection: &Connection, load: &LoadAcks) -> rusqlite::Result<(Vec<StoredAck>, bool)> {
+fn read_acks(
+    connection: &Connection,
+    load: &LoadAcks,
+    owed: &BTreeSet<AckId>,
+) -> rusqlite::Result<(Vec<StoredAck>, bool)> {
     let rows_max = load.rows_max.clamp(1, LOAD_ROWS_MAX);
     let bytes_max = load.bytes_max.min(LOAD_BYTES_MAX);
     let mut statement = connection.prepare_cached(LOAD_ACKS)?;
@@ -363,13 +402,17 @@ fn read_acks(connection: &Connection, load: &LoadAcks) -> rusqlite::Result<(Vec<
     let mut acks = Vec::new();
     let mut bytes = 0;
     while let Some(row) = found.next()? {
+        let id = AckId(row.get(0)?);
+        if owed.contains(&id) {
+            continue;
+        }
         let body = row.get_ref(5)?.as_blob()?;
         bytes += body.len();
         if acks.len() == rows_max || (bytes > bytes_max && !acks.is_empty()) {
             return Ok((acks, true));
         }
         acks.push(StoredAck {
-            id: AckId(row.get(0)?),
+            id,
             key: row.get(1)?,
             kind: row.get(2)?,
             link_down: row.get(3)?,

@@ -1,9 +1,9 @@
 use bytes::Bytes;
 
-use super::{GROUP_ROWS_MAX, GROUP_ROWS_WORTH_A_SYNC, Group};
+use super::{GROUP_BYTES_MAX, GROUP_ROWS_MAX, GROUP_ROWS_WORTH_A_SYNC, Group};
 use crate::{
     event::RowId,
-    request::{Lane, NewRow, Request},
+    request::{BODY_BYTES_MAX, Lane, NewRow, Request},
     telemetry::{Operation, space::REMOVAL_COST},
 };
 
@@ -56,7 +56,7 @@ fn a_large_removal_is_done_in_parts_and_ends_once() {
             None => break,
         }
     }
-    assert_eq!(parts, [(100, false), (100, false), (50, true)]);
+    assert_eq!(parts, [(97, false), (97, false), (56, true)]);
 }
 
 #[test]
@@ -80,4 +80,15 @@ fn nothing_follows_a_drop_in_its_group() {
     assert!(!group.is_full());
     group.add(Request::Drop { through: RowId(1) });
     assert!(group.is_full());
+}
+
+#[test]
+fn loads_that_ask_for_little_count_the_row_that_always_comes() {
+    let mut group = Group::new(COST_MAX);
+    let mut loads = 0;
+    while !group.is_full() {
+        group.add(load());
+        loads += 1;
+    }
+    assert_eq!(loads * BODY_BYTES_MAX, GROUP_BYTES_MAX);
 }

@@ -7,6 +7,8 @@ use crate::event::RowId;
 /// Removals kept in memory while the store cannot write (16 bytes each with their tree). Beyond it removals are
 /// forgotten and those rows are delivered again after the next start.
 const OWED_MAX: usize = 200_000;
+/// Rows removed in one transaction.
+pub(crate) const REMOVALS_AT_ONCE: usize = 2_000;
 
 #[derive(Default)]
 pub(crate) struct Owed {
@@ -22,8 +24,9 @@ impl Owed {
         self.ids.len()
     }
 
+    /// Ids that were never given out are not kept.
     pub(crate) fn add(&mut self, ids: &[RowId]) {
-        for id in ids {
+        for id in ids.iter().filter(|id| id.0 > 0) {
             if self.ids.len() >= OWED_MAX {
                 tracing::warn!(
                     max = OWED_MAX,
@@ -35,14 +38,12 @@ impl Owed {
         }
     }
 
-    /// The lowest ids up to `through`, at most `count` of them.
-    pub(crate) fn first(&self, through: RowId, count: usize) -> Vec<RowId> {
-        self.ids.range(..=through).take(count).copied().collect()
-    }
-
-    /// The lowest ids above `after`, at most `count` of them.
-    pub(crate) fn above(&self, after: RowId, count: usize) -> Vec<RowId> {
-        self.ids.range((Bound::Excluded(after), Bound::Unbounded)).take(count).copied().collect()
+    /// The lowest ids above `after` up to `through`, at most `count` of them.
+    pub(crate) fn between(&self, after: RowId, through: RowId, count: usize) -> Vec<RowId> {
+        if after >= through {
+            return Vec::new();
+        }
+        self.ids.range((Bound::Excluded(after), Bound::Included(through))).take(count).copied().collect()
     }
 
     pub(crate) fn paid(&mut self, ids: &[RowId]) {

@@ -48,8 +48,11 @@ impl Shelf {
         // Its log makes way for that of the new one.
         self.sealed.close_open();
         let number = self.active_number.checked_add(1).ok_or_else(Cause::no_number)?;
-        let (segment, damaged) = Segment::open(&self.settings, number, Check::Head, self.given_out)?;
+        let (mut segment, damaged) = Segment::open(&self.settings, number, Check::Head, self.given_out)?;
         self.happened.extend(damaged.map(OutboxEvent::SetAside));
+        // A file that an attempt before this one left behind knows only the ids of that moment.
+        self.given_out = self.given_out.max(RowId(segment.totals.last_id));
+        segment.totals.last_id = self.given_out.0;
         self.active_number = number;
         if let Some(full) = self.active.replace(segment) {
             self.sealed.adopt(full);

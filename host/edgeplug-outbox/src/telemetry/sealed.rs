@@ -10,16 +10,14 @@ use crate::{
     error::{Doing as _, Remedy, chain},
     event::{Damaged, OutboxEvent, RowId},
     telemetry::{
-        owed::Owed,
+        owed::{Owed, REMOVALS_AT_ONCE},
         page::Page,
         segment::{Dropped, Segment, Settings},
+        space::removals_costing,
         tables::{self, LANES, Totals},
     },
     trouble::Cause,
 };
-
-/// Rows removed in one transaction.
-const REMOVALS_AT_ONCE: u64 = 2_000;
 
 pub(crate) struct Sealed {
     settings: Settings,
@@ -118,29 +116,37 @@ impl Sealed {
         Ok(false)
     }
 
-    /// Removes the owed rows that lie here.
+    /// Removes the owed rows that lie here. A segment that cannot be written keeps none of the others waiting; the first
+    /// failure is returned.
     pub(crate) fn pay(&mut self, owed: &mut Owed, happened: &mut Vec<OutboxEvent>) -> Result<(), Cause> {
-        let at_once = (self.settings.space.transaction_cost_max() / super::space::REMOVAL_COST).min(REMOVALS_AT_ONCE);
-        let end = self.last_id();
+        let cost_max = self.settings.space.transaction_cost_max();
+        let (mut after, end) = (RowId(i64::MIN), self.last_id());
+        let mut failed = None;
         loop {
-            let ids = owed.first(end, at_once.max(1) as usize);
-            let Some(first) = ids.first() else { return Ok(()) };
+            let mut ids = owed.between(after, end, REMOVALS_AT_ONCE);
+            let Some(first) = ids.first() else { return failed.map_or(Ok(()), Err) };
             let Some(index) = self.entries.iter().position(|entry| entry.totals.last_id >= first.0) else {
                 // Their segment went meanwhile.
                 owed.paid(&ids);
                 continue;
             };
             let last_id = self.entries.get(index).map_or(RowId::default(), |entry| RowId(entry.totals.last_id));
-            let here = ids.get(..ids.partition_point(|id| *id <= last_id)).unwrap_or_default();
+            ids.truncate(ids.partition_point(|id| *id <= last_id));
+            ids.truncate(removals_costing(&ids, cost_max));
             match self.with(index, |segment| {
-                segment.remove(here)?;
-                Ok(segment.totals)
+                segment.remove(&ids)?;
+                Ok(segment.what_is_left()?)
             }) {
                 Ok(totals) => self.changed(index, totals),
                 Err(Failure::SetAside(damaged)) => happened.push(OutboxEvent::SetAside(damaged)),
-                Err(Failure::Trouble(cause)) => return Err(cause),
+                Err(Failure::Trouble(cause)) if cause.remedy() == Remedy::Room => return Err(cause),
+                Err(Failure::Trouble(cause)) => {
+                    failed.get_or_insert(cause);
+                    after = last_id;
+                    continue;
+                }
             }
-            owed.paid(here);
+            owed.paid(&ids);
         }
     }
 
@@ -171,7 +177,7 @@ impl Sealed {
         let cost = self.settings.space.transaction_cost_max();
         for lane in LANES {
             while !self.entries.is_empty() {
-                match self.with(0, |segment| Ok((segment.drop_oldest(lane, through, cost)?, segment.totals))) {
+                match self.with(0, |segment| Ok((segment.drop_oldest(lane, through, cost)?, segment.what_is_left()?))) {
                     Ok((Some(rows), totals)) => {
                         dropped.add(rows);
                         self.changed(0, totals);
@@ -215,7 +221,10 @@ impl Sealed {
             other => {
                 other.into_iter().for_each(close);
                 match Segment::open_existing(&self.settings, number, Check::Head)? {
-                    Ok(segment) => segment,
+                    Ok(mut segment) => {
+                        segment.settle_log();
+                        segment
+                    }
                     Err(damaged) => return Err(self.lost(index, damaged)),
                 }
             }

@@ -7,14 +7,14 @@ use rusqlite::Connection;
 use crate::{
     database::{self, Check, Opening},
     directory::Layout,
-    error::{Doing as _, OpenError, SqliteError, StoreError},
+    error::{Doing as _, OpenError, SqliteError, StoreError, chain},
     event::{Damaged, LaneState, RowId},
     log::Log,
     outbox::Durability,
     request::Lane,
     telemetry::{
         owed::runs,
-        space::{self, REMOVAL_COST, Space},
+        space::{self, Space},
         tables::{self, LANES, SCHEMA, Totals},
     },
     written::Counters,
@@ -60,8 +60,8 @@ pub(crate) struct Dropped {
 
 impl Dropped {
     pub(crate) fn add(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.bytes += other.bytes;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.through = self.through.max(other.through);
     }
 }
@@ -143,7 +143,7 @@ impl Segment {
 
     /// Removes rows in one transaction; `ids` ascend. Those that are not here are ignored.
     pub(crate) fn remove(&mut self, ids: &[RowId]) -> Result<(), StoreError> {
-        self.make_log_room(REMOVAL_COST.saturating_mul(ids.len() as u64))?;
+        self.make_log_room(space::removal_cost(ids))?;
         let doing = "remove delivered telemetry";
         let mut totals = self.totals;
         let transaction = database::begin(&self.connection).doing(doing)?;
@@ -176,6 +176,14 @@ impl Segment {
         transaction.commit().doing(doing)?;
         self.committed(totals);
         Ok(Some(Dropped { rows, bytes, through: RowId(last) }))
+    }
+
+    /// The totals, checked against the tables if they say that nothing is left: a segment is deleted for it.
+    pub(crate) fn what_is_left(&mut self) -> Result<Totals, StoreError> {
+        if self.totals.rows() == 0 {
+            self.totals = Totals::trusted(&self.connection).doing("read telemetry totals")?;
+        }
+        Ok(self.totals)
     }
 
     /// Pages above what the segment may have; after the operator lowered the limits.
@@ -220,6 +228,16 @@ impl Segment {
     /// Moves all of the log into the file and empties it.
     pub(crate) fn empty_log(&mut self) -> Result<(), StoreError> {
         self.log.empty(&self.connection).doing("checkpoint the telemetry store")
+    }
+
+    /// As [`Self::empty_log`], for a file that was just opened: what it found in its log reads well but need not be on the
+    /// disk, if a sync failed before. Where it cannot be moved now, nothing is worse than before.
+    pub(crate) fn settle_log(&mut self) {
+        if !self.log.is_empty()
+            && let Err(error) = self.empty_log()
+        {
+            tracing::debug!(reason = chain(&error), "the log stays as it was found");
+        }
     }
 
     /// Commits and takes back as much as a busy group needs, or as the segment has room for.

@@ -19,11 +19,11 @@ use crate::{
     request::Lane,
     telemetry::{
         operation::Operation,
-        owed::{Owed, runs},
+        owed::{Owed, REMOVALS_AT_ONCE, runs},
         page::{LoadRows, Page},
         sealed::Sealed,
         segment::{Dropped, Segment, Settings},
-        space::{REMOVAL_COST, row_cost},
+        space::{removal_cost, removals_costing, row_cost},
         tables::{self, LANES, Totals},
     },
     trouble::{Cause, Mend},
@@ -128,8 +128,8 @@ impl Shelf {
             self.make_room(appended)?;
         }
         let newest_after = self.sealed.last_id();
-        let removals: u64 =
-            operations.iter().flat_map(Operation::removed).filter(|id| **id > newest_after).map(|_| REMOVAL_COST).sum();
+        let newer = |operation: &Operation| removal_cost(operation.removed().iter().filter(|id| **id > newest_after));
+        let removals: u64 = operations.iter().map(newer).sum();
         let Some(active) = &mut self.active else { return Err(Cause::closed()) };
         let transaction = if appended + removals > 0 {
             active.make_log_room(appended + removals)?;
@@ -217,6 +217,11 @@ impl Shelf {
                 Ok(())
             }
         }
+    }
+
+    /// As [`Self::pay_sealed`], unless it failed a moment ago.
+    pub(crate) fn pay_sealed_if_due(&mut self, now: Instant) -> Result<(), Cause> {
+        if self.owed_retry_due().is_some_and(|due| due > now) { Ok(()) } else { self.pay_sealed() }
     }
 
     /// When [`Self::pay_sealed`] wants to be called.
@@ -308,6 +313,7 @@ impl Shelf {
         let by_damaged = RowId(database::ids_given_out_by_damaged(&path));
         self.given_out = self.given_out.max(RowId(segment.totals.last_id)).max(by_damaged);
         segment.totals.last_id = self.given_out.0;
+        segment.settle_log();
         self.active = Some(segment);
         Ok(damaged)
     }
@@ -315,12 +321,13 @@ impl Shelf {
     /// Writes what is owed to the newest segment.
     fn pay_active(&mut self) -> Result<(), StoreError> {
         let Some(active) = &mut self.active else { return Ok(()) };
-        let at_once = (self.settings.space.transaction_cost_max() / REMOVAL_COST).max(1) as usize;
+        let cost_max = self.settings.space.transaction_cost_max();
         loop {
-            let ids = self.owed.above(self.sealed.last_id(), at_once);
+            let mut ids = self.owed.between(self.sealed.last_id(), RowId(i64::MAX), REMOVALS_AT_ONCE);
             if ids.is_empty() {
                 return Ok(());
             }
+            ids.truncate(removals_costing(&ids, cost_max));
             active.remove(&ids)?;
             self.owed.paid(&ids);
             self.shrink_due = true;

@@ -6,6 +6,7 @@
 use crate::{
     database::PAGE_BYTES,
     error::OpenError,
+    event::RowId,
     log::LogLimits,
     outbox::SpaceLimits,
     request::{BODY_BYTES_MAX, NewRow},
@@ -26,8 +27,7 @@ const PAGES_BESIDES: u32 = 16;
 const ROW_BYTES_BESIDES: u64 = 32;
 /// Body bytes of one overflow page (SQLite file format, "Cell Payload Overflow Pages").
 const OVERFLOW_BYTES: u64 = PAGE_BYTES - 4;
-/// The largest row that shares its leaf, and so may leave as much of it empty.
-const SHARED_BYTES_MAX: u64 = 2_000;
+/// The largest row that finds a leaf three quarters full when it does not fit any more.
 const SMALL_BYTES_MAX: u64 = 1_000;
 
 /// Where everything ends.
@@ -102,24 +102,47 @@ impl Space {
 /// SQLite's own limit.
 const PAGES_MAX: u32 = 0xffff_fffe;
 
-/// The most disk that a row of so many body bytes takes in a file or a log, in bytes. Its share of the space that stays
-/// empty at the end of a leaf is included.
+/// The most disk that a row of so many body bytes takes in a file or a log, in bytes, whatever its neighbours are. What
+/// stays empty at the end of a leaf is included: before a small row it is less than a third of what the leaf holds, and
+/// each row there pays that third of itself; a larger row pays for what it leaves empty before it.
 pub(crate) fn row_cost(body_bytes: usize) -> u64 {
     let bytes = body_bytes as u64 + ROW_BYTES_BESIDES;
     if bytes <= SMALL_BYTES_MAX {
         bytes + bytes / 3
-    } else if bytes <= SHARED_BYTES_MAX {
-        2 * bytes
     } else if bytes < PAGE_BYTES - ROW_BYTES_BESIDES {
-        PAGE_BYTES
+        (2 * bytes + bytes / 3).min(2 * PAGE_BYTES)
     } else {
-        // A leaf may be left half empty by a neighbour with overflow pages.
         2 * PAGE_BYTES + bytes.div_ceil(OVERFLOW_BYTES) * PAGE_BYTES
     }
 }
 
-/// What removing a row may cost in the log: its leaf.
+/// What removing a row may cost in the log if its neighbour goes with it: its leaf.
 pub(crate) const REMOVAL_COST: u64 = PAGE_BYTES;
+/// What removing a row may cost if its neighbours stay: its leaf, the two beside it that it is merged with, and what
+/// points to them.
+const LONE_REMOVAL_COST: u64 = 4 * PAGE_BYTES;
+
+/// What removing these rows may cost in the log. Ids that follow each other are neighbours.
+pub(crate) fn removal_cost<'a>(ids: impl IntoIterator<Item = &'a RowId>) -> u64 {
+    removal_costs(ids).sum()
+}
+
+/// How many of these rows may be removed at such a cost; at least one.
+pub(crate) fn removals_costing(ids: &[RowId], cost_max: u64) -> usize {
+    let mut cost = 0;
+    let affordable = removal_costs(ids).take_while(|one| {
+        cost += one;
+        cost <= cost_max
+    });
+    affordable.count().max(1)
+}
+
+fn removal_costs<'a>(ids: impl IntoIterator<Item = &'a RowId>) -> impl Iterator<Item = u64> {
+    ids.into_iter().scan(None::<i64>, |before, RowId(id)| {
+        let beside = before.replace(*id).is_some_and(|before| before.abs_diff(*id) <= 1);
+        Some(if beside { REMOVAL_COST } else { LONE_REMOVAL_COST })
+    })
+}
 
 /// The pages that a transaction of such a cost touches at most.
 pub(crate) fn pages(cost: u64) -> u32 {

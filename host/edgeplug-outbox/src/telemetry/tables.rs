@@ -4,9 +4,9 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use crate::{
-    database::Schema,
+    database::{self, Check, Schema},
     event::{AppendedRow, LaneState, RowId, Store, StoredRow},
-    request::{Lane, NewRow},
+    request::{BODY_BYTES_MAX, Lane, NewRow},
     telemetry::{
         owed::Owed,
         page::{LoadRows, Page},
@@ -57,7 +57,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         ALARM.load,
         ALARM.ends,
     ],
-    verify: |connection| Totals::trusted(connection).map(drop),
+    verify,
     rows: "SELECT live_rows + alarm_rows FROM totals WHERE one = 1",
     cache_kib: CACHE_KIB,
 };
@@ -68,6 +68,17 @@ const CACHE_KIB: i32 = 1_024;
 const SELECT_TOTALS: &str = "SELECT last_id, live_rows, live_bytes, alarm_rows, alarm_bytes FROM totals WHERE one = 1";
 const UPDATE_TOTALS: &str = "UPDATE totals SET last_id = ?1, live_rows = ?2, live_bytes = ?3, alarm_rows = ?4, \
      alarm_bytes = ?5 WHERE one = 1";
+
+const OVERSIZED: &str = "SELECT EXISTS (SELECT 1 FROM live WHERE length(body) > ?1) \
+     OR EXISTS (SELECT 1 FROM alarm WHERE length(body) > ?1)";
+
+fn verify(connection: &Connection, check: Check) -> rusqlite::Result<()> {
+    Totals::trusted(connection)?;
+    if check == Check::Full && connection.query_row(OVERSIZED, [BODY_BYTES_MAX as i64], |row| row.get(0))? {
+        return Err(database::hostile("a body is larger than any that is taken"));
+    }
+    Ok(())
+}
 
 struct LaneSql {
     insert: &'static str,
@@ -83,7 +94,8 @@ const LIVE: LaneSql = LaneSql {
     insert: "INSERT INTO live (id, kind, link_down, created_unix_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     body_bytes: "SELECT sum(length(body)) FROM live WHERE id BETWEEN ?1 AND ?2",
     delete: "DELETE FROM live WHERE id BETWEEN ?1 AND ?2",
-    load: "SELECT id, kind, link_down, created_unix_ms, body FROM live WHERE id > ?1 ORDER BY id",
+    load: "SELECT id, kind, link_down, created_unix_ms, CASE WHEN length(body) <= ?2 THEN body END FROM live \
+         WHERE id > ?1 ORDER BY id",
     lengths: "SELECT id, length(body) FROM live WHERE id <= ?1 ORDER BY id",
     ends: "SELECT (SELECT min(id) FROM live), (SELECT max(id) FROM live)",
     count: "SELECT count(*), ifnull(sum(length(body)), 0) FROM live",
@@ -92,7 +104,8 @@ const ALARM: LaneSql = LaneSql {
     insert: "INSERT INTO alarm (id, kind, link_down, created_unix_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     body_bytes: "SELECT sum(length(body)) FROM alarm WHERE id BETWEEN ?1 AND ?2",
     delete: "DELETE FROM alarm WHERE id BETWEEN ?1 AND ?2",
-    load: "SELECT id, kind, link_down, created_unix_ms, body FROM alarm WHERE id > ?1 ORDER BY id",
+    load: "SELECT id, kind, link_down, created_unix_ms, CASE WHEN length(body) <= ?2 THEN body END FROM alarm \
+         WHERE id > ?1 ORDER BY id",
     lengths: "SELECT id, length(body) FROM alarm WHERE id <= ?1 ORDER BY id",
     ends: "SELECT (SELECT min(id) FROM alarm), (SELECT max(id) FROM alarm)",
     count: "SELECT count(*), ifnull(sum(length(body)), 0) FROM alarm",
@@ -138,19 +151,24 @@ impl Totals {
         })
     }
 
-    /// The totals, counted again where a hand has emptied or filled the tables behind their back, and with an id that no
-    /// row is above.
+    /// The totals, counted again where a hand has emptied or filled the tables behind their back or written what cannot
+    /// be, and with an id that no row is above.
     pub(crate) fn trusted(connection: &Connection) -> rusqlite::Result<Self> {
         let mut totals = Self::read(connection)?;
-        for lane in LANES {
-            let state = lane_state(connection, lane, &totals)?;
-            if state.last.is_some() != (state.rows > 0) {
-                *totals.lane_mut(lane) = count(connection, lane)?;
-            }
-            totals.last_id = totals.last_id.max(state.last.unwrap_or_default().0);
+        let mut ends = [None; LANES.len()];
+        for (lane, end) in LANES.into_iter().zip(&mut ends) {
+            *end = lane_state(connection, lane, &totals)?.last;
+            totals.last_id = totals.last_id.max(end.unwrap_or_default().0);
         }
         if !(0..=ID_MAX).contains(&totals.last_id) {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, totals.last_id));
+        }
+        for (lane, end) in LANES.into_iter().zip(ends) {
+            let LaneTotals { rows, bytes } = totals.lane(lane);
+            let plausible = rows <= totals.last_id && bytes <= rows.saturating_mul(BODY_BYTES_MAX as i64);
+            if end.is_some() != (rows > 0) || !plausible {
+                *totals.lane_mut(lane) = count(connection, lane)?;
+            }
         }
         Ok(totals)
     }
@@ -263,12 +281,13 @@ pub(crate) fn oldest_costing(
 /// Adds rows to a page, leaving out those whose removal is owed. Says whether the page is full.
 pub(crate) fn read(connection: &Connection, page: &mut Page, owed: &Owed) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(sql(page.lane).load)?;
-    let mut found = statement.query([page.after.0])?;
+    let mut found = statement.query([page.after.0, BODY_BYTES_MAX as i64])?;
     while let Some(row) = found.next()? {
         let id = RowId(row.get(0)?);
         if owed.contains(id) {
             continue;
         }
+        // A larger body than any that was taken comes as NULL, so that it never fills the memory.
         let body = row.get_ref(4)?.as_blob()?;
         if !page.has_room_for(body.len()) {
             return Ok(true);

@@ -1,12 +1,14 @@
 //! Telemetry rows: accepted after the commit, kept in order, given up by name only.
 
+use std::fs;
+
 use bytes::Bytes;
 use edgeplug_outbox::{
     BODY_BYTES_MAX, EVENTS_QUEUED_MAX, Lane, LaneState, NewRow, OutboxEvent, REQUEST_BYTES_OUTSTANDING_MAX,
     REQUESTS_OUTSTANDING_MAX, Refused, Request, RowId, Store, stats,
 };
 
-use crate::rig::{Rig, TELEMETRY, directory, look, row, rows};
+use crate::rig::{LEDGER, Rig, TELEMETRY, directory, look, row, rows};
 
 #[test]
 fn a_row_is_reported_only_after_another_connection_can_see_it() {
@@ -262,4 +264,26 @@ fn requests_on_one_store_take_effect_in_the_order_made() {
         }
     }
     assert_eq!(seen, ["committed 1", "loaded 100: 2", "committed 2", "loaded 101: 2"]);
+}
+
+#[test]
+fn what_a_crash_left_in_the_logs_is_moved_before_anything_is_committed_behind_it() {
+    let (directory, left) = (directory(), crate::rig::directory());
+    let mut rig = Rig::open(directory.path());
+    let ids: Vec<RowId> =
+        rig.append((0..50).map(|ticket| row(ticket, vec![9; 20_000])).collect()).iter().map(|row| row.id).collect();
+    rig.ask(Request::Put { ticket: 1, name: "sync".into(), value: Some(Bytes::from(vec![1; 500_000])) });
+    assert_eq!(rig.next(), OutboxEvent::Stored { ticket: 1 });
+    // The files as a crash leaves them.
+    fs::create_dir(left.path().join("telemetry")).unwrap();
+    let logs = [TELEMETRY, LEDGER].map(|file| format!("{file}-wal"));
+    for file in [TELEMETRY, LEDGER].into_iter().chain(logs.iter().map(String::as_str)) {
+        fs::copy(directory.path().join(file), left.path().join(file)).unwrap();
+    }
+    let bytes = |log: &String| fs::metadata(left.path().join(log)).unwrap().len();
+    assert!(logs.iter().all(|log| bytes(log) > 400_000));
+    let mut rig = Rig::open(left.path());
+    assert!(logs.iter().all(|log| bytes(log) < 40_000), "what may be in memory only is still part of the log");
+    assert_eq!(rig.restored.facts["sync"].len(), 500_000);
+    assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), ids);
 }

@@ -258,6 +258,89 @@ fn a_segment_found_damaged_while_it_is_read_or_emptied_is_set_aside_and_the_rest
 }
 
 #[test]
+fn a_file_that_holds_more_at_a_time_than_any_release_wrote_is_set_aside_before_it_is_read() {
+    let too_large = 3 * 1024 * 1024;
+    for (file, hand) in [
+        (TELEMETRY, "UPDATE live SET body = zeroblob(?1) WHERE id = 7"),
+        (LEDGER, "UPDATE facts SET value = zeroblob(?1)"),
+        (LEDGER, "INSERT INTO facts VALUES (hex(zeroblob(?1)), x'')"),
+        (LEDGER, "INSERT INTO commands VALUES (1, 'key', 0, NULL, zeroblob(?1))"),
+        (LEDGER, "INSERT INTO acks VALUES (1, 'key', 0, 0, 0, zeroblob(?1))"),
+        (LEDGER, "INSERT INTO acks VALUES (1, hex(zeroblob(?1)), 0, 0, 0, x'')"),
+    ] {
+        let directory = directory();
+        filled(directory.path());
+        look(directory.path(), file).execute(hand, [too_large]).unwrap();
+        let rig = Rig::open(directory.path());
+        let [damaged] = &rig.restored.damaged[..] else { panic!("{hand}: {:?}", rig.restored.damaged) };
+        assert!(damaged.reason.contains("than any"), "{hand}: {damaged:?}");
+        assert!(damaged.set_aside.exists());
+    }
+}
+
+#[test]
+fn a_row_larger_than_any_that_was_taken_is_met_where_it_is_read() {
+    let directory = directory();
+    let options = small_segments(directory.path());
+    let ids = several_segments(&options);
+    let mut rig = Rig::open_with(options);
+    let segments = stats(directory.path()).unwrap().segments;
+    look(directory.path(), "telemetry/000002.db")
+        .execute("UPDATE live SET body = zeroblob(1100000) WHERE id = ?1", [segments[1].last_row.unwrap().0])
+        .unwrap();
+    let (mut found, mut set_aside) = (Vec::new(), None);
+    loop {
+        let after = found.last().copied().unwrap_or_default();
+        rig.ask(Request::Load { ticket: 1, lane: Lane::Live, after, rows_max: 50, bytes_max: 1 << 20 });
+        match rig.next() {
+            OutboxEvent::SetAside(damaged) => set_aside = Some(damaged.set_aside),
+            OutboxEvent::Loaded { rows, more, .. } => {
+                found.extend(rows.iter().map(|row| row.id));
+                if !more {
+                    break;
+                }
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        // The answer to the load follows.
+        match rig.next() {
+            OutboxEvent::Loaded { rows, .. } => found.extend(rows.iter().map(|row| row.id)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(set_aside, Some(beside(&segments[1].file, ".damaged-1")));
+    assert!(found.is_sorted() && found.last() == ids.last(), "what follows is read");
+}
+
+#[test]
+fn a_segment_whose_totals_lie_is_not_deleted_while_it_holds_rows() {
+    let directory = directory();
+    let options = small_segments(directory.path());
+    let ids = several_segments(&options);
+    look(directory.path(), "telemetry/000001.db").execute("UPDATE totals SET live_rows = 1", []).unwrap();
+    let mut rig = Rig::open_with(options);
+    rig.remove(vec![ids[0]]);
+    assert_eq!(rig.all(Lane::Live).iter().map(|row| row.id).collect::<Vec<_>>(), ids[1..]);
+}
+
+#[test]
+fn totals_that_cannot_be_are_counted_again() {
+    for hand in
+        ["live_rows = 9223372036854775807", "live_bytes = 9223372036854775807", "alarm_rows = 9223372036854775807"]
+    {
+        let directory = directory();
+        filled(directory.path());
+        look(directory.path(), TELEMETRY).execute(&format!("UPDATE totals SET {hand}"), []).unwrap();
+        let mut rig = Rig::open(directory.path());
+        assert_eq!((rig.restored.live.rows, rig.restored.live.bytes), (500, 500 * 400), "{hand}");
+        rig.append(rows(0..3));
+        rig.outbox.close();
+        assert_eq!(stats(directory.path()).unwrap().live_rows, 503, "{hand}");
+    }
+}
+
+#[test]
 fn an_older_segment_of_a_later_release_is_refused_and_left_alone() {
     let directory = directory();
     let options = small_segments(directory.path());

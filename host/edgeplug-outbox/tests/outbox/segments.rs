@@ -273,6 +273,82 @@ fn what_a_crash_left_of_a_deleted_segment_is_cleared_away() {
 }
 
 #[test]
+fn a_segment_that_an_earlier_attempt_left_behind_brings_no_old_ids_back() {
+    let directory = directory();
+    let options = limited(directory.path(), 8 * MIB, 4);
+    let mut rig = Rig::open_with(options.clone());
+    let mut ids: Vec<RowId> = rig.append(rows(0..10)).iter().map(|row| row.id).collect();
+    // As if it had been made a moment too late for the disk, which failed before it could be used.
+    let elsewhere = crate::rig::directory();
+    Rig::open_with(limited(elsewhere.path(), 8 * MIB, 4)).outbox.close();
+    fs::copy(elsewhere.path().join("telemetry/000001.db"), directory.path().join("telemetry/000002.db")).unwrap();
+    while ids.len() < 200 {
+        ids.extend(rig.append(vec![row(0, vec![7; 10_000])]).iter().map(|row| row.id));
+    }
+    assert!(stats(directory.path()).unwrap().segments[1].live_rows > 0, "the second segment was never used");
+    assert!(ids.is_sorted_by(|one, other| one < other), "an id was given out twice");
+    rig.remove(vec![ids[0]]);
+    assert_eq!(ids_of(&mut rig, Lane::Live), ids[1..]);
+    assert_eq!(ids_of(&mut rig.restart_with(options), Lane::Live), ids[1..]);
+}
+
+#[test]
+fn rows_of_any_mixture_of_sizes_fit_where_room_was_made_for_them() {
+    // Bytes of bodies in turn: pairs that do not fit one page, so that each takes its own.
+    for mixture in
+        [&[3_130, 960][..], &[3_900, 200], &[1_900, 2_250], &[2_100], &[3_500, 600, 600], &[4_200, 3_000, 1_100]]
+    {
+        for before in [0, 20, 40] {
+            let directory = directory();
+            let bytes_max = 3 * MIB;
+            let mut rig = Rig::open_with(limited(directory.path(), bytes_max, 3));
+            rig.append((0..before).map(|ticket| row(ticket, vec![1; 3_900])).collect());
+            let sizes = || mixture.iter().copied().cycle();
+            // Several transactions, each as large as they come. A degraded store fails the test.
+            append_evicting(&mut rig, (0..).zip(sizes().take(400)).map(|(n, bytes)| row(n, vec![2; bytes])).collect());
+            let (files, bytes) = on_disk(directory.path());
+            assert!(bytes <= bytes_max && files <= 3, "{mixture:?} after {before}: {bytes}, {files}");
+        }
+    }
+}
+
+#[test]
+fn limits_hold_while_rows_are_removed_here_and_there() {
+    for files_max in [1, 2] {
+        let directory = directory();
+        let bytes_max = 12 * MIB;
+        let mut rig = Rig::open_with(limited(directory.path(), bytes_max, files_max));
+        let mut ids = Vec::new();
+        let mut evicted = RowId(0);
+        // A large and a small row share a page; without the large ones pages are merged.
+        while evicted == RowId(0) {
+            let group = (0..100).flat_map(|n| [row(n, vec![1; 3_000]), row(n, vec![2; 900])]).collect();
+            let appended = append_evicting(&mut rig, group);
+            ids.extend(appended.ids);
+            evicted = appended.evicted_through;
+        }
+        ids.retain(|id| *id > evicted);
+        for step in [8, 6, 10] {
+            let lone: Vec<RowId> = ids.iter().copied().filter(|id| id.0 % step == 1).collect();
+            rig.remove(lone.clone());
+            let most = on_disk(directory.path()).1;
+            assert!(most <= bytes_max, "{files_max} files, every {step}th row: {most} bytes of {bytes_max}");
+            for entry in fs::read_dir(directory.path().join("telemetry")).unwrap() {
+                let path = entry.unwrap().path();
+                let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                let log = path.to_string_lossy().ends_with("-wal");
+                assert!(!log || bytes <= LOG_BYTES_MAX, "every {step}th row: a log of {bytes} bytes");
+            }
+            ids.retain(|id| !lone.contains(id));
+        }
+        assert_eq!(ids_of(&mut rig, Lane::Live), ids);
+    }
+}
+
+/// What one log may take where the limit is 12 MiB: the least there is, less its index.
+const LOG_BYTES_MAX: u64 = (768 - 32) * 1024;
+
+#[test]
 fn dropping_through_an_id_gives_up_exactly_the_rows_up_to_it() {
     let directory = directory();
     let options = limited(directory.path(), 8 * MIB, 4);

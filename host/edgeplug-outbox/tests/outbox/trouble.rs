@@ -1,7 +1,11 @@
 //! Disks that refuse to write.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use edgeplug_outbox::{Ack, FinishOutcome, Lane, OutboxEvent, OutboxOptions, Request, RowId, Store};
+use edgeplug_outbox::{
+    Ack, AckId, FinishOutcome, Lane, OutboxEvent, OutboxOptions, Request, RowId, SpaceLimits, Store, stats,
+};
 
 use crate::rig::{LEDGER, Rig, TELEMETRY, directory, look, row, rows};
 
@@ -91,4 +95,70 @@ fn a_ledger_that_cannot_write_fails_each_request_and_telemetry_goes_on() {
     assert_eq!(rig.next(), OutboxEvent::Healed { store: Store::Ledger, damaged: None });
     rig.ask(finish(5));
     assert!(matches!(rig.next(), OutboxEvent::Finished { ticket: 5, outcome: FinishOutcome::Done { ack: Some(_) } }));
+}
+
+#[test]
+fn delivered_acks_that_cannot_be_removed_do_not_hide_those_behind_them() {
+    let directory = directory();
+    let mut rig = Rig::open(directory.path());
+    let mut acks: Vec<AckId> = Vec::new();
+    for number in 0..6 {
+        let key = format!("c{number}");
+        rig.ask(Request::RecordCommand { ticket: 1, key: key.clone(), body: Bytes::new(), received_unix_ms: 0 });
+        rig.next();
+        let ack = Ack { kind: 0, link_down: false, created_unix_ms: 0, body: Bytes::from_static(b"ok") };
+        rig.ask(Request::FinishCommand { ticket: 2, key, finished_unix_ms: 1, ack: Some(ack) });
+        match rig.next() {
+            OutboxEvent::Finished { outcome: FinishOutcome::Done { ack: Some(ack) }, .. } => acks.push(ack),
+            other => panic!("{other:?}"),
+        }
+    }
+    let second = look(directory.path(), LEDGER);
+    second.execute_batch("BEGIN IMMEDIATE").unwrap();
+    rig.ask(Request::RemoveAcks(acks[..4].to_vec()));
+    assert!(matches!(rig.next(), OutboxEvent::Degraded { store: Store::Ledger, .. }));
+    assert!(matches!(rig.next(), OutboxEvent::Removed { store: Store::Ledger, requests: 1, .. }));
+    rig.ask(Request::LoadAcks { ticket: 3, after: AckId(0), rows_max: 2, bytes_max: 1_000 });
+    match rig.next() {
+        OutboxEvent::AcksLoaded { ticket: 3, acks: found, more } => {
+            assert_eq!((found.iter().map(|ack| ack.id).collect::<Vec<_>>(), more), (acks[4..].to_vec(), false));
+        }
+        other => panic!("{other:?}"),
+    }
+    second.execute_batch("ROLLBACK").unwrap();
+}
+
+#[test]
+fn a_segment_that_alone_cannot_be_written_keeps_no_other_waiting_and_is_tried_with_pauses() {
+    let directory = directory();
+    let mut options = OutboxOptions::new(directory.path());
+    options.limits = SpaceLimits { bytes_max: 8 << 20, files_max: 6 };
+    let mut rig = Rig::open_with(options.clone());
+    let mut ids = Vec::new();
+    while !options.directory.join("telemetry/000003.db").exists() {
+        ids.extend(rig.append((0..20).map(|ticket| row(ticket, vec![3; 8_000])).collect()).iter().map(|row| row.id));
+    }
+    let segments = stats(directory.path()).unwrap().segments;
+    let second = look(directory.path(), TELEMETRY);
+    second.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let third = segments[2].first_row.unwrap();
+    rig.remove(ids.iter().copied().filter(|id| *id < third).collect());
+    let wait_until_gone = |rig: &mut Rig, file: &std::path::Path| {
+        let until = Instant::now() + Duration::from_secs(20);
+        while file.exists() {
+            assert!(Instant::now() < until, "{} was never emptied", file.display());
+            assert!(rig.all(Lane::Live).iter().all(|row| row.id >= third));
+        }
+    };
+    wait_until_gone(&mut rig, &segments[1].file);
+    assert!(segments[0].file.exists());
+    let before = rig.outbox.written();
+    for ticket in 0..40 {
+        rig.append(rows(ticket..ticket + 1));
+    }
+    let commits = rig.outbox.written().commits - before.commits;
+    assert!(commits < 60, "{commits} commits for 40 groups: each tried the first segment again");
+    second.execute_batch("ROLLBACK").unwrap();
+    drop(second);
+    wait_until_gone(&mut rig, &segments[0].file);
 }

@@ -266,12 +266,37 @@ fn a_clock_that_was_called_right_and_was_not_locks_nobody_out() {
 }
 
 #[test]
+fn a_floor_that_a_clock_years_ahead_left_behind_locks_nobody_out() {
+    let mut device = Device::new(YEARS_MS, true);
+    device.look();
+    device.wall_off_by_ms = 0;
+    device.wall_trusted = false;
+    device.reboot();
+    let checked_off_by = |device: &Device| {
+        let at_zero = device.corrections.first().copied().unwrap_or(device.now().wall_unix_ms - device.monotonic_ms);
+        at_zero + device.monotonic_ms - device.real_unix_ms
+    };
+    let mut tried = vec![checked_off_by(&device)];
+    for _ in 0..3 {
+        device.clock.certificate_failed();
+        device.settle();
+        tried.push(checked_off_by(&device));
+        assert!(!device.clock.can_sign(device.now()), "before the floor nothing is signed");
+    }
+    assert_eq!(tried, [YEARS_MS, 0, YEARS_MS, 0], "in turn");
+    device.date();
+    assert!(device.is_known() && device.error_ms() <= 1_000);
+    device.reboot();
+    assert!(device.clock.can_sign(device.now()), "and the floor is right again");
+}
+
+#[test]
 fn the_hubs_word_is_good_until_a_better_one_comes() {
     let mut device = Device::new(20 * MINUTE_MS, false);
     device.look();
     device.clock.vouched(device.now());
     device.settle();
-    assert!(device.is_known());
+    assert!(device.is_known() && !device.clock.is_sure(device.now()));
     assert!(device.kept.is_empty(), "not good enough to outlive a restart");
     device.wall_off_by_ms = YEARS_MS;
     device.pass(1_000);

@@ -80,3 +80,6 @@ impl Deferred {
         self.0.iter().map(status).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,6 +188,15 @@ impl Connect {
         }
     }
 
+    /// No renewal any more. Says whether the connection may go on being used: it is open, and not being closed already.
+    pub(crate) fn end_renewal(&mut self) -> bool {
+        let usable = self.open.is_some() && !matches!(self.state, State::Renewing { .. });
+        if usable {
+            self.state = State::Online;
+        }
+        usable
+    }
+
     /// Ends a connection that is up but of no use.
     pub(crate) fn give_up_link(&mut self, why: &'static str, step: &mut Step<'_>) {
         if let Some(open) = &self.open

@@ -92,26 +92,34 @@ impl Connect {
                 None
             }
             Err(error) => {
-                let kind = match error {
-                    SyncError::Status(408 | 429 | 500..) => FailureKind::Network,
-                    SyncError::Malformed(_) | SyncError::UnknownCode(_) => FailureKind::Protocol,
-                    _ => FailureKind::Enrolment,
+                let (kind, about_us) = match error {
+                    SyncError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
+                    SyncError::Malformed(_) | SyncError::UnknownCode(_) => (FailureKind::Protocol, false),
+                    SyncError::Status(_) => (FailureKind::Enrolment, false),
+                    _ => (FailureKind::Enrolment, true),
                 };
-                self.portal_failed(Failure { kind, text: error.to_string() }, step);
+                let failure = Failure { kind, text: error.to_string() };
+                if about_us {
+                    self.base_url = None;
+                    self.wait(failure, Next::Discovery, step);
+                } else {
+                    self.portal_failed(failure, step);
+                }
                 None
             }
         }
     }
 
-    /// Discovery or sync did not work: with a hub known from before and only the network to blame, connect anyway.
+    /// Discovery or sync did not work, and said nothing about this device: whatever is wrong there, with a hub known from
+    /// before connect anyway.
     fn portal_failed(&mut self, failure: Failure, step: &mut Step<'_>) {
         // Discovery may know by now where the agent went.
         self.base_url = None;
         let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
-        let knows_hub = failure.kind == FailureKind::Network && self.hub.is_some() && has_key;
+        let knows_hub = self.hub.is_some() && has_key;
         match (knows_hub, self.failures) {
-            // While a connection is open, this is its renewal.
-            (true, _) if self.open.is_some() => self.authorise(step),
+            // While a connection is open, this is its renewal; and a disputed clock is asked about on every way to the hub.
+            (true, _) if self.open.is_some() || step.clock.is_contested(step.now) => self.authorise(step),
             (true, 0) => {
                 tracing::warn!(
                     reason = failure.text,

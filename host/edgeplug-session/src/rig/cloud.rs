@@ -8,7 +8,6 @@ use edgeplug_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::Rig;
-use crate::ConnectionId;
 use crate::action::{ConnectTo, HttpRequest};
 use crate::event::{Failure, FailureKind, HttpReply, LinkDownReason};
 
@@ -20,6 +19,8 @@ pub(crate) struct Cloud {
     pub(crate) arrivals: Vec<Arrival>,
     /// Keep no bodies: days of readings would fill the memory.
     pub(crate) forgets_bodies: bool,
+    /// What discovery and sync answer instead: status and body, or that TLS does not trust it.
+    pub(crate) portal_says: Option<Result<(u16, &'static str), FailureKind>>,
     pub(super) messages: u64,
     pub(crate) dps_calls: u32,
     pub(crate) syncs: u32,
@@ -54,7 +55,8 @@ pub(crate) struct Cloud {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Arrival {
     pub(crate) at: Duration,
-    pub(crate) connection: ConnectionId,
+    /// Counts connections, over crashes.
+    pub(crate) connection: u32,
     /// Counts publishes.
     pub(crate) message: u64,
     /// Of the publish, topic included.
@@ -97,7 +99,12 @@ impl Rig {
             return Err(Failure { kind: FailureKind::Network, text: format!("cannot reach {}", request.url) });
         }
         self.check_certificate()?;
-        let (status, body) = if request.url.starts_with("https://discovery/") {
+        let (status, body) = if let Some(answer) = self.cloud.portal_says
+            && !request.url.starts_with("https://dps/")
+        {
+            let (status, body) = answer.map_err(|kind| Failure { kind, text: "said the portal".into() })?;
+            (status, body.to_owned())
+        } else if request.url.starts_with("https://discovery/") {
             (200, json!({"baseUrl": "https://agent/api/2.0/agent/"}).to_string())
         } else if request.url.starts_with("https://agent/") {
             self.cloud.syncs += 1;
@@ -142,7 +149,7 @@ impl Rig {
 }
 
 impl Cloud {
-    pub(super) fn take(&mut self, at: Duration, connection: ConnectionId, bytes: usize, body: &[u8]) {
+    pub(super) fn take(&mut self, at: Duration, bytes: usize, body: &[u8]) {
         let body: Value = serde_json::from_slice(body).unwrap();
         self.messages += 1;
         for entry in body["d"].as_array().into_iter().flatten() {
@@ -150,7 +157,15 @@ impl Cloud {
             let n = entry["d"][0]["n"].as_i64();
             if let Some(n) = n.or_else(|| entry["d"][0]["n"].as_f64().map(|n| n as i64)) {
                 let offline = body["od"] == 1;
-                self.arrivals.push(Arrival { at, connection, message: self.messages, bytes, n, dt, offline });
+                self.arrivals.push(Arrival {
+                    at,
+                    connection: self.connects,
+                    message: self.messages,
+                    bytes,
+                    n,
+                    dt,
+                    offline,
+                });
             }
         }
         if !self.forgets_bodies {

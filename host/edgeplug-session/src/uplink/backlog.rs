@@ -32,6 +32,8 @@ pub(super) struct Backlog {
     retry_at: Option<Duration>,
     /// When the next message is due.
     next: Duration,
+    /// It was said that there are rows which only a newer version can read.
+    newer_said: bool,
 }
 
 /// Rows from behind `after` to `through`.
@@ -60,7 +62,7 @@ impl Backlog {
 
     /// Nothing is known to wait any more.
     pub(super) fn forget(&mut self) {
-        *self = Self { next: self.next, ..Self::default() };
+        *self = Self { next: self.next, newer_said: self.newer_said, ..Self::default() };
     }
 
     /// A row for which the live lane has no room.
@@ -134,8 +136,10 @@ impl Backlog {
                 continue;
             }
             let Some(content) = Content::from_stored(row.kind, row.body) else {
-                let row_id = row.id.0;
-                tracing::error!(row = row_id, kind = row.kind, "a row of a newer version stays in the store");
+                if !std::mem::replace(&mut self.newer_said, true) {
+                    let row_id = row.id.0;
+                    tracing::error!(row = row_id, kind = row.kind, "rows of a newer version stay in the store");
+                }
                 continue;
             };
             self.page.push(Item {

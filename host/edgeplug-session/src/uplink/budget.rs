@@ -53,17 +53,22 @@ impl Budget {
         self.is_spent
     }
 
-    /// Begins a new day when it is one. While the time is unknown the last day known goes on.
-    pub(super) fn turn(&mut self, step: &Step<'_>) {
+    /// Begins a new day when it is one, and says so if the one before was cut short. While the time is unknown the last
+    /// day known goes on.
+    pub(super) fn turn(&mut self, step: &Step<'_>) -> bool {
         if !step.clock.is_known(step.now) {
-            return;
+            return false;
         }
         let today = step.unix_ms.div_euclid(DAY_MS);
-        match self.day {
-            Some(day) if day == today => {}
-            Some(_) => *self = Self { day: Some(today), ..Self::default() },
-            None => self.day = Some(today),
+        if self.day == Some(today) {
+            return false;
         }
+        let was_spent = self.is_spent;
+        if self.day.is_some() {
+            *self = Self::default();
+        }
+        self.day = Some(today);
+        was_spent && !self.is_spent
     }
 
     /// Whether so many bytes may go; otherwise when to ask again, if that is known.

@@ -2,7 +2,8 @@
 //!
 //! What must stay true: readings are answered once, when their last row is committed or in memory. Rows in memory keep
 //! their order: nothing that was accepted after them is stored before them, and what the store does not take at the
-//! link's loss goes back to its place and is offered again.
+//! link's loss goes back to its place and is offered again. (A store that refuses rows and takes later ones of the same
+//! moment puts these first; only [`Durability::OfflineOnly`] can meet that.)
 
 use std::time::Duration;
 

@@ -113,6 +113,11 @@ impl Queue {
         self.items.iter_mut().for_each(|item| item.published = false);
     }
 
+    /// What was found out about the first items may not be so any more.
+    pub(super) fn forget_run(&mut self) {
+        self.run = None;
+    }
+
     /// Takes out what does not fit a test.
     fn retain(&mut self, mut keep: impl FnMut(&Item) -> bool) {
         self.run = None;

@@ -69,6 +69,12 @@ impl Ripening {
                 self.expired += 1;
                 self.give_up(item, window)
             }
+            Content::Message(_) | Content::Other(_) if item.content.bytes().len() > BODY_BYTES_MAX => {
+                let bytes = item.content.bytes().len();
+                tracing::error!(bytes, "a stored message is larger than the hub takes and is given up");
+                self.given_up += 1;
+                self.give_up(item, window)
+            }
             Content::Message(_) | Content::Other(_) => Ripe::Yes,
             Content::Samples(_) | Content::Unstamped(_) => {
                 let template = step.world.template.as_ref().filter(|template| template.attribute_count() > 0);
@@ -162,9 +168,9 @@ impl Ripening {
     }
 }
 
-/// Whether readings of this moment are too old to be sent. Nothing is while nobody knows the time.
+/// Whether readings of this moment are too old to be sent. Nothing is while nobody is sure of the time.
 fn is_expired(taken_unix_ms: i64, step: &Step<'_>) -> bool {
-    let life = step.config.time_to_live.filter(|_| step.clock.is_known(step.now));
+    let life = step.config.time_to_live.filter(|_| step.clock.is_sure(step.now));
     life.is_some_and(|life| {
         let life_ms = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
         taken_unix_ms.saturating_add(life_ms) < step.unix_ms

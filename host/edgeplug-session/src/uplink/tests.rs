@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::OfferId;
 use crate::action::Outcome;
 use crate::config::{Batch, Durability};
 use crate::event::Event;
 use crate::rig::{Arrival, Rig, reading};
+use crate::{LinkState, OfferId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -74,14 +74,12 @@ fn accepted(rig: &Rig) -> BTreeSet<i64> {
     offers.map(|(OfferId(offer), _)| i64::try_from(*offer).unwrap()).collect()
 }
 
-/// On each connection, what came first of every reading is a merge of two ascending runs: live and backlog.
+/// On each connection every reading comes once, and they are a merge of two ascending runs: live and backlog.
 fn assert_lanes_in_order(arrivals: &[Arrival]) {
     let mut connections: HashMap<_, (BTreeSet<i64>, [i64; 2])> = HashMap::new();
     for Arrival { connection, n, .. } in arrivals {
         let (seen, [higher, lower]) = connections.entry(*connection).or_insert((BTreeSet::new(), [-1, -1]));
-        if !seen.insert(*n) {
-            continue;
-        }
+        assert!(seen.insert(*n), "{n} came twice on one connection");
         if n > higher {
             *higher = *n;
         } else {

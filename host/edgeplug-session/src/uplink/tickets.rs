@@ -34,6 +34,10 @@ impl<T> InOrder<T> {
         self.0.get_mut(at).map(|(_, waiting)| waiting)
     }
 
+    pub(super) fn first(&self) -> Option<Ticket> {
+        self.0.front().map(|(ticket, _)| *ticket)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -61,6 +61,11 @@ impl Window {
         self.in_flight.len()
     }
 
+    /// The publish that has waited longest for its PUBACK.
+    pub(super) fn oldest(&self) -> Option<Ticket> {
+        self.in_flight.first()
+    }
+
     /// Rows of one message at most: those of the live lane fit into what the backlog leaves free, and so need not wait
     /// for it.
     pub(super) fn message_rows_max(lane: Lane, config: &SessionConfig) -> usize {

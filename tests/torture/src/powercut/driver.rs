@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use edgeplug_outbox::{
-    Ack, AckId, Eviction, FinishOutcome, Lane, NewRow, Outbox, OutboxEvent, OutboxOptions, RecordOutcome, Request,
-    RowId, SpaceLimits,
+    Ack, AckId, Eviction, FinishOutcome, Lane, Outbox, OutboxEvent, OutboxOptions, RecordOutcome, Request, RowId,
+    SpaceLimits,
 };
 use tokio::sync::mpsc::Receiver;
 
-use super::mark::{FILE, Mark, OUTBOX, body};
+use super::mark::{FILE, Mark, OUTBOX, body, row};
 use crate::random::Random;
 
 /// Names of facts; few, so that they are overwritten often.
@@ -23,11 +23,14 @@ const COMMANDS_OPEN_MAX: usize = 20;
 
 /// What the store is made to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
 pub enum Profile {
     /// Room for everything: one segment, checkpoints.
     Roomy,
     /// Small segments: roll-over and eviction all the time.
     Tight,
+    /// One small file: eviction row by row.
+    OneFile,
 }
 
 impl Profile {
@@ -35,6 +38,7 @@ impl Profile {
         match self {
             Self::Roomy => SpaceLimits::default(),
             Self::Tight => SpaceLimits { bytes_max: 4 * 1024 * 1024, files_max: 4 },
+            Self::OneFile => SpaceLimits { bytes_max: 2 * 1024 * 1024, files_max: 1 },
         }
     }
 }
@@ -111,6 +115,7 @@ impl Driver {
 
     /// A few requests, so that they share a transaction, and all their answers.
     fn step(&mut self) -> anyhow::Result<()> {
+        self.mark(&Mark::Step)?;
         if self.random.percent(1) {
             return self.reopen();
         }
@@ -122,6 +127,7 @@ impl Driver {
                 66..78 => self.record()?,
                 78..88 => self.finish()?,
                 88..93 => self.remove_acks()?,
+                93 => self.drop_oldest()?,
                 _ => self.put()?,
             }
         }
@@ -147,13 +153,7 @@ impl Driver {
 
     fn append(&mut self) -> anyhow::Result<()> {
         let count = self.random.between(1, 20);
-        let lane = if self.random.percent(10) { Lane::Alarm } else { Lane::Live };
-        let rows = (0..count).map(|_| {
-            let ticket = self.ticket();
-            let link_down = ticket.is_multiple_of(2);
-            NewRow { ticket, lane, kind: 1, link_down, created_unix_ms: 0, body: Bytes::from(body(ticket)) }
-        });
-        let rows: Vec<_> = rows.collect();
+        let rows: Vec<_> = (0..count).map(|_| row(self.ticket())).collect();
         self.owed.rows += rows.len();
         self.ask(Request::Append(rows))
     }
@@ -161,8 +161,8 @@ impl Driver {
     /// Mostly the oldest, as the daemon does; now and then any.
     fn remove(&mut self) -> anyhow::Result<()> {
         let count = usize::try_from(self.random.between(1, 30))?.min(self.rows.len());
-        // Kept back in the tight profile, so that there is something to evict.
-        if count == 0 || (self.profile == Profile::Tight && self.random.percent(75)) {
+        // Kept back where room is small, so that there is something to evict.
+        if count == 0 || (self.profile != Profile::Roomy && self.random.percent(75)) {
             return Ok(());
         }
         let from = if self.random.percent(25) {
@@ -175,6 +175,16 @@ impl Driver {
         self.owed.removals += 1;
         self.owed.removing.extend(&ids);
         self.ask(Request::Remove(ids.into_iter().map(RowId).collect()))
+    }
+
+    /// As an operator does, who gives up what waits too long.
+    fn drop_oldest(&mut self) -> anyhow::Result<()> {
+        let count = usize::try_from(self.random.between(0, self.rows.len() as u64 / 4))?;
+        let Some(through) = self.rows.drain(..count).max() else { return Ok(()) };
+        self.rows.retain(|row| *row > through);
+        self.mark(&Mark::Dropping(through))?;
+        self.owed.answers += 1;
+        self.ask(Request::Drop { through: RowId(through) })
     }
 
     fn load(&mut self) -> anyhow::Result<()> {
@@ -235,6 +245,10 @@ impl Driver {
             OutboxEvent::Evicted { through, why: Eviction::Space, .. } => {
                 self.rows.retain(|row| *row > through.0);
                 self.mark(&Mark::Evicted(through.0))?;
+            }
+            OutboxEvent::Evicted { through, why: Eviction::Asked, .. } => {
+                self.owed.answers -= 1;
+                self.mark(&Mark::Dropped(through.0))?;
             }
             OutboxEvent::Removed { store: edgeplug_outbox::Store::Telemetry, requests, .. } => {
                 self.owed.removals -= requests;

@@ -1,5 +1,7 @@
 //! What the driver was promised, in the order of the disk's log: it writes these lines into a file on the watched disk.
 
+use bytes::Bytes;
+use edgeplug_outbox::{Lane, NewRow, StoredRow};
 use serde::{Deserialize, Serialize};
 
 /// The file of marks, below the watched directory.
@@ -10,6 +12,8 @@ pub(super) const OUTBOX: &str = "outbox";
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Mark {
+    /// A step begins: nothing is asked and not answered.
+    Step,
     /// These rows are accepted: ticket and id.
     Committed(Vec<(u64, i64)>),
     /// Their removal is about to be asked for: from here on they may be gone.
@@ -18,6 +22,10 @@ pub(super) enum Mark {
     Removed(Vec<i64>),
     /// Every row up to here was given up for room.
     Evicted(i64),
+    /// Every row up to here is about to be dropped: from here on they may be gone.
+    Dropping(i64),
+    /// They are dropped: from here on they must be gone.
+    Dropped(i64),
     /// This command is about to be recorded.
     Recording(String),
     /// It is on the disk.
@@ -45,8 +53,33 @@ pub(super) fn body(ticket: u64) -> Vec<u8> {
     body
 }
 
-/// The ticket a body belongs to, if it is whole.
-pub(super) fn ticket_of(bytes: &[u8]) -> Option<u64> {
-    let ticket = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
-    (body(ticket) == bytes).then_some(ticket)
+/// The row with this ticket: everything about it is told from the ticket.
+pub(super) fn row(ticket: u64) -> NewRow {
+    NewRow {
+        ticket,
+        lane: lane(ticket),
+        kind: ticket.to_le_bytes()[0],
+        link_down: ticket.is_multiple_of(2),
+        created_unix_ms: created_unix_ms(ticket),
+        body: Bytes::from(body(ticket)),
+    }
+}
+
+/// One in ten is an alarm.
+pub(super) fn lane(ticket: u64) -> Lane {
+    if ticket % 10 == 3 { Lane::Alarm } else { Lane::Live }
+}
+
+/// Before 1970 as well, as a wrong clock has it.
+fn created_unix_ms(ticket: u64) -> i64 {
+    ticket.cast_signed().wrapping_mul(86_399_999).wrapping_sub(1 << 40)
+}
+
+/// The ticket of a row, if the row is as it was given, to the last bit.
+pub(super) fn ticket_of(stored: &StoredRow) -> Option<u64> {
+    let ticket = u64::from_le_bytes(stored.body.get(..8)?.try_into().ok()?);
+    let given = row(ticket);
+    let same = (given.lane, given.kind, given.link_down, given.created_unix_ms)
+        == (stored.lane, stored.kind, stored.link_down, stored.created_unix_ms);
+    (same && given.body == stored.body).then_some(ticket)
 }

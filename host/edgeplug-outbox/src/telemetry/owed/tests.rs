@@ -24,18 +24,20 @@ fn ids_without_a_gap_are_one_run() {
 #[test]
 fn what_is_owed_is_bounded() {
     let mut owed = Owed::default();
-    owed.add(&(0..OWED_MAX as i64 + 10).map(RowId).collect::<Vec<_>>());
+    owed.add(&(1..OWED_MAX as i64 + 10).map(RowId).collect::<Vec<_>>());
     assert_eq!(owed.len(), OWED_MAX);
 }
 
 #[test]
 fn removals_are_paid_by_segment_and_forgotten_with_it() {
     let mut owed = Owed::default();
-    owed.add(&ids(&[9, 3, 5, 12]));
-    assert_eq!(owed.first(RowId(9), 2), ids(&[3, 5]));
-    assert_eq!(owed.above(RowId(5), 9), ids(&[9, 12]));
+    owed.add(&ids(&[9, 3, -4, 0, 5, 12]));
+    assert_eq!(owed.between(RowId(0), RowId(9), 2), ids(&[3, 5]));
+    assert_eq!(owed.between(RowId(5), RowId(i64::MAX), 9), ids(&[9, 12]));
+    assert_eq!(owed.between(RowId(5), RowId(5), 9), []);
+    assert_eq!(owed.between(RowId(i64::MIN), RowId(i64::MIN), 9), []);
     owed.paid(&ids(&[3]));
     assert!(!owed.contains(RowId(3)) && owed.contains(RowId(5)));
     assert_eq!(owed.forget(RowId(9)), 2);
-    assert_eq!(owed.above(RowId(0), 9), ids(&[12]));
+    assert_eq!(owed.between(RowId(0), RowId(i64::MAX), 9), ids(&[12]));
 }

@@ -1,8 +1,9 @@
 use bytes::Bytes;
 
-use super::{Space, row_cost};
+use super::{Space, removal_cost, removals_costing, row_cost};
 use crate::{
     database::PAGE_BYTES,
+    event::RowId,
     outbox::SpaceLimits,
     request::{BODY_BYTES_MAX, Lane, NewRow},
 };
@@ -40,4 +41,15 @@ fn a_row_never_costs_less_than_it_holds() {
         assert!(row_cost(bytes) > bytes as u64);
         assert!(row_cost(bytes) <= row_cost(bytes + 1) || bytes > 1_500, "{bytes}");
     }
+}
+
+#[test]
+fn removing_neighbours_costs_a_page_each_and_lone_rows_more() {
+    let ids = |ids: &[i64]| ids.iter().copied().map(RowId).collect::<Vec<_>>();
+    for (named, pages) in [(&[][..], 0), (&[5], 4), (&[5, 6, 7], 6), (&[7, 6, 6], 6), (&[1, 3, i64::MAX, i64::MIN], 16)]
+    {
+        assert_eq!(removal_cost(&ids(named)), pages * PAGE_BYTES, "{named:?}");
+    }
+    assert_eq!(removals_costing(&ids(&[1, 2, 3, 9]), 6 * PAGE_BYTES), 3);
+    assert_eq!(removals_costing(&ids(&[1, 2, 3, 9]), 0), 1, "one always goes");
 }

@@ -132,3 +132,53 @@ fn a_stop_does_not_wait_for_a_hub_that_is_silent() {
     assert!(rig.stopped);
     assert_eq!(rig.disk.rows.len(), 3);
 }
+
+#[test]
+fn a_stop_in_the_middle_of_a_renewal_still_uses_the_open_connection() {
+    for after_ms in [0, 10, 100] {
+        let mut rig = online(|rig| rig.config.durability = Durability::None);
+        rig.puback_delay = Some(2 * SECOND);
+        rig.pass(48 * 60 * SECOND - 3 * SECOND);
+        while rig.session.status(rig.now()).link != LinkState::Renewing {
+            offer(&mut rig, 0..1);
+            rig.pass(Duration::from_millis(500));
+        }
+        rig.pass(Duration::from_millis(after_ms));
+        offer(&mut rig, 1..2);
+        rig.handle(Event::Stop);
+        rig.pass(4 * SECOND);
+        assert!(rig.stopped);
+        assert!(distinct(&rig.cloud.arrivals).contains(&1), "stopped {after_ms} ms into the renewal");
+        assert_eq!(rig.session.status(rig.now()).uplink.waiting, 0);
+    }
+}
+
+#[test]
+fn a_batch_leaves_room_for_what_the_packet_adds() {
+    let mut rig = online(|rig| {
+        rig.config.batch = Some(Batch { bytes_max: 256 * 1024, ..BATCH });
+        rig.config.window = 8_192;
+    });
+    for n in 0..400 {
+        rig.offer(n, (0..20).map(|_| reading("n", n)).collect());
+    }
+    rig.pass(SECOND);
+    let largest = rig.cloud.arrivals.iter().map(|arrival| arrival.bytes).max().unwrap();
+    assert!((200_000..=252 * 1024).contains(&largest), "{largest}");
+}
+
+#[test]
+fn a_row_larger_than_any_message_is_given_up_and_holds_nothing_back() {
+    let mut rig = booted(|rig| rig.network(false));
+    let large = |key: &str| format!(r#"{{"mt":0,"d":[{{"dt":"2026-11-23T00:00:00.000Z","d":[{{"{key}":7}}]}}]}}"#);
+    offer(&mut rig, 0..1);
+    rig.pass(SECOND);
+    rig.put_row(1, &large(&"x".repeat(300_000)));
+    offer(&mut rig, 1..2);
+    rig.pass(SECOND);
+    rig.network(true);
+    rig.pass(600 * SECOND);
+    assert_eq!(values(&rig.cloud.arrivals), [0, 1]);
+    assert_eq!(rig.session.status(rig.now()).uplink.given_up, 1);
+    assert!(rig.disk.rows.is_empty());
+}

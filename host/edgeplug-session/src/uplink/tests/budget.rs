@@ -75,3 +75,22 @@ fn a_damaged_account_of_the_budget_is_begun_anew() {
     rig.pass(SECOND);
     assert_eq!(rig.cloud.arrivals.len(), 5);
 }
+
+#[test]
+fn what_outlives_its_time_behind_a_spent_budget_is_given_up() {
+    let mut rig = online(|rig| {
+        metered(rig);
+        rig.config.batch = Some(BATCH);
+        rig.config.time_to_live = Some(HOUR);
+    });
+    let started_unix_ms = rig.real_unix_ms - i64::try_from(rig.now().monotonic.as_millis()).unwrap();
+    for n in 0..8_000 {
+        offer(&mut rig, n..n + 1);
+        rig.pass(10 * SECOND);
+    }
+    rig.pass(DAY);
+    let age_ms = |a: &Arrival| started_unix_ms + i64::try_from(a.at.as_millis()).unwrap() - a.dt;
+    let oldest_ms = rig.cloud.arrivals.iter().map(age_ms).max().unwrap();
+    assert!(oldest_ms <= 3_600_000 + 1_000, "{oldest_ms} ms old");
+    assert!(rig.disk.rows.is_empty());
+}

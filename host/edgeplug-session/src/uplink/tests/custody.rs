@@ -113,3 +113,15 @@ fn evicted_rows_are_forgotten_wherever_they_are() {
         assert_eq!((counts.waiting, counts.backlog, counts.in_flight), (0, 0, 0));
     }
 }
+
+#[test]
+fn an_offer_of_nothing_is_answered_and_not_stored() {
+    for known in [true, false] {
+        let mut rig = booted(|rig| rig.network(known));
+        rig.pass(SECOND);
+        rig.offer(1, Vec::new());
+        rig.pass(SECOND);
+        assert_eq!(rig.outcomes, [(OfferId(1), Vec::new())]);
+        assert_eq!(rig.disk.last_row, 0);
+    }
+}

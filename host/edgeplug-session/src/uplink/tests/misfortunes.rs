@@ -2,18 +2,22 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Durability;
+use crate::rig::cases;
 
 #[derive(Debug, Clone)]
 enum Fate {
     Offer(u8),
     Pass(u16),
     Cut,
-    Crash,
+    Crash(bool),
+    Restart,
     Network(bool),
     Evict(u8),
     SlowAcks(bool),
     SlowDisk(bool),
     DiskFails(bool),
+    /// Every third row, by its length.
+    DiskRefuses(bool),
     LoadFails,
     Renew,
 }
@@ -23,19 +27,21 @@ fn fate() -> impl Strategy<Value = Fate> {
         6 => (1_u8..40).prop_map(Fate::Offer),
         6 => (1_u16..3_000).prop_map(Fate::Pass),
         1 => Just(Fate::Cut),
-        1 => Just(Fate::Crash),
+        1 => any::<bool>().prop_map(Fate::Crash),
+        1 => Just(Fate::Restart),
         2 => any::<bool>().prop_map(Fate::Network),
         1 => (1_u8..60).prop_map(Fate::Evict),
         1 => any::<bool>().prop_map(Fate::SlowAcks),
         1 => any::<bool>().prop_map(Fate::SlowDisk),
         1 => any::<bool>().prop_map(Fate::DiskFails),
+        1 => any::<bool>().prop_map(Fate::DiskRefuses),
         1 => Just(Fate::LoadFails),
         1 => Just(Fate::Renew),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(160))]
+    #![proptest_config(cases(160))]
     /// Whatever happens in whatever order, in every mode: once the world is well again, what was accepted has arrived,
     /// each lane in order, unless it was evicted or in the memory of a process that was killed; nothing is left over; the
     /// counts agree.
@@ -62,14 +68,20 @@ proptest! {
                 }
                 Fate::Pass(ms) => rig.pass(Duration::from_millis(ms.into())),
                 Fate::Cut => rig.cut(),
-                Fate::Crash => {
+                Fate::Crash(_) | Fate::Restart => {
+                    match fate {
+                        Fate::Crash(keeps_unsaid) => {
+                            rig.crash_keeps_unsaid = keeps_unsaid;
+                            rig.crash();
+                        }
+                        _ => rig.restart(),
+                    }
                     // What only the process held; what the store held is still there.
                     if mode != Durability::Stored {
                         gone.extend(accepted(&rig));
                         let kept: BTreeSet<_> = on_disk(&rig).into_iter().collect();
                         gone.retain(|n| !kept.contains(n));
                     }
-                    rig.crash();
                 }
                 Fate::Network(up) => rig.network(up),
                 Fate::Evict(rows) => {
@@ -82,6 +94,9 @@ proptest! {
                     (rig.removal_delay, rig.commit_delay) = (Duration::from_millis(delay), Duration::from_millis(delay));
                 }
                 Fate::DiskFails(fails) => rig.disk_fails = fails,
+                Fate::DiskRefuses(refuses) => {
+                    rig.refuses_row = if refuses { |row| row.body.len() % 3 == 0 } else { |_| false };
+                }
                 Fate::LoadFails => rig.load_failures = 1,
                 Fate::Renew => rig.pass(2_900 * SECOND),
             }
@@ -89,9 +104,12 @@ proptest! {
         rig.puback_delay = Some(Duration::from_millis(20));
         (rig.removal_delay, rig.commit_delay) = (Duration::from_millis(5), Duration::from_millis(5));
         rig.disk_fails = false;
+        rig.refuses_row = |_| false;
         rig.network(true);
         rig.pass(HOUR);
         prop_assert!(rig.is_online());
+        let answered: BTreeSet<_> = rig.outcomes.iter().map(|(OfferId(offer), _)| *offer).collect();
+        prop_assert_eq!(answered.len(), rig.outcomes.len(), "an offer was answered twice");
         assert_lanes_in_order(&rig.cloud.arrivals);
         let arrived = distinct(&rig.cloud.arrivals);
         let missing: Vec<_> = accepted(&rig).into_iter().filter(|n| !arrived.contains(n) && !gone.contains(n)).collect();

@@ -141,3 +141,32 @@ fn without_a_store_what_was_split_is_kept_through_an_outage() {
     let counts = rig.session.status(rig.now()).uplink;
     assert_eq!((counts.waiting, counts.delivered, rig.disk.last_row), (0, 1, 0));
 }
+
+/// The hub is silent, or there is none, when the stop comes; the second has more rows than the store takes at once.
+#[test]
+fn offline_only_stores_at_a_stop_what_the_hub_has_not_taken() {
+    for (rows, network) in [(300, true), (3_000, false)] {
+        let mut rig = online(|rig| rig.config.durability = Durability::OfflineOnly);
+        rig.puback_delay = None;
+        offer(&mut rig, 0..rows);
+        rig.pass(SECOND);
+        rig.network(network);
+        rig.restart();
+        assert_eq!(on_disk(&rig).len(), usize::try_from(rows).unwrap());
+        let sent = rig.cloud.arrivals.len();
+        rig.puback_delay = Some(Duration::from_millis(5));
+        rig.network(true);
+        rig.pass(60 * SECOND);
+        assert_eq!(values(&rig.cloud.arrivals[sent..]), (0..i64::try_from(rows).unwrap()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_stop_waits_for_no_store_that_fails() {
+    let mut rig = online(|rig| rig.config.durability = Durability::OfflineOnly);
+    (rig.puback_delay, rig.disk_fails) = (None, true);
+    offer(&mut rig, 0..300);
+    rig.handle(Event::Stop);
+    rig.pass(7 * SECOND);
+    assert!(rig.stopped);
+}

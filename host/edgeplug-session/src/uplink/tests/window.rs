@@ -67,3 +67,33 @@ fn rows_on_their_way_out_of_the_store_are_not_sent_again() {
     rig.pass(60 * SECOND);
     assert_eq!(values(&rig.cloud.arrivals), (0..50).collect::<Vec<_>>());
 }
+
+/// Brokers acknowledge in order (MQTT 3.1.1, 4.6); where one loses an acknowledgement, what it belongs to is sent again.
+#[test]
+fn a_puback_that_is_lost_among_others_is_not_waited_for_for_ever() {
+    let mut rig = online(|rig| rig.puback_delay = None);
+    offer(&mut rig, 0..1);
+    rig.pass(SECOND);
+    rig.puback_delay = Some(Duration::from_millis(20));
+    for n in 1..120 {
+        offer(&mut rig, n..n + 1);
+        rig.pass(SECOND);
+    }
+    assert!(rig.disk.rows.is_empty(), "{} rows are held", rig.disk.rows.len());
+    assert_eq!(rig.cloud.connects, 2);
+    assert!(distinct(&rig.cloud.arrivals).into_iter().eq(0..120));
+}
+
+/// A slow link: each PUBACK comes soon after the one before, the last long after its publish.
+#[test]
+fn a_slow_link_is_not_taken_for_a_silent_hub() {
+    let mut rig = online(|rig| rig.puback_delay = None);
+    offer(&mut rig, 0..100);
+    for _ in 0..100 {
+        rig.pass(10 * SECOND);
+        rig.acknowledge_one();
+    }
+    assert_eq!((rig.cloud.connects, rig.cloud.arrivals.len()), (1, 100));
+    rig.pass(SECOND);
+    assert!(rig.disk.rows.is_empty());
+}

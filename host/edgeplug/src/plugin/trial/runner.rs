@@ -325,7 +325,7 @@ impl Runner {
             }
             PluginEvent::Down { reason, .. } => {
                 self.up = None;
-                self.report.tell(at, "down", &reason, json!({ "reason": reason }))
+                self.report.tell(at, "down", brief(&reason), json!({ "reason": reason }))
             }
             PluginEvent::Refused { reason, .. } => {
                 self.report.tell(at, "refused", &reason, json!({ "reason": reason }))?;
@@ -368,7 +368,7 @@ impl Runner {
                 details.insert("message".to_owned(), json!(answered.message));
             }
         }
-        let words = [what, answered.outcome, &answered.message];
+        let words = [what, answered.outcome, brief(&answered.message)];
         let words: Vec<&str> = words.into_iter().filter(|part| !part.is_empty()).collect();
         self.report.tell(self.trial.elapsed(), event, &words.join(": "), details)
     }
@@ -409,6 +409,11 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// For people, without the backtrace, which the log has.
+fn brief(message: &str) -> &str {
+    message.split("; 0: ").next().unwrap_or(message)
 }
 
 fn read_update(id: &str, file: &Path) -> io::Result<Update> {
