@@ -10,6 +10,9 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 /// How far the wall clock leaps in a trial that asks for it: a device without a battery for its clock, the other way.
 const LEAP: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// What a guest's monotonic clock says at the beginning: Go's runtime does not start at zero.
+const MONOTONIC_START: Duration = Duration::from_secs(1);
+
 /// Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Inner>);
@@ -99,7 +102,7 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from((MONOTONIC_START + self.elapsed()).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -19,7 +19,7 @@ const MESSAGE_LEN_MAX: usize = 4096;
 /// Messages in one window: one for each call of a plugin that is called a hundred times a second, and as many again.
 const MESSAGES_PER_WINDOW: u32 = 250;
 const WINDOW: Duration = Duration::from_secs(1);
-/// Lines of standard error kept to explain a trap: a Rust panic takes three.
+/// Lines of standard error and error messages kept to explain a trap: a Rust panic takes three.
 const LAST_WORDS_MAX: usize = 6;
 /// Bytes a guest may write at once.
 const WRITE_LEN_MAX: usize = 4096;
@@ -40,7 +40,7 @@ struct State {
     messages: [u32; 2],
     /// Messages dropped in this window that the daemon's log would have shown.
     dropped: u64,
-    last_words: VecDeque<String>,
+    last_words: LastWords,
     /// The lines under way on standard output and error, never longer than a message. A guest may open each stream as
     /// often as it likes; they are one.
     partial: [Vec<u8>; 2],
@@ -59,7 +59,7 @@ impl Voice {
             window_started: Instant::now(),
             messages: [0; 2],
             dropped: 0,
-            last_words: VecDeque::new(),
+            last_words: LastWords::default(),
             partial: Default::default(),
         };
         Self(Arc::new(Inner { plugin: plugin.to_owned(), desk, state: Mutex::new(state) }))
@@ -76,6 +76,10 @@ impl Voice {
         if is_shown {
             show(&self.0.plugin, level, &message);
         }
+        // A guest without standard error (C without stdio) says there why it aborts.
+        if matches!((level, stream), (LogLevel::Error, LogStream::Log)) {
+            self.lock().last_words.hear(message.clone());
+        }
         self.0.desk.note(level, stream, message);
     }
 
@@ -84,10 +88,11 @@ impl Voice {
         self.0.desk.note(LogLevel::Error, LogStream::Panic, cleaned(how));
     }
 
-    /// The end of what the guest wrote to standard error, to go with a trap that has no text of its own.
+    /// The end of what the guest wrote to standard error or logged as errors, to go with a trap that has no text of its own.
     pub(crate) fn last_words(&self) -> String {
+        self.end_line(Stream::Output);
         self.end_line(Stream::Error);
-        self.lock().last_words.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
+        self.lock().last_words.joined()
     }
 
     /// A stream that logs each line written to it.
@@ -117,14 +122,16 @@ impl Voice {
         }
         let line = String::from_utf8_lossy(&bytes);
         match stream {
-            Stream::Output => self.say(LogLevel::Info, LogStream::Stdout, &line),
+            Stream::Output => {
+                self.say(LogLevel::Info, LogStream::Stdout, &line);
+                // TinyGo has no other place for its panics.
+                if LastWords::are(&line) {
+                    self.lock().last_words.hear(cleaned(&line));
+                }
+            }
             Stream::Error => {
                 self.say(LogLevel::Warn, LogStream::Stderr, &line);
-                let mut state = self.lock();
-                if state.last_words.len() == LAST_WORDS_MAX {
-                    state.last_words.pop_front();
-                }
-                state.last_words.push_back(cleaned(&line));
+                self.lock().last_words.hear(cleaned(&line));
             }
         }
     }
@@ -153,6 +160,39 @@ impl Voice {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a guest said last, in case it dies of it.
+#[derive(Default)]
+struct LastWords {
+    lines: VecDeque<String>,
+    /// From a line on that announces the end, the first lines count: Go writes twenty lines of trace behind its panic.
+    has_begun: bool,
+}
+
+impl LastWords {
+    /// Whether a line announces the end, in the words of the runtimes of Go and TinyGo.
+    fn are(line: &str) -> bool {
+        ["panic: ", "fatal error: "].iter().any(|beginning| line.starts_with(beginning))
+    }
+
+    fn hear(&mut self, line: String) {
+        if Self::are(&line) {
+            self.lines.clear();
+            self.has_begun = true;
+        }
+        if self.lines.len() == LAST_WORDS_MAX {
+            if self.has_begun {
+                return;
+            }
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    fn joined(&self) -> String {
+        self.lines.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 }
 

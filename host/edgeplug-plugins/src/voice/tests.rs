@@ -46,3 +46,24 @@ fn a_line_without_end_is_bounded() {
     }
     assert_eq!(voice.lock().partial(Stream::Output).len(), MESSAGE_LEN_MAX);
 }
+
+#[test]
+fn an_error_message_explains_a_trap_as_well() {
+    let voice = voice("aborting");
+    voice.say(LogLevel::Warn, LogStream::Log, "not this");
+    voice.say(LogLevel::Error, LogStream::Log, "out of\nmemory");
+    assert_eq!(voice.last_words(), "out of\\nmemory");
+}
+
+#[test]
+fn a_go_panic_is_kept_and_not_the_trace_behind_it() {
+    for stream in [Stream::Output, Stream::Error] {
+        let voice = voice("go");
+        let mut lines = voice.stream(stream);
+        lines.write("before\npanic: too hot\n\n".into()).expect("write");
+        for number in 0..20 {
+            voice.stream(Stream::Error).write(format!("frame {number}\n").into()).expect("write");
+        }
+        assert_eq!(voice.last_words(), "panic: too hot; frame 0; frame 1; frame 2; frame 3; frame 4", "{stream:?}");
+    }
+}
