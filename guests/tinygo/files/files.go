@@ -2,9 +2,13 @@
 // the operator's policy must also allow them. Paths are absolute.
 //
 // In a pattern `*` stands for any run of characters and `?` for one character, neither of them for `/`.
+//
+// Errors are [ErrDenied], in words that say all, or an fs.PathError around [ErrNotFound], a [TooLargeError] or the words of
+// the operating system. Use errors.Is and errors.As.
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -30,13 +34,27 @@ func (e *TooLargeError) Error() string {
 }
 
 // Read is the whole content of a regular file, at most 1 MiB.
-func Read(path string) ([]byte, error) { return read(path) }
+func Read(path string) ([]byte, error) {
+	content, err := read(path)
+	return content, about(path, err)
+}
 
 // ReadAt is part of a regular file: `length` bytes (at most 1 MiB) from `offset` on, fewer at its end, none behind it. It
 // is for files that grow.
 func ReadAt(path string, offset uint64, length uint32) ([]byte, error) {
-	return readAt(path, offset, length)
+	content, err := readAt(path, offset, length)
+	return content, about(path, err)
 }
 
 // Find is the granted paths that exist and fit the pattern, ordered, at most 1000.
-func Find(pattern string) ([]string, error) { return find(pattern) }
+func Find(pattern string) ([]string, error) {
+	paths, err := find(pattern)
+	return paths, about(pattern, err)
+}
+
+func about(path string, err error) error {
+	if err == nil || errors.Is(err, ErrDenied) {
+		return err
+	}
+	return &fs.PathError{Op: "read", Path: path, Err: err}
+}

@@ -293,7 +293,7 @@ func content(bytes []byte, err error) edgeplug.Reply {
 	case errors.As(err, &tooLarge):
 		return edgeplug.Failed(fmt.Sprintf("too-large %d", tooLarge.LimitBytes))
 	}
-	return edgeplug.Failed("other: " + err.Error())
+	return edgeplug.Failed("other: " + errors.Unwrap(err).Error())
 }
 
 func useHardware(string) edgeplug.Reply {
