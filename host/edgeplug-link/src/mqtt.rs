@@ -51,7 +51,7 @@ pub struct ConnectOptions {
     /// Whole seconds; a PINGREQ goes out after this much silence, and the connection is given up when none was answered
     /// within as much again, or when for that long the other side takes nothing of what is to be sent. Zero turns it off.
     pub keep_alive: Duration,
-    /// How many publishes may be unacknowledged at once, at least 1.
+    /// How many publishes may be unacknowledged on the wire at once, at least 1. As many again are taken to follow them.
     pub window: u16,
     /// Topic filters, subscribed with QoS 1 in one packet.
     pub subscriptions: Vec<String>,
@@ -207,7 +207,7 @@ pub struct QueueFull;
 /// Why a publish was not queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// A whole window is unacknowledged; the next `Delivered` makes room.
+    /// A window is unacknowledged and another one waits behind it; the next `Delivered` makes room.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
     /// It can never be sent, and sending it would end the connection.

@@ -86,7 +86,7 @@ struct Current {
 pub(crate) struct Live {
     pub(crate) id: ConnectionId,
     client: AsyncClient,
-    window: usize,
+    held_max: usize,
     packet_bytes_max: usize,
     /// Told when the connection shall end at once.
     cut: Notify,
@@ -203,7 +203,7 @@ impl Live {
         Self {
             id,
             client,
-            window: usize::from(options.window),
+            held_max: held_max(options.window),
             packet_bytes_max: options.packet_bytes_max,
             cut: Notify::new(),
             leaving: Notify::new(),
@@ -225,7 +225,7 @@ impl Live {
         if state.phase != Phase::Up {
             return Ok(());
         }
-        if state.queued.len() + state.sent.len() >= self.window {
+        if state.queued.len() + state.sent.len() >= self.held_max {
             return Err(QueueFull.into());
         }
         // Under the lock, so that tickets stand in the order in which the client sends.
@@ -386,7 +386,7 @@ fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClie
         }
     }
 
-    let capacity = usize::from(options.window).max(UNACKNOWLEDGED_MAX + CONTROL_PACKETS_MAX);
+    let capacity = held_max(options.window).max(UNACKNOWLEDGED_MAX + CONTROL_PACKETS_MAX);
     let (client, mut event_loop) =
         AsyncClient::builder(mqtt).capacity(capacity).try_build().map_err(|error| invalid(&error))?;
     let mut network = event_loop.network_options();
@@ -394,6 +394,11 @@ fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClie
     network.set_connection_timeout(options.connect_timeout.as_secs() + 1);
     event_loop.set_network_options(network);
     Ok((client, event_loop))
+}
+
+/// Publishes taken before the first PUBACK: a window on the wire and as many behind it, so that the wire never waits for us.
+fn held_max(window: u16) -> usize {
+    usize::from(window) * 2
 }
 
 /// The packet identifier that [`Live::received`] put into the lower bits.

@@ -52,7 +52,7 @@ pub struct SessionConfig {
     pub boot_id: String,
     /// Rows published and not yet removed from the disk at most: what a crash may send twice.
     pub window: u16,
-    /// Publishes left unacknowledged at most.
+    /// Publishes unacknowledged on the wire at most; the link is handed as many again to follow them.
     pub in_flight_max: u16,
     /// Longest wait between two tries to connect.
     pub retry_max: Duration,

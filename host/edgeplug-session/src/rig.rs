@@ -434,8 +434,8 @@ impl Rig {
             Action::Publish { connection, ticket, topic, body } if self.connection == Some(connection) => {
                 assert!(body.len() <= 256 * 1024, "the hub takes no larger message");
                 self.unacknowledged.insert(ticket);
-                let in_flight_max = usize::from(self.config.in_flight_max);
-                assert!(self.unacknowledged.len() <= in_flight_max, "more publishes than the link holds");
+                let held_max = 2 * usize::from(self.config.in_flight_max);
+                assert!(self.unacknowledged.len() <= held_max, "more publishes than the link holds");
                 self.cloud.take(self.monotonic, topic.len() + body.len(), &body);
                 if let Some(delay) = self.puback_delay {
                     self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });

@@ -54,7 +54,7 @@ pub(super) struct Delivered {
 
 impl Window {
     pub(super) fn is_full(&self, config: &SessionConfig) -> bool {
-        self.in_flight.len() >= usize::from(config.in_flight_max.max(1))
+        self.in_flight.len() >= handed_over_max(config)
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -83,7 +83,7 @@ impl Window {
         items: impl Iterator<Item = &'a Item>,
         config: &SessionConfig,
     ) -> bool {
-        let messages_max = share(lane, usize::from(config.in_flight_max));
+        let messages_max = share(lane, handed_over_max(config));
         if lane == Lane::Backlog && self.backlog_messages >= messages_max {
             return false;
         }
@@ -225,6 +225,12 @@ impl Window {
             item.published
         }
     }
+}
+
+/// Messages the link may hold: a window of them on the wire, and as many behind it, so that a PUBACK is followed by the next
+/// message without a way through the session.
+fn handed_over_max(config: &SessionConfig) -> usize {
+    usize::from(config.in_flight_max.max(1)) * 2
 }
 
 /// Of a limit, what one lane may use: a quarter is kept free of backlog for what comes live.
