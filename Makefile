@@ -19,8 +19,11 @@ help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r target text; do \
 		printf '  %-15s %s\n' "$$target" "$$text"; done
 
-setup: ## Install what is missing: Debian packages and the guests' Rust target; does nothing when all is there
+setup: ## Install what is missing: Debian packages and the guests' toolchains; does nothing when all is there
 	@scripts/setup.sh
+
+# These need no guests but Rust's.
+demo bench torture: export EDGEPLUG_GUEST_LANGUAGES =
 
 build: build-compiler build-host guests ## Build the compiler, the daemon with all other programs, and the Rust guests
 

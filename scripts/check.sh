@@ -38,6 +38,21 @@ documentation() {
     return "$status"
 }
 
+# Generated and committed: it must be what wit/ makes.
+bindings() {
+    local status=0 generate
+    cargo build -q -p edgeplug-compiler || return 1
+    # shellcheck source=/dev/null
+    . "$BUILD_DIR/toolchains/env"
+    for generate in guests/*/generate.sh; do
+        COMPILER=$BUILD_DIR/debug/edgeplug-compiler "$generate" --check || status=1
+    done
+    for copy in guests/*/wit; do
+        diff -r wit "$copy" || status=1
+    done
+    return "$status"
+}
+
 deny_ready() { cargo deny --version >/dev/null 2>&1; }
 
 install_deny() { deny_ready || cargo install --locked cargo-deny --version "$DENY_VERSION"; }
@@ -64,6 +79,7 @@ if [ "$(cat "$BUILD_DIR/guest-toolchain" 2>/dev/null)" = debian ]; then
 else
     phase "clippy guests" clippy_guests || true
 fi
+phase "guests' bindings" bindings || true
 phase "documentation" documentation || true
 if phase "cargo-deny" install_deny; then
     phase "bans licenses sources" deny || true

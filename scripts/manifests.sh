@@ -18,8 +18,8 @@ topmost_manifests() {
 # Rust guests a user might copy: they have tests of their own, which run on the machine that builds them.
 guest_manifests() { topmost_manifests guests examples; }
 
-# Those and the hostile guests of the test suite, which only exist as components.
+# Those and the guests of the test suite, which only exist as components.
 wasm_manifests() {
     guest_manifests
-    if [ -d tests/fixtures ]; then topmost_manifests tests/fixtures; fi
+    topmost_manifests tests/fixtures tests/guests/rust
 }

@@ -28,5 +28,6 @@ for language in $LANGUAGES; do
         failed+=("$language")
     fi
 done
+# What was not built is named here, and fails in the last line.
 [ ${#failed[@]} -eq 0 ] || printf 'not built: %s\n' "${failed[*]}"
 "$BUILD_DIR/debug/edgeplug-guest-conformance" --compiler "$BUILD_DIR/debug/edgeplug-compiler" "${guests[@]}"

@@ -45,5 +45,7 @@ if phase "setup" submake setup &&
         phase "test ${manifest%/Cargo.toml}" env "CARGO_TARGET_DIR=$BUILD_DIR/guests-native" \
             cargo test --workspace --manifest-path "$manifest" --no-fail-fast || true
     done < <(guest_manifests)
+    phase "test SDKs and examples" scripts/test-sdks.sh || true
+    phase "test-guests" scripts/test-guests.sh || true
 fi
 verdict

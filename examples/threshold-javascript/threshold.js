@@ -1,7 +1,18 @@
-// Switches cooling on above one temperature and off below another. The thresholds are desired properties of the twin, kept
-// for times without a connection; what is so is reported there, and sent as readings.
+// Switches cooling on above one temperature and off below another. The thresholds are desired properties of the twin,
+// kept for times without a connection; what is so is reported there, and sent as readings.
 import {
-  CommandFailed, Failure, Reply, Sample, config, decode, encode, files, log, state, telemetry, twin,
+  CommandFailed,
+  Failure,
+  Reply,
+  Sample,
+  config,
+  decode,
+  encode,
+  files,
+  log,
+  state,
+  telemetry,
+  twin,
 } from "../../guests/javascript/edgeplug.js";
 
 /** Where thresholds are kept that came from the twin or by command, and what the twin wanted when they did. */
@@ -20,7 +31,8 @@ export default class Threshold {
 
   start() {
     this.sensor = config.get("sensor");
-    if (this.sensor === null) throw new Failure("[config] `sensor` is missing: the file that holds the temperature, in 1/1000 °C");
+    if (this.sensor === null)
+      throw new Failure("[config] `sensor` is missing: the file that holds the temperature, in 1/1000 °C");
     this.defaults = { on_above_c: config.number("on_above_c", 70), off_below_c: config.number("off_below_c", 60) };
     const wrong = fault(this.defaults);
     if (wrong) throw new Failure(`[config] ${wrong}`);
@@ -62,7 +74,8 @@ export default class Threshold {
         break;
       case "thresholds": {
         const [on_above_c, off_below_c] = words.map(Number);
-        const wrong = words.length === 2 ? fault({ on_above_c, off_below_c }) : "give two temperatures: on above, off below";
+        const wrong =
+          words.length === 2 ? fault({ on_above_c, off_below_c }) : "give two temperatures: on above, off below";
         if (wrong) throw new CommandFailed(wrong);
         this.adopt({ on_above_c, off_below_c });
         this.refused = null;
@@ -115,7 +128,8 @@ export default class Threshold {
     if (this.mode !== "auto") this.cooling = this.mode === "on";
     else if (this.temperature > this.thresholds.on_above_c) this.cooling = true;
     else if (this.temperature < this.thresholds.off_below_c) this.cooling = false;
-    if (this.cooling !== before) log.info(`cooling ${this.cooling ? "on" : "off"} at ${this.temperature} °C, ${this.mode}`);
+    if (this.cooling !== before)
+      log.info(`cooling ${this.cooling ? "on" : "off"} at ${this.temperature} °C, ${this.mode}`);
     return this.cooling !== before;
   }
 
@@ -133,7 +147,8 @@ export default class Threshold {
   status() {
     const { on_above_c, off_below_c } = this.thresholds;
     const temperature = this.temperature === undefined ? "not measured yet" : `${this.temperature} °C`;
-    return `${temperature}, cooling ${this.cooling ? "on" : "off"} (${this.mode}), on above ${on_above_c}, off below ${off_below_c}`;
+    const cooling = `cooling ${this.cooling ? "on" : "off"} (${this.mode})`;
+    return `${temperature}, ${cooling}, on above ${on_above_c}, off below ${off_below_c}`;
   }
 
   report() {
@@ -151,7 +166,8 @@ export default class Threshold {
 
 /** What is wrong with two thresholds, null when nothing is. */
 function fault({ on_above_c, off_below_c }) {
-  if (!Number.isFinite(on_above_c) || !Number.isFinite(off_below_c)) return "on_above_c and off_below_c must be numbers";
+  if (!Number.isFinite(on_above_c) || !Number.isFinite(off_below_c))
+    return "on_above_c and off_below_c must be numbers";
   if (off_below_c > on_above_c) return `off_below_c (${off_below_c}) must not be above on_above_c (${on_above_c})`;
   return null;
 }

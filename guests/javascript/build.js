@@ -1,7 +1,7 @@
 // Makes a component of a plugin: `node sdk/build.js plugin.js -o NAME.wasm`.
 //
-// It imports the plugin under Node to see which methods its class has, writes a world with exactly those exports and a main
-// module that ties the class to them, and calls `componentize-qjs` (found on PATH, or named by COMPONENTIZE_QJS).
+// It imports the plugin under Node to see which methods its class has, writes a world with exactly those exports and a
+// main module that ties the class to them, and calls `componentize-qjs` (found on PATH, or named by COMPONENTIZE_QJS).
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,21 @@ const SDK = dirname(fileURLToPath(import.meta.url));
 const PINNED = "0.4.5";
 const PACKAGE = "edgeplug:plugin";
 /** Imported by the main module, under the names that the SDK's modules use. */
-const IMPORTS = ["log", "config", "telemetry", "device", "twin", "acks", "state", "files", "firmware-file", "i2c", "spi", "gpio", "serial"];
+const IMPORTS = [
+  "log",
+  "config",
+  "telemetry",
+  "device",
+  "twin",
+  "acks",
+  "state",
+  "files",
+  "firmware-file",
+  "i2c",
+  "spi",
+  "gpio",
+  "serial",
+];
 const WASI = "0.2.12";
 
 try {
@@ -49,8 +63,12 @@ async function main() {
 }
 
 function given() {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { output: { type: "string", short: "o" } } });
-  if (positionals.length !== 1 || values.output === undefined) throw told("usage: node build.js plugin.js -o NAME.wasm");
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { output: { type: "string", short: "o" } },
+  });
+  if (positionals.length !== 1 || values.output === undefined)
+    throw told("usage: node build.js plugin.js -o NAME.wasm");
   const plugin = resolve(positionals[0]);
   if (!existsSync(plugin)) throw told(`${positionals[0]} is not there`);
   return { plugin, output: resolve(values.output) };
@@ -60,7 +78,8 @@ async function exportsOf(plugin) {
   const module = await import(pathToFileURL(plugin));
   if (typeof module.default !== "function") throw told(`${basename(plugin)} must have a class as its default export`);
   const names = interfaces(module.default);
-  if (names.length === 0) throw told(`the class in ${basename(plugin)} has no method that the daemon knows, for instance sample`);
+  if (names.length === 0)
+    throw told(`the class in ${basename(plugin)} has no method that the daemon knows, for instance sample`);
   return names;
 }
 
@@ -80,7 +99,10 @@ function layWit(scratch, names) {
     `include ${PACKAGE}/hardware@${version()};`,
     ...names.map((name) => `export ${PACKAGE}/${name}@${version()};`),
   ];
-  writeFileSync(join(scratch, "wit", "world.wit"), `package local:project;\n\nworld project {\n    ${lines.join("\n    ")}\n}\n`);
+  writeFileSync(
+    join(scratch, "wit", "world.wit"),
+    `package local:project;\n\nworld project {\n    ${lines.join("\n    ")}\n}\n`,
+  );
 }
 
 function mainText(directory, plugin, names) {
@@ -119,7 +141,8 @@ function componentize(options) {
     throw told(`${program} is missing; install it, then run again: npm install --global componentize-qjs@${PINNED}`);
   }
   if (done.error) throw done.error;
-  if (done.status !== 0) throw told(`componentize-qjs ended with status ${done.status}\n${done.stdout}${done.stderr}`.trimEnd());
+  if (done.status !== 0)
+    throw told(`componentize-qjs ended with status ${done.status}\n${done.stdout}${done.stderr}`.trimEnd());
 }
 
 function version() {

@@ -32,7 +32,7 @@ export interface Plugin {
   restoreState?(saved: Uint8Array): void;
   /** Called once per interval (`interval_s` in the manifest): one sample, several, or none. */
   sample?(): Readings;
-  /** Called for every command from the cloud (onDeviceCommand of the old SDK). A string is `Reply.done` with it. */
+  /** Called for every command from the cloud (DeviceCallback of the old SDK). A string is `Reply.done` with it. */
   handle?(command: Command): Reply | string | void;
   /** Called after every change of the twin's desired properties, and with all of them after each connect. */
   desiredChanged?(change: DesiredChange): void;
@@ -47,16 +47,25 @@ export interface Plugin {
 export type Readings = Sample | Iterable<Sample> | null | void;
 
 /**
- * A member of an object. A whole number within 53 bits is sent as an integer, any other number with decimals; `number(21)`
- * sends 21 with decimals. A whole number beyond 53 bits is a RangeError that names the attribute: JavaScript cannot tell it
- * from its neighbours. A bigint is sent as an integer when it fits 53 bits, and is a RangeError when not.
+ * A member of an object. A whole number within 53 bits is sent as an integer, any other number with decimals;
+ * `number(21)` sends 21 with decimals. A whole number beyond 53 bits (but for those past 2^63, which nobody means as an
+ * integer) is a RangeError that names the attribute: JavaScript cannot tell it from its neighbours. A bigint is sent as
+ * an integer when it fits 53 bits, and is a RangeError when not.
  */
 export type Scalar = boolean | number | bigint | string | NumberValue;
-export type Value = Scalar | LatLong | { readonly [member: string]: Scalar };
+export type Value = Scalar | LatLong | RoundedInteger | { readonly [member: string]: Scalar };
 
 /** A number that is sent as one with decimals also when it is whole. */
 export function number(value: number | bigint): NumberValue;
 export interface NumberValue {
+  readonly value: number;
+}
+
+/**
+ * An integer beyond 53 bits in a sample that `transform` was given: `value` is rounded. Sending it back is an error for
+ * the whole list; take it out, or put something else in its place.
+ */
+export class RoundedInteger {
   readonly value: number;
 }
 
@@ -104,7 +113,7 @@ export class Command {
   readonly arguments: string;
 }
 
-/** What the cloud is told about a command or an update (sendAck of the old SDK). */
+/** What the cloud is told about a command or an update (SendAck of the old SDK). */
 export class Reply {
   /** Carried out, with a message for whoever asked, at most 1000 characters. */
   static done(message?: string): Reply;
@@ -137,7 +146,14 @@ export class DesiredChange {
 
 /** A file that was downloaded and verified for this plugin to install. */
 export class Firmware {
-  constructor(request: { id: string; device?: string | null; name: string; version?: string; size: number; sha256: string });
+  constructor(request: {
+    id: string;
+    device?: string | null;
+    name: string;
+    version?: string;
+    size: number;
+    sha256: string;
+  });
   /** Names it for `acks.finish` and `acks.progress`. */
   readonly id: string;
   /** The unique id of the child device it is meant for, null for the device itself. */
@@ -180,7 +196,7 @@ export declare namespace config {
   function all(): Map<string, string>;
 }
 
-/** Readings that the plugin sends of its own accord, beside what `sample` returns (sendData of the old SDK). */
+/** Readings that the plugin sends of its own accord, beside what `sample` returns (SendData of the old SDK). */
 export declare namespace telemetry {
   interface Outcome {
     readonly kind: "accepted" | "accepted-in-memory" | "held-back" | "rejected";
@@ -196,11 +212,28 @@ export declare namespace telemetry {
 }
 
 export type Kind =
-  | "boolean" | "bit" | "integer" | "long" | "number" | "text" | "date" | "time" | "date-time" | "lat-long" | "object";
-export interface Member { name: string; kind: Kind; validity: string }
-export interface Attribute { name: string; kind: Kind; validity: string; tag: string; members: Member[] }
-export interface Setting { name: string; kind: Kind; validity: string }
-export interface Child { uniqueId: string; tag: string }
+  "boolean" | "bit" | "integer" | "long" | "number" | "text" | "date" | "time" | "date-time" | "lat-long" | "object";
+export interface Member {
+  name: string;
+  kind: Kind;
+  validity: string;
+}
+export interface Attribute {
+  name: string;
+  kind: Kind;
+  validity: string;
+  tag: string;
+  members: Member[];
+}
+export interface Setting {
+  name: string;
+  kind: Kind;
+  validity: string;
+}
+export interface Child {
+  uniqueId: string;
+  tag: string;
+}
 /** What the cloud last said about this device. */
 export interface DeviceModel {
   attributes: Attribute[];
@@ -212,7 +245,7 @@ export interface DeviceModel {
   edge: boolean;
 }
 
-/** The device this plugin runs on, and what the cloud says it looks like (getAttributes of the old SDK). */
+/** The device this plugin runs on, and what the cloud says it looks like (GetAttributes of the old SDK). */
 export declare namespace device {
   /** Under which the cloud knows the device. */
   function uniqueId(): string;
@@ -220,7 +253,7 @@ export declare namespace device {
   function template(): DeviceModel | null;
   /** Whether the daemon is connected at this moment. No need to ask before sending. */
   function connected(): boolean;
-  /** Ends the connection until `reconnect` (dispose of the old SDK); throws `Denied` without the right `disconnect`. */
+  /** Ends the connection until `reconnect` (Dispose of the old SDK); throws `Denied` without the right `disconnect`. */
   function disconnect(): void;
   /** Lets the daemon connect again; throws `Denied` without the right `disconnect`. */
   function reconnect(): void;
@@ -247,7 +280,7 @@ export declare namespace twin {
   }
   /** Asks the hub, and waits for its answer. */
   function get(): Document;
-  /** Merges members into what is reported (null removes one) and waits for the new version (updateTwin of the old SDK). */
+  /** Merges members into what is reported (null removes one) and waits for the new version (UpdateTwin of old). */
   function report(patch: object | string): number;
 }
 

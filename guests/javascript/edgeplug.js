@@ -11,4 +11,4 @@ export * as twin from "./src/twin.js";
 export { abort } from "./src/host.js";
 export { Command, CommandFailed, DEFERRED, DesiredChange, Failure, Firmware, Reply } from "./src/requests.js";
 export { decode, encode } from "./src/utf8.js";
-export { LatLong, Moment, Sample, number } from "./src/values.js";
+export { LatLong, Moment, RoundedInteger, Sample, number } from "./src/values.js";

@@ -14,9 +14,9 @@ export interface Host {
   uniqueId: string;
   connected: boolean;
   template: DeviceModel | null;
-  desired: object;
+  desired: Record<string, any>;
   desiredVersion: number;
-  reported: object;
+  reported: Record<string, any>;
   reportedVersion: number;
   /** What becomes of every sample that is sent: `accepted`, `held-back`, `rejected: the reason`, … */
   outcome: string;

@@ -61,7 +61,10 @@ function interfaces(played) {
         return content.length > READ_BYTES_MAX ? fail({ tag: "too-large", val: READ_BYTES_MAX }) : content;
       },
       readAt: (path, offset, length) => file(played, path).slice(offset, offset + length),
-      find: (pattern) => Object.keys(played.files).filter((path) => matcher(pattern).test(path)).sort(),
+      find: (pattern) =>
+        Object.keys(played.files)
+          .filter((path) => matcher(pattern).test(path))
+          .sort(),
     },
     firmwareFile: {
       read: (id, offset, length) =>
@@ -108,7 +111,10 @@ function sorted(entries) {
 
 /** As the host matches: neither `*` nor `?` stands for `/`. */
 function matcher(pattern) {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[^/]*").replaceAll("?", "[^/]");
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replaceAll("?", "[^/]");
   return new RegExp(`^${source}$`, "s");
 }
 

@@ -41,7 +41,10 @@ test("desired thresholds act at once and are reported", () => {
   const { host, plugin } = started();
   plugin.sample();
   wants(plugin, { on_above_c: 64, off_below_c: 55, fan: 3 }, true);
-  assert.deepEqual(host.sent.map(({ values }) => values), [{ temperature: 65, cooling: true }]);
+  assert.deepEqual(
+    host.sent.map(({ values }) => values),
+    [{ temperature: 65, cooling: true }],
+  );
   assert.deepEqual(host.reported, { on_above_c: 64, off_below_c: 55, mode: "auto", cooling: true });
   wants(plugin, { on_above_c: null });
   assert.deepEqual(plugin.thresholds, { on_above_c: 70, off_below_c: 55 });
@@ -75,7 +78,16 @@ test("what a command set outlives a restart and a connection, until the twin wan
 
 test("commands that make no sense are refused", () => {
   const { plugin } = started();
-  for (const text of ["", "dance", "cooling", "cooling maybe", "thresholds", "thresholds 80", "thresholds 40 50", "thresholds x y"]) {
+  for (const text of [
+    "",
+    "dance",
+    "cooling",
+    "cooling maybe",
+    "thresholds",
+    "thresholds 80",
+    "thresholds 40 50",
+    "thresholds x y",
+  ]) {
     assert.throws(() => plugin.handle(new Command(text)), CommandFailed, text);
   }
 });

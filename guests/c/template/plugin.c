@@ -21,7 +21,9 @@ bool plugin_sample(edgeplug_samples_t *samples, edgeplug_string_t *error) {
     edgeplug_string_t text;
     edgeplug_files_error_t why;
     if (!edgeplug_files_read_text(LOADAVG, &text, &why)) {
-        *error = edgeplug_files_error_text(&why);
+        edgeplug_string_t words = edgeplug_files_error_text(&why);
+        edgeplug_fail(error, "%s: %s", LOADAVG, edgeplug_chars(words));
+        edgeplug_string_free(&words);
         return false;
     }
     const char *begin = edgeplug_chars(text);

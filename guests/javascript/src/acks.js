@@ -19,7 +19,10 @@ export class AckError extends Error {
 export function finish(id, reply) {
   const ending = reply instanceof Reply ? reply : Reply.done(reply ?? "");
   if (ending.kind === "deferred") throw new TypeError("an end is done or failed");
-  told(() => host().acks.finish(id.toWellFormed(), ending.toWire()), (error) => new AckError(error));
+  told(
+    () => host().acks.finish(id.toWellFormed(), ending.toWire()),
+    (error) => new AckError(error),
+  );
 }
 
 export function progress(id, percent, message = "") {

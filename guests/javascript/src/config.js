@@ -8,7 +8,8 @@ export function number(key, otherwise) {
   const text = get(key);
   if (text === null) return otherwise;
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new RangeError(`[config] \`${key}\` is ${JSON.stringify(text)}, no number`);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new RangeError(`[config] \`${key}\` is ${JSON.stringify(text)}, no number`);
   return value;
 }
 

@@ -18,9 +18,15 @@ export function connected() {
 }
 
 export function disconnect() {
-  told(() => host().device.disconnect(), (reason) => new Denied(reason));
+  told(
+    () => host().device.disconnect(),
+    (reason) => new Denied(reason),
+  );
 }
 
 export function reconnect() {
-  told(() => host().device.reconnect(), (reason) => new Denied(reason));
+  told(
+    () => host().device.reconnect(),
+    (reason) => new Denied(reason),
+  );
 }

@@ -87,7 +87,8 @@ export function exported(Plugin, complain) {
 
 function called(plugin, method, ...given) {
   const answer = plugin[method]?.(...given);
-  if (typeof answer?.then === "function") throw new TypeError(`${method} returned a promise; a plugin's methods are not async`);
+  if (typeof answer?.then === "function")
+    throw new TypeError(`${method} returned a promise; a plugin's methods are not async`);
   return answer;
 }
 

@@ -18,7 +18,11 @@ export class FileError extends Error {
   }
 }
 
-const asked = (path, call) => told(() => call(path.toWellFormed()), (error) => new FileError(path, error));
+const asked = (path, call) =>
+  told(
+    () => call(path.toWellFormed()),
+    (error) => new FileError(path, error),
+  );
 
 export function read(path) {
   return asked(path, (path) => host().files.read(path));

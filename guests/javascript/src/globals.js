@@ -1,4 +1,5 @@
-// What the runtime lacks of the usual globals: `console`, and a `Math.random` that differs. Imported by components only.
+// What the runtime lacks of the usual globals: `console`, and a `Math.random` that differs at every start. Imported by
+// components only.
 import { host, isThere } from "./host.js";
 import { encode } from "./utf8.js";
 
@@ -22,7 +23,9 @@ function write(stream, parts) {
   const line = encode(`${parts.map(shown).join(" ")}\n`);
   // As much as one call takes.
   for (let at = 0; at < line.length; at += LINE_BYTES_MAX) {
-    host()[stream]().blockingWriteAndFlush(line.subarray(at, at + LINE_BYTES_MAX));
+    host()
+      [stream]()
+      .blockingWriteAndFlush(line.subarray(at, at + LINE_BYTES_MAX));
   }
 }
 
@@ -43,7 +46,9 @@ function seededAtFirstUse() {
   return () => {
     if (!isThere()) return 0.5;
     // The seed is two numbers of 64 bits, of which 53 arrive; xorshift of 32 bits needs one that is not 0.
-    state ??= host().insecureSeed().map((part) => (part / 0x800 ^ part % 0x1_0000_0000) | 1);
+    state ??= host()
+      .insecureSeed()
+      .map((part) => ((part / 0x800) ^ (part % 0x1_0000_0000)) | 1);
     return (next(state, 0) * 0x20_0000 + (next(state, 1) >>> 11)) / 2 ** 53;
   };
 }

@@ -15,7 +15,9 @@ export class HardwareError extends Error {
 const asked = (call) => told(call, (error) => new HardwareError(error));
 
 export function i2c(bus, address, operations) {
-  const steps = operations.map((step) => (typeof step === "number" ? { tag: "read", val: step } : { tag: "write", val: step }));
+  const steps = operations.map((step) =>
+    typeof step === "number" ? { tag: "read", val: step } : { tag: "write", val: step },
+  );
   return asked(() => host().i2c.transaction(bus, address, steps));
 }
 

@@ -1,5 +1,5 @@
-// The interfaces of the host. In a component the generated main module provides them, in a test `testing.js` does; so the
-// SDK itself imports nothing that only exists in a component.
+// The interfaces of the host. In a component the generated main module provides them, in a test `testing.js` does; so
+// the SDK itself imports nothing that only exists in a component.
 
 let interfaces;
 

@@ -37,7 +37,9 @@ export class Reply {
   }
 
   toWire() {
-    return this.kind === "deferred" ? { tag: "deferred" } : { tag: this.kind, val: String(this.message).toWellFormed() };
+    return this.kind === "deferred"
+      ? { tag: "deferred" }
+      : { tag: this.kind, val: String(this.message).toWellFormed() };
   }
 }
 
@@ -73,11 +75,14 @@ export class Firmware {
   }
 
   read(offset, length) {
-    return told(() => host().firmwareFile.read(this.id, offset, length), (reason) => new Error(reason));
+    return told(
+      () => host().firmwareFile.read(this.id, offset, length),
+      (reason) => new Error(reason),
+    );
   }
 
   *pieces(length = PIECE_BYTES) {
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const piece = this.read(at, length);
       if (piece.length === 0) return;
       yield piece;

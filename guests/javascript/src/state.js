@@ -24,7 +24,8 @@ export function getText(key) {
 
 export function set(key, value) {
   const bytes = typeof value === "string" ? encode(value) : value;
-  if (!(bytes instanceof Uint8Array)) throw new TypeError(`state ${JSON.stringify(key)} wants a string or a Uint8Array`);
+  if (!(bytes instanceof Uint8Array))
+    throw new TypeError(`state ${JSON.stringify(key)} wants a string or a Uint8Array`);
   asked(() => host().state.set(key.toWellFormed(), bytes));
 }
 

@@ -16,5 +16,7 @@ class Outcome {
 }
 
 export function send(samples) {
-  return host().telemetry.send(listed(samples)).map((outcome) => new Outcome(outcome));
+  return host()
+    .telemetry.send(listed(samples))
+    .map((outcome) => new Outcome(outcome));
 }

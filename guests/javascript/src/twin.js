@@ -30,11 +30,19 @@ class Document {
 }
 
 export function get() {
-  return new Document(told(() => host().twin.get(), (error) => new TwinError(error)));
+  return new Document(
+    told(
+      () => host().twin.get(),
+      (error) => new TwinError(error),
+    ),
+  );
 }
 
 export function report(patch) {
   const text = typeof patch === "string" ? patch : JSON.stringify(patch);
-  const version = told(() => host().twin.report(text.toWellFormed()), (error) => new TwinError(error));
+  const version = told(
+    () => host().twin.report(text.toWellFormed()),
+    (error) => new TwinError(error),
+  );
   return exact("the version of the twin", version);
 }

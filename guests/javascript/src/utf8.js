@@ -4,10 +4,7 @@ const CHUNK = 8192;
 
 /** Text from bytes in UTF-8; what is none becomes replacement characters. */
 export function decode(bytes) {
-  let binary = "";
-  for (let at = 0; at < bytes.length; at += CHUNK) {
-    binary += String.fromCharCode.apply(null, bytes.subarray(at, at + CHUNK));
-  }
+  const binary = fromUnits(bytes);
   if (!/[\x80-\xff]/.test(binary)) return binary;
   try {
     return decodeURIComponent(escape(binary));
@@ -26,12 +23,14 @@ export function encode(text) {
 
 /** As the Encoding Standard decodes: one replacement character for each longest part that began well. */
 function repaired(bytes) {
-  let text = "";
+  // Never more units than bytes.
+  const units = new Uint16Array(bytes.length);
+  let length = 0;
   for (let at = 0; at < bytes.length; ) {
     const first = bytes[at];
     at += 1;
     if (first < 0x80) {
-      text += String.fromCharCode(first);
+      units[length++] = first;
       continue;
     }
     const more = first < 0xc2 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 0;
@@ -50,7 +49,20 @@ function repaired(bytes) {
         high = 0xbf;
       }
     }
-    text += code < 0 ? "\ufffd" : String.fromCodePoint(code);
+    if (code > 0xffff) {
+      units[length++] = 0xd800 + ((code - 0x10000) >> 10);
+      units[length++] = 0xdc00 + (code & 0x3ff);
+    } else {
+      units[length++] = code < 0 ? 0xfffd : code;
+    }
+  }
+  return fromUnits(units.subarray(0, length));
+}
+
+function fromUnits(units) {
+  let text = "";
+  for (let at = 0; at < units.length; at += CHUNK) {
+    text += String.fromCharCode.apply(null, units.subarray(at, at + CHUNK));
   }
   return text;
 }

@@ -18,8 +18,15 @@ export class LatLong {
 /** A moment to the nanosecond. */
 export class Moment {
   constructor(seconds, nanoseconds = 0) {
-    if (!Number.isSafeInteger(seconds) || !Number.isInteger(nanoseconds) || nanoseconds < 0 || nanoseconds >= NS_PER_S) {
-      throw new RangeError(`a moment is whole seconds and 0 to 999999999 nanoseconds, not ${seconds} and ${nanoseconds}`);
+    if (
+      !Number.isSafeInteger(seconds) ||
+      !Number.isInteger(nanoseconds) ||
+      nanoseconds < 0 ||
+      nanoseconds >= NS_PER_S
+    ) {
+      throw new RangeError(
+        `a moment is whole seconds and 0 to 999999999 nanoseconds, not ${seconds} and ${nanoseconds}`,
+      );
     }
     this.seconds = seconds;
     this.nanoseconds = nanoseconds;
@@ -44,6 +51,14 @@ class Float {
   }
 }
 
+/** An integer beyond 53 bits, as it came from the host: rounded, and for that reason not to be sent. */
+export class RoundedInteger {
+  constructor(value) {
+    this.value = value;
+    Object.freeze(this);
+  }
+}
+
 /** A number that is sent as one with decimals also when it is whole. */
 export function number(value) {
   return new Float(Number(value));
@@ -64,10 +79,10 @@ export class Sample {
     const { device, time } = wire;
     const sample = new Sample({}, { device, time: time && new Moment(time.seconds, time.nanoseconds) });
     for (const [name, held] of wire.values) {
-      const value = plain(name, held);
+      const value = plain(held);
       // Defined, not assigned: `__proto__` is an attribute's name like any other.
       Object.defineProperty(sample.values, name, { value, writable: true, enumerable: true, configurable: true });
-      sample.#came.set(name, { value, held });
+      if (isExact(held)) sample.#came.set(name, { value, held });
     }
     return sample;
   }
@@ -91,7 +106,8 @@ export function listed(samples) {
   if (samples == null) return [];
   const all = samples instanceof Sample ? [samples] : [...samples];
   return all.map((sample) => {
-    if (!(sample instanceof Sample)) throw new TypeError(`a reading must be a Sample; this one is ${described(sample)}`);
+    if (!(sample instanceof Sample))
+      throw new TypeError(`a reading must be a Sample; this one is ${described(sample)}`);
     return sample.toWire();
   });
 }
@@ -110,9 +126,12 @@ function wired(name, value) {
     return { tag: "lat-long", val: { latitude: Number(value.latitude), longitude: Number(value.longitude) } };
   }
   if (isPlainObject(value)) {
-    return { tag: "object", val: Object.entries(value).map(([member, held]) => [member.toWellFormed(), scalar(`${name}.${member}`, held)]) };
+    return {
+      tag: "object",
+      val: Object.entries(value).map(([member, held]) => [member.toWellFormed(), scalar(`${name}.${member}`, held)]),
+    };
   }
-  return scalar(name, value, "LatLong or an object of the first five");
+  return scalar(name, value, "LatLong or an object of the first four");
 }
 
 function scalar(name, value, orElse) {
@@ -133,31 +152,31 @@ function scalar(name, value, orElse) {
       }
       return { tag: "number", val: value };
     default:
+      if (value instanceof RoundedInteger) throw new Failure(`${name} is an integer beyond 53 bits`);
       if (value instanceof Float) return { tag: "number", val: value.value };
       throw new TypeError(
-        `${name} is ${described(value)}; it wants boolean, number, bigint, string, number(…)${orElse ? ` or ${orElse}` : ""}`,
+        `${name} is ${described(value)}; it wants boolean, number, bigint, string${orElse ? `, ${orElse}` : ""}`,
       );
   }
 }
 
-function plain(name, held) {
+function plain(held) {
   switch (held.tag) {
     case "integer":
-      return exactInteger(name, held.val);
+      return isExact(held) ? held.val : new RoundedInteger(held.val);
     case "lat-long":
       return new LatLong(held.val.latitude, held.val.longitude);
     case "object":
       // Frozen, so that what is unchanged is known by its identity.
-      return Object.freeze(Object.fromEntries(held.val.map(([member, inner]) => [member, plain(`${name}.${member}`, inner)])));
+      return Object.freeze(Object.fromEntries(held.val.map(([member, inner]) => [member, plain(inner)])));
     default:
       return held.val;
   }
 }
 
-function exactInteger(name, value) {
-  // It has arrived rounded.
-  if (!Number.isSafeInteger(value)) throw new Failure(`${name} is an integer beyond 53 bits`);
-  return value;
+function isExact({ tag, val }) {
+  if (tag === "object") return val.every(([, inner]) => isExact(inner));
+  return tag !== "integer" || Number.isSafeInteger(val);
 }
 
 function isPlainObject(value) {

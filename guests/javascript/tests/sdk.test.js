@@ -3,8 +3,26 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  Command, CommandFailed, DEFERRED, DesiredChange, Failure, LatLong, Moment, Reply, Sample, acks, config, decode, encode,
-  files, log, number, state, telemetry, twin,
+  Command,
+  CommandFailed,
+  DEFERRED,
+  DesiredChange,
+  Failure,
+  LatLong,
+  Moment,
+  Reply,
+  RoundedInteger,
+  Sample,
+  acks,
+  config,
+  decode,
+  encode,
+  files,
+  log,
+  number,
+  state,
+  telemetry,
+  twin,
 } from "../edgeplug.js";
 import { exported, interfaces } from "../src/exports.js";
 import { play } from "../testing.js";
@@ -25,7 +43,14 @@ test("every kind of value is sent as what it is", () => {
     [number(2n ** 60n), "number", 2 ** 60],
     ["a\ud800", "text", "a\ufffd"],
     [new LatLong(1, 2), "lat-long", { latitude: 1, longitude: 2 }],
-    [{ x: 1, ok: false }, "object", [["x", { tag: "integer", val: 1 }], ["ok", { tag: "boolean", val: false }]]],
+    [
+      { x: 1, ok: false },
+      "object",
+      [
+        ["x", { tag: "integer", val: 1 }],
+        ["ok", { tag: "boolean", val: false }],
+      ],
+    ],
   ]) {
     assert.deepEqual(wire(value), { tag, val });
   }
@@ -42,7 +67,11 @@ test("what cannot be sent is refused by name", () => {
     [{ u: undefined }, /^TypeError: u is undefined/],
     [{ u: null }, /^TypeError: u is null/],
   ]) {
-    assert.throws(() => new Sample(values).toWire(), (error) => words.test(String(error)), String(words));
+    assert.throws(
+      () => new Sample(values).toWire(),
+      (error) => words.test(String(error)),
+      String(words),
+    );
   }
 });
 
@@ -77,18 +106,36 @@ test("a transform hands back untouched what it did not change", () => {
   assert.deepEqual(sample.toWire().values[0], ["whole", { tag: "integer", val: 4 }]);
 });
 
-test("integers that arrived rounded are refused", () => {
-  const values = [["max", { tag: "integer", val: 2 ** 63 }]];
-  assert.throws(() => Sample.fromWire({ device: null, time: null, values }), /max is an integer beyond 53 bits/);
+test("integers that arrived rounded are not sent back", () => {
+  const max = { tag: "integer", val: 2 ** 63 };
+  const values = [
+    ["max", max],
+    ["o", { tag: "object", val: [["n", max]] }],
+  ];
+  const sample = Sample.fromWire({ device: null, time: null, values });
+  assert.ok(sample.values.max instanceof RoundedInteger);
+  assert.throws(() => sample.toWire(), /max is an integer beyond 53 bits/);
+  delete sample.values.max;
+  assert.throws(() => sample.toWire(), /o\.n is an integer beyond 53 bits/);
+  sample.values.o = "left out";
+  assert.deepEqual(sample.toWire().values, [["o", { tag: "text", val: "left out" }]]);
   assert.throws(() => new DesiredChange("{}", { version: 2 ** 53 }), RangeError);
 });
 
 test("bytes and text go there and back as Node does it", () => {
-  const hostile = [
-    "", "plain", "ü☃𝄞\0", "f".repeat(10_000) + "ü",
-  ].map((text) => new TextEncoder().encode(text));
-  for (const bytes of [[0xff], [0xc3], [0xe2, 0x98], [0xe2, 0x98, 0x41], [0xed, 0xa0, 0x80], [0xf0, 0x80, 0x80, 0x80],
-    [0xf4, 0x90, 0x80, 0x80], [0xc0, 0xaf], [0x41, 0xf0, 0x9f, 0x41, 0xc3, 0xbc], [0xf8, 0x88, 0x80, 0x80, 0x80]]) {
+  const hostile = ["", "plain", "ü☃𝄞\0", "f".repeat(10_000) + "ü"].map((text) => new TextEncoder().encode(text));
+  for (const bytes of [
+    [0xff],
+    [0xc3],
+    [0xe2, 0x98],
+    [0xe2, 0x98, 0x41],
+    [0xed, 0xa0, 0x80],
+    [0xf0, 0x80, 0x80, 0x80],
+    [0xf4, 0x90, 0x80, 0x80],
+    [0xc0, 0xaf],
+    [0x41, 0xf0, 0x9f, 0x41, 0xc3, 0xbc],
+    [0xf8, 0x88, 0x80, 0x80, 0x80],
+  ]) {
     hostile.push(Uint8Array.from(bytes));
   }
   for (const bytes of hostile) {
@@ -105,21 +152,36 @@ class Everything {
 
   handle(command) {
     switch (command.name) {
-      case "text": return "told";
-      case "nothing": return;
-      case "later": return DEFERRED;
-      case "throw": throw new CommandFailed("too hot");
-      case "break": throw new TypeError("broken");
-      case "fail": throw new Failure("the bus is gone");
-      case "number": return 5;
-      default: return Reply.failed(`no command ${command.name} (${command.arguments})`);
+      case "text":
+        return "told";
+      case "nothing":
+        return;
+      case "later":
+        return DEFERRED;
+      case "throw":
+        throw new CommandFailed("too hot");
+      case "break":
+        throw new TypeError("broken");
+      case "fail":
+        throw new Failure("the bus is gone");
+      case "number":
+        return 5;
+      default:
+        return Reply.failed(`no command ${command.name} (${command.arguments})`);
     }
   }
 }
 
 test("what a class has is exported", () => {
   assert.deepEqual(interfaces(Everything), ["sensor", "commands"]);
-  assert.deepEqual(interfaces(class { stop() {} }), ["lifecycle"]);
+  assert.deepEqual(
+    interfaces(
+      class {
+        stop() {}
+      },
+    ),
+    ["lifecycle"],
+  );
   assert.deepEqual(interfaces(class {}), []);
 });
 
@@ -146,12 +208,26 @@ test("replies, and errors with their stacks", () => {
 });
 
 test("readings may be one, a list or none, and nothing else", () => {
-  const sampled = (answer) => exported(class { sample() { return answer; } }, () => {}).sensor.sample();
+  const sampled = (answer) =>
+    exported(
+      class {
+        sample() {
+          return answer;
+        }
+      },
+      () => {},
+    ).sensor.sample();
   assert.equal(sampled(new Sample({ a: 1 })).length, 1);
   assert.equal(sampled([new Sample({ a: 1 }), new Sample({ a: 2 })]).length, 2);
   assert.deepEqual(sampled(undefined), []);
-  for (const [answer, words] of [[[{ a: 1 }], /a Sample/], [Promise.resolve(), /promise/]]) {
-    assert.throws(() => sampled(answer), (text) => words.test(text));
+  for (const [answer, words] of [
+    [[{ a: 1 }], /a Sample/],
+    [Promise.resolve(), /promise/],
+  ]) {
+    assert.throws(
+      () => sampled(answer),
+      (text) => words.test(text),
+    );
   }
 });
 
@@ -181,7 +257,10 @@ test("the played host answers like the real one", () => {
   assert.equal(`${outcome}`, "rejected: full");
   host.outcome = "accepted";
   assert.equal(telemetry.send([new Sample({ a: 1 })])[0].taken, true);
-  assert.deepEqual(host.sent.map(({ values }) => values), [{ a: 1 }]);
+  assert.deepEqual(
+    host.sent.map(({ values }) => values),
+    [{ a: 1 }],
+  );
   state.set("k", "ü");
   assert.deepEqual([state.getText("k"), state.keys()], ["ü", ["k"]]);
   state.delete("k");

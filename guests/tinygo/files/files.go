@@ -9,8 +9,8 @@ package files
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"strconv"
 
 	"edgeplug/internal/reason"
 )
@@ -30,7 +30,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the file is larger than the %d bytes that are read in one go", e.LimitBytes)
+	return "the file is larger than the " + strconv.FormatUint(e.LimitBytes, 10) + " bytes that are read in one go"
 }
 
 // Read is the whole content of a regular file, at most 1 MiB.

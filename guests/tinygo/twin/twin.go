@@ -4,7 +4,7 @@ package twin
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 )
 
 var (
@@ -21,7 +21,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the hub refused it with status %d", e.Status)
+	return "the hub refused it with status " + strconv.Itoa(int(e.Status))
 }
 
 // Document is the whole twin.

@@ -243,6 +243,9 @@ impl Daemon {
         self.plugins.state_found(Ok(self.store.plugin_state()));
         self.phase = Phase::Running;
         self.feed(Event::Restored(restored));
+        for event in opened.earlier {
+            self.on_outbox(event);
+        }
         self.tell_plugins();
     }
 

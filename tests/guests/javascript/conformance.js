@@ -1,7 +1,26 @@
 // The conformance guest (../GUEST.md) in JavaScript.
 import {
-  CommandFailed, DEFERRED, Failure, LatLong, Moment, Reply, Sample, abort, acks, config, decode, device, encode, files, hardware, log,
-  number, state, telemetry, twin,
+  CommandFailed,
+  DEFERRED,
+  Failure,
+  LatLong,
+  Moment,
+  Reply,
+  RoundedInteger,
+  Sample,
+  abort,
+  acks,
+  config,
+  decode,
+  device,
+  encode,
+  files,
+  hardware,
+  log,
+  number,
+  state,
+  telemetry,
+  twin,
 } from "../../../guests/javascript/edgeplug.js";
 
 export default class Conformance {
@@ -73,8 +92,10 @@ export default class Conformance {
 
   transform(samples) {
     for (const sample of samples) {
-      const bad = Object.entries(sample.values).find(([, value]) => value === "bad");
-      if (bad) throw new Failure(`bad text in ${bad[0]}`);
+      for (const [name, value] of Object.entries(sample.values)) {
+        if (value === "bad") throw new Failure(`bad text in ${name}`);
+        if (value instanceof RoundedInteger) throw new Failure("beyond 53 bits");
+      }
       sample.values.mirrored = true;
     }
     return samples;
@@ -130,7 +151,13 @@ const COMMANDS = {
     const [key, text] = split(argument, 1);
     return asked(state.StateError, () => state.set(key, text));
   },
-  "state-bytes": (key) => asked(state.StateError, () => state.set(key, Uint8Array.from({ length: 256 }, (_, n) => n))),
+  "state-bytes": (key) =>
+    asked(state.StateError, () =>
+      state.set(
+        key,
+        Uint8Array.from({ length: 256 }, (_, n) => n),
+      ),
+    ),
   "state-get": (key) => asked(state.StateError, () => state.getText(key) ?? "(none)"),
   "state-hex": (key) => asked(state.StateError, () => Array.from(state.get(key) ?? [], hex).join("")),
   "state-delete": (key) => asked(state.StateError, () => state.delete(key)),
@@ -152,7 +179,9 @@ const COMMANDS = {
       gpio: () => hardware.gpio.read("line"),
       serial: () => hardware.serial.write("port", Uint8Array.of(65)),
     };
-    return Object.entries(calls).map(([name, call]) => `${name} ${kindOf(hardware.HardwareError, call)}`).join(", ");
+    return Object.entries(calls)
+      .map(([name, call]) => `${name} ${kindOf(hardware.HardwareError, call)}`)
+      .join(", ");
   },
   disconnect: () => link(device.disconnect),
   reconnect: () => link(device.reconnect),

@@ -24,7 +24,7 @@ impl Plugin for Load {
     }
 
     fn sample(&mut self) -> Result<Vec<Sample>, String> {
-        let text = files::read_to_string(LOADAVG).map_err(|error| error.to_string())?;
+        let text = files::read_to_string(LOADAVG).map_err(|error| format!("{LOADAVG}: {error}"))?;
         let load: f64 = text
             .split_whitespace()
             .next()

@@ -107,14 +107,17 @@ pub(super) fn plugins(plugins: &Value) -> String {
         let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
         let version: String = text("sha256").chars().take(12).collect();
         line!(lines, "{}  {}  {version}", text("plugin"), text("state"));
-        line!(
-            lines,
-            "  calls {}, faults {}, restarts {}, every {} ms",
-            number("calls"),
-            number("faults"),
-            number("restarts"),
-            number("interval_ms")
-        );
+        let mut counts = format!("  calls {}", number("calls"));
+        // Calls answered with an error; a daemon of another version may not count them.
+        if number("errors") > 0 {
+            let _ = write!(counts, ", errors {}", number("errors"));
+        }
+        let _ = write!(counts, ", faults {}, restarts {}", number("faults"), number("restarts"));
+        // A plugin that never ran has no interval yet.
+        if number("interval_ms") > 0 {
+            let _ = write!(counts, ", every {} ms", number("interval_ms"));
+        }
+        line!(lines, "{counts}");
         let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for grant in grants.iter().filter_map(Value::as_str) {
             line!(lines, "  {grant}");
@@ -125,3 +128,6 @@ pub(super) fn plugins(plugins: &Value) -> String {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

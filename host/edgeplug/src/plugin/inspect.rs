@@ -58,7 +58,12 @@ pub(super) fn words(file: &Path, found: &Inspection) -> String {
     for (title, names) in [("exports", &found.exports), ("imports", &found.imports)] {
         list(&mut text, title, names.iter().map(String::as_str));
     }
-    let producers: Vec<String> = found.producers.iter().map(|(field, value)| format!("{field}: {value}")).collect();
+    // Not everybody says a version.
+    let producer = |(name, version): &(String, String)| match version.as_str() {
+        "" => name.clone(),
+        version => format!("{name}: {version}"),
+    };
+    let producers: Vec<String> = found.producers.iter().map(producer).collect();
     list(&mut text, "made by", producers.iter().map(String::as_str));
     list(&mut text, "rights", rights(found));
     text

@@ -10,13 +10,16 @@ use edgeplug_session::action::Fact;
 use edgeplug_session::event::{Restored, RestoredAck};
 use tokio::sync::mpsc;
 
-use super::words::{event, fact_name, unsigned};
+use super::words::{fact_name, unsigned};
 use crate::config::Config;
 use crate::exit::{Exit, Problem, chain};
 
 /// Acknowledgements read back at once at start.
 const ACKS_PAGE: usize = 1_000;
 const ACKS_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Events that are put by meanwhile. It takes a moment, in which a store that is asked for nothing else says a few: what
+/// its upkeep gave up or set aside, and that it cannot write or can again.
+const EARLIER_MAX: usize = 256;
 /// Waits between tries: a disk that is full or read-only changes by somebody's hand, not by the second.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -33,6 +36,8 @@ pub(crate) enum Opening {
 pub(crate) struct Opened {
     pub(crate) outbox: Outbox,
     pub(crate) events: mpsc::Receiver<OutboxEvent>,
+    /// What the outbox said while it was read back, in order; it comes before everything in `events`.
+    pub(crate) earlier: Vec<OutboxEvent>,
     pub(crate) found: Found,
 }
 
@@ -103,6 +108,7 @@ async fn read_back(
     mut events: mpsc::Receiver<OutboxEvent>,
 ) -> Opened {
     let mut acks = found.acks;
+    let mut earlier = Vec::new();
     let mut more = found.acks_more;
     while more {
         let after = acks.last().map_or(AckId(0), |ack| ack.id);
@@ -111,6 +117,10 @@ async fn read_back(
             break;
         }
         more = loop {
+            if earlier.len() >= EARLIER_MAX {
+                tracing::warn!("the store has much to say; the other acknowledgements wait for the next start");
+                break false;
+            }
             match events.recv().await {
                 Some(OutboxEvent::AcksLoaded { acks: page, more, .. }) => {
                     acks.extend(page);
@@ -118,8 +128,7 @@ async fn read_back(
                 }
                 // They stay in the ledger and are found at the next start.
                 Some(OutboxEvent::LoadFailed { .. }) | None => break false,
-                // The store may say first that it cannot write.
-                Some(other) => drop(event(other)),
+                Some(other) => earlier.push(other),
             }
         };
     }
@@ -135,9 +144,12 @@ async fn read_back(
         budget: fact(Fact::Budget),
         last_row: (last_row.0 > 0).then(|| edgeplug_session::RowId(unsigned(last_row.0))),
     };
-    Opened { outbox, events, found: Found { restored, facts: found.facts, damaged: found.damaged, last_row } }
+    Opened { outbox, events, earlier, found: Found { restored, facts: found.facts, damaged: found.damaged, last_row } }
 }
 
 fn restored_ack(ack: StoredAck) -> RestoredAck {
     RestoredAck { id: edgeplug_session::AckId(unsigned(ack.id.0)), body: ack.body, offline: ack.link_down }
 }
+
+#[cfg(test)]
+mod tests;

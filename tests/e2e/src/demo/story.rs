@@ -55,6 +55,7 @@ impl Story {
         say("hub", &format!("connected as {device} over TLS, with a token signed by the TPM"));
         self.world.log().wait_for("plugin loaded", 0, STEP_TIME_MAX).await?;
         self.tell_plugin().await?;
+        self.tell_socket()?;
         self.world
             .cloud
             .recorder()
@@ -125,6 +126,15 @@ impl Story {
                 say("", &format!("it {grant}"));
             }
         }
+        Ok(())
+    }
+
+    /// A line to export, for `edgeplug status`, `plugin list` and `plugin logs` in another window.
+    fn tell_socket(&self) -> anyhow::Result<()> {
+        let socket = self.world.directory().join("api.sock");
+        anyhow::ensure!(socket.exists(), "the daemon listens elsewhere than on {}", socket.display());
+        say("", "EDGEPLUG_SOCKET is where `edgeplug status` and `edgeplug plugin list` reach the daemon:");
+        println!("EDGEPLUG_SOCKET={}", socket.display());
         Ok(())
     }
 

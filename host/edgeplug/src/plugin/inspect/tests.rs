@@ -18,3 +18,11 @@ fn what_is_no_plugin_is_told_by_its_problem() {
     assert_eq!(problem.exit, Exit::PluginUnfit);
     assert!(problem.text.starts_with("x.wasm: "), "{}", problem.text);
 }
+
+#[test]
+fn a_producer_without_a_version_is_its_name() {
+    let mut found = edgeplug_plugins::inspect(b"");
+    found.producers = [("Rust", ""), ("clang", "22.1")].map(|(name, version)| (name.into(), version.into())).into();
+    let words = words(Path::new("x.wasm"), &found);
+    assert!(words.ends_with("  made by  Rust\n           clang: 22.1\n"), "{words}");
+}
