@@ -11,7 +11,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 const LEAP: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What a guest's monotonic clock says at the beginning: Go's runtime does not start at zero.
-const MONOTONIC_START: Duration = Duration::from_secs(1);
+pub(crate) const MONOTONIC_START: Duration = Duration::from_secs(1);
 
 /// Cloning shares it.
 #[derive(Clone)]
@@ -49,6 +49,11 @@ impl Clock {
 
     pub(crate) fn is_virtual(&self) -> bool {
         self.0.virtual_ns.is_some()
+    }
+
+    /// What a guest's monotonic clock says, in nanoseconds.
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        u64::try_from((MONOTONIC_START + self.elapsed()).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Since the beginning.
@@ -102,7 +107,7 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from((MONOTONIC_START + self.elapsed()).as_nanos()).unwrap_or(u64::MAX)
+        self.monotonic_ns()
     }
 }
 

@@ -22,3 +22,11 @@ fn the_wall_clock_leaps_and_comes_back() {
     };
     assert_eq!([49, 50, 74, 75].map(ahead), [Duration::ZERO, LEAP, LEAP, Duration::ZERO]);
 }
+
+#[test]
+fn a_guests_monotonic_clock_is_never_zero() {
+    let clock = Clock::new(true, None);
+    assert_eq!(clock.monotonic_ns(), 1_000_000_000);
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(clock.monotonic_ns(), 3_000_000_000);
+}

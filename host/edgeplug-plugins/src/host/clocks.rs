@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MONOTONIC_START};
 use crate::host::State;
 
 /// Puts it in the place of the real one.
@@ -19,7 +19,7 @@ pub(super) fn replace(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<monotonic_clock::Instant> {
-        Ok(nanoseconds(self.guest.surroundings.clock.elapsed()))
+        Ok(self.guest.surroundings.clock.monotonic_ns())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<monotonic_clock::Duration> {
@@ -28,12 +28,12 @@ impl monotonic_clock::Host for State {
 
     fn subscribe_instant(&mut self, when: monotonic_clock::Instant) -> wasmtime::Result<Resource<DynPollable>> {
         let clock = self.guest.surroundings.clock.clone();
-        let sleep = self.table.push(Sleep { clock, until: Duration::from_nanos(when) })?;
+        let sleep = self.table.push(Sleep { clock, until: Duration::from_nanos(when).saturating_sub(MONOTONIC_START) })?;
         subscribe(&mut self.table, sleep)
     }
 
     fn subscribe_duration(&mut self, length: monotonic_clock::Duration) -> wasmtime::Result<Resource<DynPollable>> {
-        let until = nanoseconds(self.guest.surroundings.clock.elapsed()).saturating_add(length);
+        let until = self.guest.surroundings.clock.monotonic_ns().saturating_add(length);
         self.subscribe_instant(until)
     }
 }
@@ -50,8 +50,4 @@ impl Pollable for Sleep {
         tokio::task::yield_now().await;
         self.clock.advance_to(self.until);
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
