@@ -22,8 +22,8 @@ type networkInterface struct {
 	counters
 }
 
-// The columns of /proc/net/dev behind an interface's name (Linux, net/core/net-procfs.c): eight of what was received, eight
-// of what was sent, each beginning with bytes, packets, errors and drops.
+// The columns of /proc/net/dev behind an interface's name (Linux, net/core/net-procfs.c): eight of what was received,
+// eight of what was sent, each beginning with bytes, packets, errors and drops.
 const columns = 16
 
 // Reads /proc/net/dev: two lines of heading, then a line for each interface. There may be no space behind the colon.

@@ -107,7 +107,8 @@ func (p *plugin) chosen(interfaces []networkInterface) []networkInterface {
 		return kept
 	}
 	if !p.toldTooMany {
-		log.Warnf("%d interfaces, of which the first %d are measured; config key skip leaves others out", len(kept), interfacesMax)
+		log.Warnf("%d interfaces, of which the first %d are measured; config key skip leaves others out",
+			len(kept), interfacesMax)
 		p.toldTooMany = true
 	}
 	return kept[:interfacesMax]
@@ -126,7 +127,9 @@ func (p *plugin) skips(name string) bool {
 func attribute(name string) string {
 	mapped := strings.Map(func(character rune) rune {
 		switch {
-		case 'a' <= character && character <= 'z', 'A' <= character && character <= 'Z', '0' <= character && character <= '9':
+		case 'a' <= character && character <= 'z', 'A' <= character && character <= 'Z':
+			return character
+		case '0' <= character && character <= '9':
 			return character
 		}
 		return '_'

@@ -93,13 +93,15 @@ func TestACounterThatWasSetBackHasNoRate(t *testing.T) {
 func TestAnInterfaceThatVanishesBeginsAfresh(t *testing.T) {
 	r := started(t, "")
 	r.reads(line("eth0", 1, 1, 1, 1), line("wlan0", 5000, 1, 1, 1))
-	r.wants(r.reads(line("eth0", 1, 1, 1, 1)), "eth0{rx_bytes=1 tx_bytes=1 lost=10 rx_bytes_s=0 rx_packets_s=0 tx_bytes_s=0 tx_packets_s=0}")
+	r.wants(r.reads(line("eth0", 1, 1, 1, 1)),
+		"eth0{rx_bytes=1 tx_bytes=1 lost=10 rx_bytes_s=0 rx_packets_s=0 tx_bytes_s=0 tx_packets_s=0}")
 	r.reads(line("eth0", 1, 1, 1, 1))
 	said := r.reads(line("eth0", 1, 1, 1, 1), line("wlan0", 9000, 1, 1, 1))
 	if !strings.HasSuffix(said, "wlan0{rx_bytes=9000 tx_bytes=1 lost=10}") {
 		t.Error(said)
 	}
-	if want := []string{"warn: interface wlan0 is gone", "info: interface wlan0 is new"}; !reflect.DeepEqual(r.host.Logged, want) {
+	want := []string{"warn: interface wlan0 is gone", "info: interface wlan0 is new"}
+	if !reflect.DeepEqual(r.host.Logged, want) {
 		t.Errorf("%q, want %q", r.host.Logged, want)
 	}
 	r.wants(r.reads(), "")

@@ -22,11 +22,11 @@
 //	func main() {} // never called
 //
 // Importing one of [edgeplug/sensor], [edgeplug/commands], [edgeplug/twinevents], [edgeplug/connectionevents],
-// [edgeplug/firmware], [edgeplug/lifecycle] and [edgeplug/transform] is what exports it, so import those that the plugin
-// implements and no others.
+// [edgeplug/firmware], [edgeplug/lifecycle] and [edgeplug/transform] is what exports it, so import those that the
+// plugin implements and no others.
 //
-// The daemon makes one call at a time, and goroutines run only while a call is under way. A panic ends the instance; its
-// message is in the daemon's log, and a new instance is started.
+// The daemon makes one call at a time, and goroutines run only while a call is under way. A panic ends the instance;
+// its message is in the daemon's log, and a new instance is started.
 //
 // Under `go test` the packages talk to the host that [edgeplug/edgeplugtest] plays.
 package edgeplug
@@ -129,8 +129,8 @@ type Done string
 // Failed is not carried out; the message says why.
 type Failed string
 
-// Deferred takes longer than the call: the plugin tells the end by acks.Finish. Without an end within an hour the cloud is
-// told that it failed.
+// Deferred takes longer than the call: the plugin tells the end by acks.Finish. Without an end within an hour the cloud
+// is told that it failed.
 type Deferred struct{}
 
 func (Boolean) value() {}

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the generated Go anew from the WIT that is inside edgeplug-compiler; `--check` only says whether it is as it was.
+# Writes the generated Go anew from the WIT that is inside edgeplug-compiler; `--check` only says whether it is as it
+# was.
 #
 #   COMPILER   the program, default `edgeplug-compiler` from PATH
 #   GOFMT      default `gofmt` from PATH

@@ -39,8 +39,9 @@ func (c Command) split() (name, arguments string) {
 
 // Handler acts.
 type Handler interface {
-	// Handle is called for every command, once each. What is wrong with the command is an [edgeplug.Failed]; what is wrong
-	// with the plugin is an error, which the cloud is told as a failure too, and which counts as a fault of the plugin.
+	// Handle is called for every command, once each. What is wrong with the command is an [edgeplug.Failed]; what is
+	// wrong with the plugin is an error, which the cloud is told as a failure too, and which counts as a fault of the
+	// plugin.
 	Handle(command Command) (edgeplug.Reply, error)
 }
 

@@ -84,15 +84,15 @@ type Child struct {
 // UniqueID is the id under which the cloud knows the device.
 func UniqueID() string { return uniqueID() }
 
-// Template is what the cloud last said about this device, nil before the device has ever reached it. It may change at any
-// time; ask again when it matters.
+// Template is what the cloud last said about this device, nil before the device has ever reached it. It may change at
+// any time; ask again when it matters.
 func Template() *Model { return template() }
 
 // Connected is whether the daemon is connected to the cloud at this moment. There is no need to ask before sending.
 func Connected() bool { return connected() }
 
-// Disconnect ends the connection to the cloud until [Reconnect]. It needs the right `disconnect`, and the error says what
-// is missing. Readings go on being accepted meanwhile.
+// Disconnect ends the connection to the cloud until [Reconnect]. It needs the right `disconnect`, and the error says
+// what is missing. Readings go on being accepted meanwhile.
 func Disconnect() error { return disconnect() }
 
 // Reconnect lets the daemon connect again; it needs the right `disconnect`. Without a [Disconnect] before it nothing

@@ -1,5 +1,3 @@
-//go:build !wasm
-
 // Package edgeplugtest plays the daemon for a plugin's tests, which run natively:
 //
 //	func TestReadsTheLoad(t *testing.T) {

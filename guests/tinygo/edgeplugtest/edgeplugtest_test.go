@@ -57,7 +57,11 @@ func TestFilesAnswerLikeTheDaemons(t *testing.T) {
 	host.Files = map[string]string{"/sys/a/temp": "1", "/sys/b/temp": "22", "/big": strings.Repeat("x", 1<<20+1)}
 	host.Denied = []string{"/etc/shadow"}
 	for pattern, want := range map[string][]string{
-		"/sys/*/temp": {"/sys/a/temp", "/sys/b/temp"}, "/sys/?/t*": {"/sys/a/temp", "/sys/b/temp"}, "/sys/*": nil, "*": nil, "/big*": {"/big"},
+		"/sys/*/temp": {"/sys/a/temp", "/sys/b/temp"},
+		"/sys/?/t*":   {"/sys/a/temp", "/sys/b/temp"},
+		"/sys/*":      nil,
+		"*":           nil,
+		"/big*":       {"/big"},
 	} {
 		if paths, err := files.Find(pattern); err != nil || !reflect.DeepEqual(paths, want) {
 			t.Error(pattern, paths, err)
@@ -69,7 +73,8 @@ func TestFilesAnswerLikeTheDaemons(t *testing.T) {
 	if _, err := files.Read("/none"); !errors.Is(err, files.ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if _, err := files.Read("/etc/shadow"); !errors.Is(err, files.ErrDenied) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/etc/shadow") {
+	_, err := files.Read("/etc/shadow")
+	if !errors.Is(err, files.ErrDenied) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/etc/shadow") {
 		t.Error(err)
 	}
 	var tooLarge *files.TooLargeError
@@ -81,7 +86,8 @@ func TestFilesAnswerLikeTheDaemons(t *testing.T) {
 func TestSamplesAreSentOrRejected(t *testing.T) {
 	host := edgeplugtest.New(t)
 	sample := edgeplug.NewSample("on", edgeplug.Boolean(true))
-	if outcomes := telemetry.Send(sample, sample); len(outcomes) != 2 || !outcomes[1].Accepted() || outcomes[0].Err() != nil {
+	outcomes := telemetry.Send(sample, sample)
+	if len(outcomes) != 2 || !outcomes[1].Accepted() || outcomes[0].Err() != nil {
 		t.Error(outcomes)
 	}
 	host.Outcome = telemetry.Outcome{Fate: telemetry.Rejected, Reason: "full"}
@@ -168,7 +174,8 @@ func TestBusesAreWhatDriversWant(t *testing.T) {
 		t.Error(err)
 	}
 	host.PlayI2C = func(_ string, address uint16, operations []hardware.I2COperation) ([][]byte, error) {
-		if address != 0x40 || !reflect.DeepEqual(operations, []hardware.I2COperation{hardware.Write{1}, hardware.Read(2)}) {
+		want := []hardware.I2COperation{hardware.Write{1}, hardware.Read(2)}
+		if address != 0x40 || !reflect.DeepEqual(operations, want) {
 			t.Error(address, operations)
 		}
 		return [][]byte{{3, 4}}, nil
@@ -194,7 +201,11 @@ func TestBusesAreWhatDriversWant(t *testing.T) {
 
 func TestACommandIsANameAndArguments(t *testing.T) {
 	for text, want := range map[string][2]string{
-		"set-led-green off": {"set-led-green", "off"}, "  go   a  b ": {"go", "a  b"}, "go": {"go", ""}, "": {"", ""}, "\t": {"", ""},
+		"set-led-green off": {"set-led-green", "off"},
+		"  go   a  b ":      {"go", "a  b"},
+		"go":                {"go", ""},
+		"":                  {"", ""},
+		"\t":                {"", ""},
 	} {
 		command := commands.Command{Text: text}
 		if got := [2]string{command.Name(), command.Arguments()}; got != want {

@@ -1,10 +1,10 @@
-// Package files reads files of the machine, one by one: the manifest asks for exact paths or patterns (`files = [...]`), and
-// the operator's policy must also allow them. Paths are absolute.
+// Package files reads files of the machine, one by one: the manifest asks for exact paths or patterns (`files =
+// [...]`), and the operator's policy must also allow them. Paths are absolute.
 //
 // In a pattern `*` stands for any run of characters and `?` for one character, neither of them for `/`.
 //
-// Errors are [ErrDenied], in words that say all, or an fs.PathError around [ErrNotFound], a [TooLargeError] or the words of
-// the operating system. Use errors.Is and errors.As.
+// Errors are [ErrDenied], in words that say all, or an fs.PathError around [ErrNotFound], a [TooLargeError] or the
+// words of the operating system. Use errors.Is and errors.As.
 package files
 
 import (
@@ -39,8 +39,8 @@ func Read(path string) ([]byte, error) {
 	return content, about(path, err)
 }
 
-// ReadAt is part of a regular file: `length` bytes (at most 1 MiB) from `offset` on, fewer at its end, none behind it. It
-// is for files that grow.
+// ReadAt is part of a regular file: `length` bytes (at most 1 MiB) from `offset` on, fewer at its end, none behind it.
+// It is for files that grow.
 func ReadAt(path string, offset uint64, length uint32) ([]byte, error) {
 	content, err := readAt(path, offset, length)
 	return content, about(path, err)

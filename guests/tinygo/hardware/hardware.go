@@ -1,8 +1,8 @@
-// Package hardware reaches buses, lines and ports. The manifest asks for them by name (`i2c = ["environment"]`), and the
-// daemon's configuration says which device file a name stands for.
+// Package hardware reaches buses, lines and ports. The manifest asks for them by name (`i2c = ["environment"]`), and
+// the daemon's configuration says which device file a name stands for.
 //
-// There are no handles: every call names what it is about, and is checked by itself. [I2C] and [SPI] have the methods that
-// TinyGo's drivers want of a bus.
+// There are no handles: every call names what it is about, and is checked by itself. [I2C] and [SPI] have the methods
+// that TinyGo's drivers want of a bus.
 package hardware
 
 import (
@@ -51,8 +51,8 @@ func (Delay) spi()    {}
 // I2C is a bus, by the name that the operator gave it.
 type I2C string
 
-// Transaction carries out up to 42 operations on one device without giving up the bus. `address` is 7 bits. The answer has
-// one entry for every [Read], in order.
+// Transaction carries out up to 42 operations on one device without giving up the bus. `address` is 7 bits. The answer
+// has one entry for every [Read], in order.
 func (bus I2C) Transaction(address uint16, operations ...I2COperation) ([][]byte, error) {
 	return i2cTransaction(string(bus), address, operations)
 }
@@ -76,8 +76,8 @@ func (bus I2C) Tx(address uint16, write, read []byte) error {
 // SPI is a device, by the name that the operator gave it. Mode, clock and word size are the operator's to set.
 type SPI string
 
-// Transaction carries out up to 32 operations while the device stays selected. The answer has one entry for every [Read]
-// and [Transfer], in order.
+// Transaction carries out up to 32 operations while the device stays selected. The answer has one entry for every
+// [Read] and [Transfer], in order.
 func (device SPI) Transaction(operations ...SPIOperation) ([][]byte, error) {
 	return spiTransaction(string(device), operations)
 }
@@ -126,8 +126,8 @@ const (
 	Either
 )
 
-// Line is a line of general purpose, by the name that the operator gave it. Direction, pull and polarity are the operator's
-// to set; true is active.
+// Line is a line of general purpose, by the name that the operator gave it. Direction, pull and polarity are the
+// operator's to set; true is active.
 type Line string
 
 // Read is whether the line is active.
@@ -141,11 +141,12 @@ func (line Line) Wait(edge Edge, atMost time.Duration) (bool, error) {
 	return lineWait(string(line), edge, milliseconds(atMost))
 }
 
-// Port is a serial port, by the name that the operator gave it. Speed, parity and flow control are the operator's to set.
+// Port is a serial port, by the name that the operator gave it. Speed, parity and flow control are the operator's to
+// set.
 type Port string
 
-// Receive is up to so many bytes (4096 at most): what came in since the last call, or what comes within a time of a minute
-// at most. Nothing within that time is no bytes and no error.
+// Receive is up to so many bytes (4096 at most): what came in since the last call, or what comes within a time of a
+// minute at most. Nothing within that time is no bytes and no error.
 func (port Port) Receive(length uint32, atMost time.Duration) ([]byte, error) {
 	return portRead(string(port), length, milliseconds(atMost))
 }

@@ -38,7 +38,8 @@ func spiTransaction(device string, operations []SPIOperation) ([][]byte, error) 
 		case Transfer:
 			converted = append(converted, witSPI.MakeOperationTransfer(operation))
 		case Delay:
-			converted = append(converted, witSPI.MakeOperationDelayNs(uint32(max(0, min(int64(operation), math.MaxUint32)))))
+			nanoseconds := uint32(max(0, min(int64(operation), math.MaxUint32)))
+			converted = append(converted, witSPI.MakeOperationDelayNs(nanoseconds))
 		}
 	}
 	return value(witSPI.Transaction(convert.Text(device), converted))

@@ -1,8 +1,8 @@
 // Package log is the plugin's voice in the daemon's log, under the plugin's own name. Nothing here fails or waits.
 // Messages past 4 KiB are cut; more than 250 messages a second are dropped and counted.
 //
-// Package edgeplug/sloghandler does the same for log/slog. What is printed to standard output and standard error is in the
-// daemon's log too.
+// Package edgeplug/sloghandler does the same for log/slog. What is printed to standard output and standard error is in
+// the daemon's log too.
 package log
 
 import "fmt"

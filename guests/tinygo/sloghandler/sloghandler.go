@@ -2,8 +2,9 @@
 //
 //	func init() { slog.SetDefault(slog.New(sloghandler.New(slog.LevelInfo))) }
 //
-// A record becomes one message with its attributes behind it, as slog.TextHandler writes them. The daemon adds the time and
-// the plugin's name. slog's levels between the daemon's count as the lower one, those below slog.LevelDebug as trace.
+// A record becomes one message with its attributes behind it, as slog.TextHandler writes them. The daemon adds the time
+// and the plugin's name. slog's levels between the daemon's count as the lower one, those below slog.LevelDebug as
+// trace.
 package sloghandler
 
 import (

@@ -41,6 +41,6 @@ func (o Outcome) Err() error {
 }
 
 // Send sends up to 1000 samples, at most 240 KB of names and texts and 16 bytes for every value, and waits until the
-// daemon's store has them; the wait does not count against the deadline of the call that the plugin is in. The answer has
-// one outcome per sample, in the order given. More at once is rejected whole.
+// daemon's store has them; the wait does not count against the deadline of the call that the plugin is in. The answer
+// has one outcome per sample, in the order given. More at once is rejected whole.
 func Send(samples ...edgeplug.Sample) []Outcome { return send(samples) }

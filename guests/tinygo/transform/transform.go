@@ -6,8 +6,8 @@ import "edgeplug"
 
 // Processor changes readings.
 type Processor interface {
-	// Process gives what shall be stored in place of the samples. On an error they are stored as they were. The samples are
-	// the processor's: it may change them and return them.
+	// Process gives what shall be stored in place of the samples. On an error they are stored as they were. The samples
+	// are the processor's: it may change them and return them.
 	Process(samples []edgeplug.Sample) ([]edgeplug.Sample, error)
 }
 

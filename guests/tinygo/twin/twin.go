@@ -1,5 +1,5 @@
-// Package twin reads and changes the device twin: JSON documents that the cloud keeps. A twin may hold anything, so they are
-// JSON text here, at most 32 KiB, nested at most 10 deep. Package edgeplug/twinevents tells of changes.
+// Package twin reads and changes the device twin: JSON documents that the cloud keeps. A twin may hold anything, so
+// they are JSON text here, at most 32 KiB, nested at most 10 deep. Package edgeplug/twinevents tells of changes.
 package twin
 
 import (
@@ -8,7 +8,8 @@ import (
 )
 
 var (
-	// ErrUnavailable: there is no connection, or the hub did not answer in time. Nothing was changed as far as is known.
+	// ErrUnavailable: there is no connection, or the hub did not answer in time. Nothing was changed as far as is
+	// known.
 	ErrUnavailable = errors.New("the twin cannot be had at the moment")
 	// ErrInvalid: the text is not JSON, not an object, or too large; the error says where.
 	ErrInvalid = errors.New("this is no JSON for the twin")

@@ -1,5 +1,5 @@
-// Package twinevents is for plugins that follow the twin's desired properties. Importing it exports the interface. Package
-// edgeplug/twin reads and reports.
+// Package twinevents is for plugins that follow the twin's desired properties. Importing it exports the interface.
+// Package edgeplug/twin reads and reports.
 package twinevents
 
 // Change is a change of the desired properties.
@@ -14,8 +14,8 @@ type Change struct {
 
 // Follower follows the twin.
 type Follower interface {
-	// DesiredChanged is called after every change, in the order of versions, and once with all of it after a connection was
-	// made. An error is logged and counted.
+	// DesiredChanged is called after every change, in the order of versions, and once with all of it after a connection
+	// was made. An error is logged and counted.
 	DesiredChanged(change Change) error
 }
 

@@ -15,7 +15,7 @@ mod telemetry;
 mod twin;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edgeplug_protocol::model::DeviceModel;
@@ -40,6 +40,7 @@ use crate::meter::Meter;
 use crate::options::DeviceInfo;
 use crate::pace::Pace;
 use crate::pending::Pending;
+use crate::repeats::Repeats;
 use crate::rights::Rights;
 use crate::tail::{LogLevel, LogStream};
 use crate::voice::{Stream, Voice};
@@ -58,6 +59,8 @@ pub(crate) struct Guest {
     /// Shared by all versions.
     pub(crate) desk: Arc<Desk>,
     pub(crate) surroundings: Surroundings,
+    /// Refusals that were said. A new version is told anew, as its rights may be others.
+    pub(crate) refusals: Mutex<Repeats>,
     /// Its native code stays in the cache while it runs.
     pub(crate) _artefact: Lease,
 }
@@ -148,6 +151,15 @@ impl State {
             Ok(()) => (&mut question.answer).await.map_err(|_| "the daemon stops".to_owned()),
             Err(reason) => Err(reason),
         })
+    }
+
+    /// Says why the guest may not do something; not at each try, as most plugins try again with every reading.
+    fn refuse(&self, reason: &str) {
+        let now = self.guest.surroundings.clock.elapsed();
+        let words = self.guest.refusals.lock().unwrap_or_else(PoisonError::into_inner).say(reason, now);
+        if let Some(words) = words {
+            self.voice.say(LogLevel::Warn, LogStream::Host, &words);
+        }
     }
 
     /// The guest waits for us from here on; one that does so without end is trapped.

@@ -12,6 +12,7 @@ use edgeplug_protocol::sample::Sample;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
+use crate::backtrace;
 use crate::bindings::{commands, connection_events, firmware, twin_events, types};
 use crate::call::{CallFailure, Command, Connection, DesiredChange, Reply, Update};
 use crate::convert::{self, to_guest};
@@ -29,8 +30,6 @@ const TRANSFER_BYTES_MAX: usize = 16 << 20;
 const HANDLES_MAX: usize = 1000;
 /// Setting up may take longer than a call: at least this.
 const START_DEADLINE_MIN: Duration = Duration::from_secs(5);
-/// Lines of a guest's backtrace that go into a message.
-const FRAME_LINES_MAX: usize = 8;
 /// Bytes of state handed from one version to the next (`wit/exports.wit`, `lifecycle`).
 const SAVED_BYTES_MAX: usize = 1 << 20;
 
@@ -288,10 +287,9 @@ impl Instance {
             text.push_str(&last_words);
         }
         if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-            // The first line is a heading; each further one a frame or its source line.
-            for frame in trace.to_string().lines().skip(1).take(FRAME_LINES_MAX) {
+            for line in backtrace::lines(&trace.to_string()) {
                 text.push_str("; ");
-                text.push_str(frame.trim());
+                text.push_str(&line);
             }
         }
         cleaned(&text)

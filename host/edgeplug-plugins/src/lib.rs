@@ -20,6 +20,7 @@
 mod artefact;
 mod ask;
 mod backoff;
+mod backtrace;
 mod bindings;
 mod cache;
 mod call;
@@ -46,6 +47,7 @@ mod pattern;
 mod pending;
 mod policy;
 mod ports;
+mod repeats;
 mod rights;
 mod scan;
 mod slot;

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -141,7 +141,8 @@ impl Loader {
         let surroundings = self.surroundings.clone();
         let desk = surroundings.desks.open(plugin);
         let config = version.manifest.config.clone();
-        let guest = Guest { plugin: plugin.to_owned(), config, rights, desk, surroundings, _artefact: lease };
+        let refusals = Mutex::default();
+        let guest = Guest { plugin: plugin.to_owned(), config, rights, desk, surroundings, refusals, _artefact: lease };
         let blueprint =
             Blueprint::new(&self.linker, &self.ticker, &component, guest, memory_mb, deadline).map_err(refused)?;
         let started = blueprint.start().await;

@@ -43,6 +43,7 @@ impl Slot {
             interval_ms: 0,
             grants: Vec::new(),
             calls: 0,
+            errors: 0,
             faults: 0,
             restarts: 0,
             strikes: 0,

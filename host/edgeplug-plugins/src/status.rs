@@ -14,6 +14,8 @@ pub struct PluginStatus {
     pub grants: Vec<String>,
     /// Calls answered since the daemon started, errors included.
     pub calls: u64,
+    /// Calls that the plugin answered with an error.
+    pub errors: u64,
     /// Calls that ended in a trap or over their deadline.
     pub faults: u64,
     /// Times the plugin was started again after a fault.
@@ -22,7 +24,8 @@ pub struct PluginStatus {
     pub strikes: u32,
     /// Most linear memory that any instance of the plugin has had after a call, in bytes.
     pub memory_bytes_max: u64,
-    /// The last fault or refusal, in words.
+    /// The last fault or refusal, in words; or an error that no good call of the same kind has followed yet, if no
+    /// refusal stands.
     pub problem: Option<String>,
 }
 

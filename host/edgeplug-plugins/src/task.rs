@@ -14,12 +14,14 @@ use tokio::time::Instant;
 
 use crate::backoff;
 use crate::call::{CallFailure, Connection, Reply};
+use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::event::{Change, PluginEvent};
 use crate::host::Surroundings;
 use crate::instance::{Blueprint, Instance};
 use crate::loader::{Loaded, Version};
 use crate::options::Limits;
+use crate::repeats::Repeats;
 use crate::slot::{Call, Slot};
 use crate::status::PluginState;
 use crate::tail::{LogLevel, LogStream};
@@ -66,8 +68,26 @@ pub(crate) struct Task {
     restart_at: Option<Instant>,
     /// Whether there ever was an `Up`.
     was_up: bool,
+    /// Errors of the version that runs, as far as its log has them.
+    errors: Repeats,
+    ailment: Option<Ailment>,
+    clock: Clock,
     /// Old instances saying good-bye.
     leaving: JoinSet<()>,
+}
+
+/// A problem that came of a call.
+struct Ailment {
+    /// The call that was answered with an error; none after a fault, which stays.
+    error_of: Option<&'static str>,
+    words: String,
+}
+
+impl Ailment {
+    /// Whether it is what the status shows.
+    fn is(&self, problem: &Option<String>) -> bool {
+        problem.as_ref() == Some(&self.words)
+    }
 }
 
 struct Current {
@@ -99,6 +119,9 @@ impl Task {
             instance: None,
             restart_at: None,
             was_up: false,
+            errors: Repeats::default(),
+            ailment: None,
+            clock: surroundings.clock.clone(),
             leaving: JoinSet::new(),
         }
     }
@@ -131,6 +154,7 @@ impl Task {
                 self.current = Some(Current { version, grants, blueprint });
                 let change = if self.was_up { Change::Replaced } else { Change::First };
                 self.slot.status().strikes = 0;
+                self.errors = Repeats::default();
                 self.come_up(instance, change).await;
                 let _ = done.send(Verdict::Adopted);
             }
@@ -258,21 +282,21 @@ impl Task {
             return;
         };
         let plugin = self.plugin.clone();
-        let (event, failure) = match call {
+        let (what, event, failure) = match call {
             Call::Sample { call } => {
                 let result = instance.sample().await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Sampled { plugin, call, result }, failure)
+                ("sensor.sample", PluginEvent::Sampled { plugin, call, result }, failure)
             }
             Call::Command { call, command } => {
                 let result = instance.command(command).await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Replied { plugin, call, result }, failure)
+                ("commands.handle", PluginEvent::Replied { plugin, call, result }, failure)
             }
             Call::Desired { call, change } => {
                 let result = instance.desired_changed(change).await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::DesiredHandled { plugin, call, result }, failure)
+                ("twin-events.desired-changed", PluginEvent::DesiredHandled { plugin, call, result }, failure)
             }
             Call::Update { call, update } => {
                 let id = update.id.clone();
@@ -283,15 +307,15 @@ impl Task {
                     self.desk.end_update(&id);
                 }
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Updated { plugin, call, result }, failure)
+                ("firmware.update", PluginEvent::Updated { plugin, call, result }, failure)
             }
             Call::Transform { call, samples } => {
                 let result = instance.transform(samples).await;
                 let failure = result.as_ref().err().cloned();
-                (PluginEvent::Transformed { plugin, call, result }, failure)
+                ("transform.process", PluginEvent::Transformed { plugin, call, result }, failure)
             }
         };
-        self.called(Some(event), failure).await;
+        self.called(what, Some(event), failure).await;
     }
 
     fn watches_connection(&self) -> bool {
@@ -305,11 +329,11 @@ impl Task {
             return;
         };
         let failure = instance.connection_changed(connection).await.err();
-        self.called(None, failure).await;
+        self.called("connection-events.changed", None, failure).await;
     }
 
     /// Books a call, tells its answer, and takes the plugin down if it died of it.
-    async fn called(&mut self, event: Option<PluginEvent>, failure: Option<CallFailure>) {
+    async fn called(&mut self, what: &'static str, event: Option<PluginEvent>, failure: Option<CallFailure>) {
         let Some(instance) = &self.instance else {
             return;
         };
@@ -323,12 +347,42 @@ impl Task {
                 status.strikes = 0;
             }
         }
+        match &failure {
+            Some(CallFailure::Error(error)) => self.complain(what, error),
+            Some(_) => {}
+            None => self.recover(what),
+        }
         if let Some(event) = event {
             self.emit(event).await;
         }
         if dead {
             let reason = failure.map_or_else(String::new, |failure| failure.to_string());
             self.fall(reason).await;
+        }
+    }
+
+    /// The plugin answered with an error. Whoever gets the answer logs it for the daemon.
+    fn complain(&mut self, what: &'static str, error: &str) {
+        let words = format!("{what} failed: {error}");
+        if let Some(line) = self.errors.say(&words, self.clock.elapsed()) {
+            self.note(&line);
+        }
+        let mut status = self.slot.status();
+        status.errors += 1;
+        // A refusal waits for a person; an error that comes again and again must not cover it.
+        if status.problem.is_none() || self.ailment.as_ref().is_some_and(|ailment| ailment.is(&status.problem)) {
+            status.problem = Some(words.clone());
+            self.ailment = Some(Ailment { error_of: Some(what), words });
+        }
+    }
+
+    /// A good call takes back what an error of the same kind was a problem for.
+    fn recover(&mut self, what: &'static str) {
+        if let Some(ailment) = self.ailment.take_if(|ailment| ailment.error_of == Some(what)) {
+            let mut status = self.slot.status();
+            if ailment.is(&status.problem) {
+                status.problem = None;
+            }
         }
     }
 
@@ -341,6 +395,7 @@ impl Task {
             status.faults += 1;
             status.problem = Some(reason.clone());
         }
+        self.ailment = Some(Ailment { error_of: None, words: reason.clone() });
         self.drain().await;
         tracing::warn!(plugin = self.plugin, reason, "plugin went down, starting it again later");
         self.emit(PluginEvent::Down { plugin: self.plugin.clone(), reason, gone: false }).await;

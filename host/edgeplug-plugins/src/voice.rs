@@ -19,7 +19,9 @@ const MESSAGE_LEN_MAX: usize = 4096;
 /// Messages in one window: one for each call of a plugin that is called a hundred times a second, and as many again.
 const MESSAGES_PER_WINDOW: u32 = 250;
 const WINDOW: Duration = Duration::from_secs(1);
-/// Lines of standard error and error messages kept to explain a trap: a Rust panic takes three.
+/// How Rust's runtime tells, behind every panic, of a variable that no plugin can be given.
+const RUST_HINT: &str = "note: run with `RUST_BACKTRACE=";
+/// Lines of standard error and error messages kept to explain a trap: a Rust panic takes two.
 const LAST_WORDS_MAX: usize = 6;
 /// Bytes a guest may write at once.
 const WRITE_LEN_MAX: usize = 4096;
@@ -178,6 +180,9 @@ impl LastWords {
     }
 
     fn hear(&mut self, line: String) {
+        if line.starts_with(RUST_HINT) {
+            return;
+        }
         if Self::are(&line) {
             self.lines.clear();
             self.has_begun = true;

@@ -1,7 +1,8 @@
 // Package abi holds the memory that crosses between the plugin and the host. Only the generated bindings use it.
 //
 // To a garbage collector a pointer that the host holds is a number, so something here must hold it as a pointer for as
-// long. Being held is enough: neither standard Go nor TinyGo moves what lies on the heap, and what is held here lies there.
+// long. Being held is enough: neither standard Go nor TinyGo moves what lies on the heap, and what is held here lies
+// there.
 //
 // It stands in for go.bytecodealliance.org/pkg/wit/runtime, which TinyGo cannot compile (it has no runtime.Pinner), and
 // for runtime.Pinner itself.
@@ -43,8 +44,8 @@ func (p *Pinner) Unpin() {
 	Unpin()
 }
 
-// Unpin lets go of what the host allocated: the values are Go values by now. Another goroutine may be in the middle of a
-// call of its own, its values not yet made; then whoever ends last does it.
+// Unpin lets go of what the host allocated: the values are Go values by now. Another goroutine may be in the middle of
+// a call of its own, its values not yet made; then whoever ends last does it.
 func Unpin() {
 	if under == 0 {
 		received = nil

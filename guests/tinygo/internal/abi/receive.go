@@ -4,9 +4,9 @@ package abi
 
 import "unsafe"
 
-// The adapter between WASI preview 1 and the component asks for memory once, when it is first called, and keeps it: a page
-// for its state and a page for its stack. The runtime is not up at that moment, and later would be no better: memory from
-// the heap would be collected. So it gets this, until ready is set.
+// The adapter between WASI preview 1 and the component asks for memory once, when it is first called, and keeps it: a
+// page for its state and a page for its stack. The runtime is not up at that moment, and later would be no better:
+// memory from the heap would be collected. So it gets this, until ready is set.
 const adapterBytes = 2*65536 + 2*8
 
 var (

@@ -1,6 +1,7 @@
 // Package convert turns the values of package edgeplug into those of the generated code, and back.
 //
-// All text that leaves goes through Text: the component model traps on what is no UTF-8, and Go's strings may be anything.
+// All text that leaves goes through Text: the component model traps on what is no UTF-8, and Go's strings may be
+// anything.
 //
 // It does without fmt, which would double the smallest plugin.
 package convert
@@ -54,9 +55,12 @@ func Samples(samples []edgeplug.Sample) []wit.Sample {
 }
 
 func sample(sample *edgeplug.Sample) wit.Sample {
-	converted := wit.Sample{Device: Name(sample.Device), Values: make([]wit_types.Tuple2[string, wit.Value], 0, len(sample.Values))}
+	converted := wit.Sample{Device: Name(sample.Device)}
+	converted.Values = make([]wit_types.Tuple2[string, wit.Value], 0, len(sample.Values))
 	if !sample.Time.IsZero() {
-		converted.Time = wit_types.Some(wit.Moment{Seconds: sample.Time.Unix(), Nanoseconds: uint32(sample.Time.Nanosecond())})
+		converted.Time = wit_types.Some(wit.Moment{
+			Seconds: sample.Time.Unix(), Nanoseconds: uint32(sample.Time.Nanosecond()),
+		})
 	}
 	for _, attribute := range sample.Values {
 		converted.Values = append(converted.Values, wit_types.Tuple2[string, wit.Value]{
@@ -106,7 +110,9 @@ func scalar(name string, member edgeplug.Member) wit.Scalar {
 func SamplesOf(samples []wit.Sample) []edgeplug.Sample {
 	converted := make([]edgeplug.Sample, 0, len(samples))
 	for i := range samples {
-		sample := edgeplug.Sample{Device: NameOf(samples[i].Device), Values: make([]edgeplug.Attribute, 0, len(samples[i].Values)+1)}
+		sample := edgeplug.Sample{Device: NameOf(samples[i].Device)}
+		// Most transforms add one.
+		sample.Values = make([]edgeplug.Attribute, 0, len(samples[i].Values)+1)
 		if moment, measured := samples[i].Time.Get(); measured {
 			sample.Time = time.Unix(moment.Seconds, int64(moment.Nanoseconds)).UTC()
 		}

@@ -5,7 +5,6 @@ use crate::bindings::device;
 use crate::call::Connection;
 use crate::convert::to_guest;
 use crate::host::{State, another_answer};
-use crate::tail::{LogLevel, LogStream};
 
 impl device::Host for State {
     fn info(&mut self) -> device::Identity {
@@ -33,7 +32,7 @@ impl device::Host for State {
 impl State {
     async fn link(&mut self, request: Ask) -> wasmtime::Result<Result<(), String>> {
         if let Err(reason) = self.guest.rights.check_disconnect() {
-            self.voice.say(LogLevel::Warn, LogStream::Host, &reason);
+            self.refuse(&reason);
             return Ok(Err(reason));
         }
         Ok(match self.ask(request).await? {

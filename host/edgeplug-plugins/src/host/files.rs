@@ -6,7 +6,6 @@ use crate::bindings::files;
 use crate::files::FileError;
 use crate::host::State;
 use crate::rights::Rights;
-use crate::tail::{LogLevel, LogStream};
 
 impl files::Host for State {
     async fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, files::Error>> {
@@ -49,7 +48,7 @@ impl State {
         Ok(match tokio::task::spawn_blocking(move || work(&guest.rights)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(FileError::Denied(reason))) => {
-                self.voice.say(LogLevel::Warn, LogStream::Host, &reason);
+                self.refuse(&reason);
                 Err(files::Error::Denied(reason))
             }
             Ok(Err(FileError::NotFound)) => Err(files::Error::NotFound),

@@ -2,7 +2,6 @@
 
 use crate::bindings::{gpio, hardware_types, i2c, serial, spi};
 use crate::host::State;
-use crate::tail::{LogLevel, LogStream};
 
 const DENIED: &str = "this version of the daemon has no hardware interfaces yet";
 
@@ -64,7 +63,7 @@ impl State {
 
     fn denied(&self, what: &str, name: &str) -> hardware_types::Error {
         let message = format!("plugin {:?} may not use the {what} {name:?}: {DENIED}", self.guest.plugin);
-        self.voice.say(LogLevel::Warn, LogStream::Host, &message);
+        self.refuse(&message);
         hardware_types::Error::Denied(message)
     }
 }

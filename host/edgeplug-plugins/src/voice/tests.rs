@@ -67,3 +67,12 @@ fn a_go_panic_is_kept_and_not_the_trace_behind_it() {
         assert_eq!(voice.last_words(), "panic: too hot; frame 0; frame 1; frame 2; frame 3; frame 4", "{stream:?}");
     }
 }
+
+#[test]
+fn the_hint_of_rust_to_set_a_variable_is_no_last_word() {
+    let voice = voice("rust");
+    let said = "\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\ntoo hot\n\
+                note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+    voice.stream(Stream::Error).write(said.into()).expect("write");
+    assert_eq!(voice.last_words(), "thread '<unnamed>' (1) panicked at src/lib.rs:3:5:; too hot");
+}

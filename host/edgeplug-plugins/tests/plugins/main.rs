@@ -5,6 +5,7 @@
 
 mod asking;
 mod calls;
+mod complaints;
 mod connection;
 mod diagnosis;
 mod files;

@@ -106,7 +106,7 @@ pub(super) fn plugins(plugins: &Value) -> String {
         let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
         let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
         let version: String = text("sha256").chars().take(12).collect();
-        line!(lines, "{}  {}  {version}", text("plugin"), text("state"));
+        line!(lines, "{}", format!("{}  {}  {version}", text("plugin"), text("state")).trim_end());
         let mut counts = format!("  calls {}", number("calls"));
         // Calls answered with an error; a daemon of another version may not count them.
         if number("errors") > 0 {

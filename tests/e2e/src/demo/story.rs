@@ -129,11 +129,10 @@ impl Story {
         Ok(())
     }
 
-    /// A line to export, for `edgeplug status`, `plugin list` and `plugin logs` in another window.
     fn tell_socket(&self) -> anyhow::Result<()> {
         let socket = self.world.directory().join("api.sock");
         anyhow::ensure!(socket.exists(), "the daemon listens elsewhere than on {}", socket.display());
-        say("", "EDGEPLUG_SOCKET is where `edgeplug status` and `edgeplug plugin list` reach the daemon:");
+        say("", "export this for `edgeplug status`, `plugin list` and `plugin logs`:");
         println!("EDGEPLUG_SOCKET={}", socket.display());
         Ok(())
     }

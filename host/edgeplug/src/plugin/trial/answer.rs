@@ -15,6 +15,10 @@ pub(super) struct Answered {
     pub(super) samples: Vec<Sample>,
     /// The call brought no good answer.
     pub(super) is_fault: bool,
+    /// The plugin goes down by it, and starts again.
+    pub(super) downs: bool,
+    /// The plugin was down before the call reached it.
+    pub(super) is_gone: bool,
     /// A command or update has its end by it.
     pub(super) ends: bool,
 }
@@ -25,7 +29,15 @@ impl Answered {
     }
 
     fn fault(failure: &CallFailure) -> Self {
-        Self { outcome: "fault", message: failure.to_string(), is_fault: true, ends: true, ..Self::default() }
+        Self {
+            outcome: "fault",
+            message: failure.to_string(),
+            is_fault: true,
+            downs: matches!(failure, CallFailure::Trapped(_) | CallFailure::TimedOut),
+            is_gone: *failure == CallFailure::Gone,
+            ends: true,
+            ..Self::default()
+        }
     }
 
     fn ok(samples: Vec<Sample>) -> Self {

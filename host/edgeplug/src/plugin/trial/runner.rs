@@ -46,6 +46,12 @@ pub(super) struct Runner {
     up: Option<Exports>,
     /// Whether it ever ran.
     has_started: bool,
+    /// The plugin's calls, when it last ran.
+    calls_before_up: u64,
+    /// The fault that was told last, until the plugin is down.
+    fault_told: Option<String>,
+    /// Whether it is being told what is wanted of the twin.
+    is_telling: bool,
     /// Why it will never run (again).
     refused: Option<String>,
     /// Numbers of the last call, command and update.
@@ -65,6 +71,9 @@ impl Runner {
             report: Report::new(json),
             up: None,
             has_started: false,
+            calls_before_up: 0,
+            fault_told: None,
+            is_telling: false,
             refused: None,
             call: 0,
             command: 0,
@@ -145,13 +154,14 @@ impl Runner {
                 let change = self.cloud.desire(&patch);
                 let answered =
                     self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
-                self.tell(&answered, "desired", &change.desired, json!({ "desired": patch, "version": change.version }))
+                let details = json!({ "desired": patch, "version": change.version });
+                self.tell(&answered, "desired", &change.desired, details).await
             }
             Step::Command(text) => self.command(&text).await,
             Step::Update(file) => self.update(&file).await,
             Step::Transform(samples) => {
                 let answered = self.call(|plugins, name, call| plugins.transform(name, call, samples.clone())).await?;
-                self.tell(&answered, "transform", "", json!({}))?;
+                self.tell(&answered, "transform", "", json!({})).await?;
                 self.report.readings(self.trial.elapsed(), "transformed", &answered.samples)
             }
         }
@@ -163,7 +173,7 @@ impl Runner {
         }
         let answered = self.call(|plugins, name, call| plugins.sample(name, call)).await?;
         if answered.is_fault {
-            return self.tell(&answered, "sample", "", json!({}));
+            return self.tell(&answered, "sample", "", json!({})).await;
         }
         self.report.readings(self.trial.elapsed(), "reading", &answered.samples)
     }
@@ -177,7 +187,7 @@ impl Runner {
         if answered.ends {
             self.cloud.end(&id);
         }
-        self.tell(&answered, "command", &format!("{text:?}"), json!({ "id": id, "text": text }))
+        self.tell(&answered, "command", &format!("{text:?}"), json!({ "id": id, "text": text })).await
     }
 
     async fn update(&mut self, file: &Path) -> Result<(), Problem> {
@@ -190,7 +200,8 @@ impl Runner {
         if answered.ends {
             self.cloud.end(&id);
         }
-        self.tell(&answered, "update", &update.name, json!({ "id": id, "name": update.name, "size": update.size }))
+        let details = json!({ "id": id, "name": update.name, "size": update.size });
+        self.tell(&answered, "update", &update.name, details).await
     }
 
     /// Changes the connection while the plugin runs.
@@ -220,7 +231,7 @@ impl Runner {
         let change = self.cloud.all_desired();
         let answered = self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
         let details = json!({ "desired": self.cloud.desired(), "version": change.version, "complete": true });
-        self.tell(&answered, "desired", &change.desired, details)
+        self.tell(&answered, "desired", &change.desired, details).await
     }
 
     /// Calls the plugin once it runs, and waits for the answer.
@@ -234,12 +245,12 @@ impl Runner {
                 break;
             }
             self.call += 1;
-            let (call, began) = (self.call, Instant::now());
+            let (call, began, calls_before) = (self.call, Instant::now(), self.calls());
             match submit(self.trial.plugins(), self.trial.plugin(), call) {
                 Ok(()) => (),
                 // It went down a moment ago, and the event is on its way.
                 Err(NotReady::Down(_)) => {
-                    self.up = None;
+                    self.down().await?;
                     continue;
                 }
                 Err(other) => return Ok(Answered::not_taken(other.to_string())),
@@ -247,20 +258,49 @@ impl Runner {
             while let Some(event) = self.events.recv().await {
                 self.show_log()?;
                 if call_number(&event) == Some(call) {
+                    let answered = Answered::from(event);
+                    if answered.is_gone {
+                        break;
+                    }
                     self.report.took(began.elapsed());
-                    return Ok(Answered::from(event));
+                    if answered.downs {
+                        self.calls_before_up = calls_before + 1;
+                        self.fault_told = Some(answered.message.clone());
+                    }
+                    return Ok(answered);
                 }
                 self.hear(event)?;
             }
+            self.down().await?;
         }
         Ok(Answered::not_taken("the plugin does not stay up".to_owned()))
     }
 
-    /// Waits until the plugin runs. False when it never will.
+    /// Waits until the plugin runs and knows how things stand. False when it never will.
     async fn ready(&mut self) -> Result<bool, Problem> {
-        if self.up.is_some() {
-            return Ok(true);
+        for _ in 0..TRIES_MAX {
+            if self.up.is_some() {
+                return Ok(true);
+            }
+            if !self.up().await? {
+                return Ok(false);
+            }
+            self.connection_told(self.calls_before_up).await?;
+            // It is told by a call, which waits for the plugin as well.
+            if !std::mem::replace(&mut self.is_telling, true) {
+                let told = Box::pin(self.tell_all_desired()).await;
+                self.is_telling = false;
+                told?;
+            }
         }
+        if self.up.is_none() {
+            self.refused.get_or_insert_with(|| "it goes down every time as soon as it has started".to_owned());
+        }
+        Ok(self.up.is_some())
+    }
+
+    /// Waits until the plugin has started. False when it never will.
+    async fn up(&mut self) -> Result<bool, Problem> {
         let began = Instant::now();
         while self.up.is_none() {
             if self.refused.is_some() {
@@ -272,11 +312,18 @@ impl Runner {
             }
             self.listen(LOG_LOOK).await?;
         }
-        if !std::mem::replace(&mut self.has_started, true) {
-            self.connection_told(0).await?;
+        self.has_started = true;
+        Ok(true)
+    }
+
+    /// Waits until the plugin is down, after a fault: nothing that is due may race with that.
+    async fn down(&mut self) -> Result<(), Problem> {
+        let began = Instant::now();
+        while self.up.is_some() && self.refused.is_none() && began.elapsed() < RESTART_MAX {
+            self.listen(LOG_LOOK).await?;
         }
-        Box::pin(self.tell_all_desired()).await?;
-        Ok(self.up.is_some() || self.refused.is_none())
+        self.up = None;
+        Ok(())
     }
 
     /// Waits until `connection-events.changed` was called, by the count of calls before it. In what order it is called
@@ -325,7 +372,16 @@ impl Runner {
             }
             PluginEvent::Down { reason, .. } => {
                 self.up = None;
-                self.report.tell(at, "down", brief(&reason), json!({ "reason": reason }))
+                let words = if self.fault_told.take().as_ref() == Some(&reason) {
+                    "by this fault".to_owned()
+                } else {
+                    // In a call that nobody answers: `connection-events.changed`.
+                    self.calls_before_up = self.calls();
+                    self.report.sum.calls += 1;
+                    self.report.sum.failed_calls += 1;
+                    brief(&reason)
+                };
+                self.report.tell(at, "down", &words, json!({ "reason": reason }))
             }
             PluginEvent::Refused { reason, .. } => {
                 self.report.tell(at, "refused", &reason, json!({ "reason": reason }))?;
@@ -360,7 +416,7 @@ impl Runner {
     }
 
     /// Tells how a call ended, and counts it.
-    fn tell(&mut self, answered: &Answered, event: &str, what: &str, mut details: Value) -> Result<(), Problem> {
+    async fn tell(&mut self, answered: &Answered, event: &str, what: &str, mut details: Value) -> Result<(), Problem> {
         self.report.sum.failed_calls += u64::from(answered.is_fault);
         if let Some(details) = details.as_object_mut() {
             details.insert("outcome".to_owned(), json!(answered.outcome));
@@ -368,9 +424,11 @@ impl Runner {
                 details.insert("message".to_owned(), json!(answered.message));
             }
         }
-        let words = [what, answered.outcome, brief(&answered.message)];
+        let message = if answered.downs { brief(&answered.message) } else { answered.message.clone() };
+        let words = [what, answered.outcome, message.as_str()];
         let words: Vec<&str> = words.into_iter().filter(|part| !part.is_empty()).collect();
-        self.report.tell(self.trial.elapsed(), event, &words.join(": "), details)
+        self.report.tell(self.trial.elapsed(), event, &words.join(": "), details)?;
+        if answered.downs { self.down().await } else { Ok(()) }
     }
 
     fn show_log(&mut self) -> Result<(), Problem> {
@@ -411,9 +469,11 @@ impl Runner {
     }
 }
 
-/// For people, without the backtrace, which the log has.
-fn brief(message: &str) -> &str {
-    message.split("; 0: ").next().unwrap_or(message)
+/// How an instance died, for people: without last words and backtrace, which the log has.
+fn brief(death: &str) -> String {
+    let is_frame = |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with(": ");
+    let parts = death.split("; ").take_while(|part| !part.starts_with("it said: ") && !is_frame(part));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn read_update(id: &str, file: &Path) -> io::Result<Update> {
@@ -439,3 +499,6 @@ fn read_update(id: &str, file: &Path) -> io::Result<Update> {
         file: file.canonicalize()?,
     })
 }
+
+#[cfg(test)]
+mod tests;
