@@ -43,10 +43,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     // A guest's line is kept only where somebody would see its level.
     tracing_subscriber::registry().init();
     let mut results: Map<String, Value> =
-        LANGUAGES.iter().map(|language| ((*language).to_owned(), Value::from("not built"))).collect();
+        LANGUAGES.iter().map(|language| ((*language).to_owned(), Value::from("not asked"))).collect();
     for guest in &arguments.guests {
         let (language, component) = guest.split_once('=').context("a guest is LANGUAGE=COMPONENT")?;
         anyhow::ensure!(results.contains_key(language), "{language} is none of {}", LANGUAGES.join(", "));
+        if !std::path::Path::new(component).is_file() {
+            println!("{language}: {component} is not there");
+            results.insert(language.to_owned(), Value::from("not built"));
+            continue;
+        }
         let integers = if language == "javascript" { Integers::Of53Bits } else { Integers::Of64Bits };
         let result = play::play(&transcript, integers, component.as_ref(), &arguments.compiler).await;
         let word = match result {
@@ -62,9 +67,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         results.insert(language.to_owned(), Value::from(word));
     }
     let passed = results.values().filter(|result| *result == "passed").count();
-    let all = passed == results.len();
+    let failed = arguments.guests.len() - passed;
+    let all = failed == 0;
     // In the words that `make test` adds up.
-    println!("test result: {}. {passed} passed; {} failed;", if all { "ok" } else { "FAILED" }, results.len() - passed);
+    println!("test result: {}. {passed} passed; {failed} failed;", if all { "ok" } else { "FAILED" });
     println!("{}", serde_json::json!({ "languages": results }));
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

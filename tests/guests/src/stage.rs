@@ -191,13 +191,15 @@ impl Stage {
     fn hear(&mut self) {
         let Some(page) = self.plugins.log_tail(PLUGIN, self.heard, LOG_LINES_MAX) else { return };
         self.heard = page.next;
-        self.seen.extend(page.lines.into_iter().map(|line| {
+        for line in page.lines {
             let text = json(&line.text);
             match line.stream {
-                LogStream::Log | LogStream::Host => format!("log {} {text}", word(&line.level)),
-                LogStream::Stdout | LogStream::Stderr | LogStream::Panic => format!("print {text}"),
+                LogStream::Log => self.seen.push(format!("log {} {text}", word(&line.level))),
+                LogStream::Stdout | LogStream::Stderr | LogStream::Panic => self.seen.push(format!("print {text}")),
+                // What the host itself notes is none of the guest's doing.
+                LogStream::Host => {}
             }
-        }));
+        }
     }
 
     pub(crate) fn saw(&mut self, line: String) {

@@ -113,6 +113,28 @@ fn a_plugin_that_traps_comes_back_before_anything_else_happens() {
     assert_eq!(said.out.matches("down        by this fault").count(), 3, "{said:?}");
 }
 
+#[test]
+fn a_plugin_that_came_back_knows_how_things_stand_before_its_next_call() {
+    let rig = Rig::new();
+    rig.guest("probe");
+    rig.write("probe.toml", "interval_s = 60\n");
+    let trial = ["try", "probe.wasm", "--virtual-time", "1m", "--command", "+30s trap", "--command", "+30s twin get"];
+    for _ in 0..4 {
+        let said = rig.plugin(trial);
+        assert_eq!(said.code, 36, "{said:?}");
+        let later = said.out.lines().skip_while(|line| !line.contains("by this fault")).map(|line| &line[12..]);
+        insta::allow_duplicates!(insta::assert_snapshot!(later.take(7).collect::<Vec<_>>().join("\n"), @r#"
+        down        by this fault
+        log         info: starting
+        log         info: connected
+        up          sensor commands twin-events connection-events firmware lifecycle transform
+        log         info: desired version=1 complete=true {}
+        desired     {}: ok
+        asked       twin.get
+        "#));
+    }
+}
+
 /// In the order printed: kind, outcome and message of what was asked of the plugin, or what the plugin asked.
 fn story(said: &crate::rig::Said) -> Vec<String> {
     let told = ["command", "asked", "desired", "connection", "update", "transformed", "progress"];

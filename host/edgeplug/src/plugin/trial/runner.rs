@@ -12,6 +12,7 @@ use edgeplug_plugins::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
 
 use super::Step;
 use super::answer::{Answered, asked, call_number, exports_named};
@@ -44,6 +45,8 @@ pub(super) struct Runner {
     report: Report,
     /// What the running instance exports; none while nothing runs.
     up: Option<Exports>,
+    /// That it started, while this is not told yet.
+    up_to_tell: Option<Value>,
     /// Whether it ever ran.
     has_started: bool,
     /// The plugin's calls, when it last ran.
@@ -70,6 +73,7 @@ impl Runner {
             cloud: Cloud::default(),
             report: Report::new(json),
             up: None,
+            up_to_tell: None,
             has_started: false,
             calls_before_up: 0,
             fault_told: None,
@@ -280,12 +284,14 @@ impl Runner {
     async fn ready(&mut self) -> Result<bool, Problem> {
         for _ in 0..TRIES_MAX {
             if self.up.is_some() {
+                self.tell_up()?;
                 return Ok(true);
             }
             if !self.up().await? {
                 return Ok(false);
             }
             self.connection_told(self.calls_before_up).await?;
+            self.tell_up()?;
             // It is told by a call, which waits for the plugin as well.
             if !std::mem::replace(&mut self.is_telling, true) {
                 let told = Box::pin(self.tell_all_desired()).await;
@@ -316,11 +322,18 @@ impl Runner {
         Ok(true)
     }
 
+    /// Told once the plugin has heard of the connection: what it logs about that races with the event.
+    fn tell_up(&mut self) -> Result<(), Problem> {
+        let (Some(exports), Some(details)) = (self.up, self.up_to_tell.take()) else { return Ok(()) };
+        self.report.tell(self.trial.elapsed(), "up", &exports_named(exports).join(" "), details)
+    }
+
     /// Waits until the plugin is down, after a fault: nothing that is due may race with that.
     async fn down(&mut self) -> Result<(), Problem> {
         let began = Instant::now();
         while self.up.is_some() && self.refused.is_none() && began.elapsed() < RESTART_MAX {
-            self.listen(LOG_LOOK).await?;
+            // What it logs meanwhile it logs when it starts again, which comes behind.
+            self.event(LOG_LOOK).await?;
         }
         self.up = None;
         Ok(())
@@ -347,10 +360,20 @@ impl Runner {
         self.trial.plugins().list().into_iter().next()
     }
 
-    /// One event, if one comes within this time.
+    /// One event, if one comes within this time, behind what was logged before it.
     async fn listen(&mut self, wait: Duration) -> Result<(), Problem> {
         let event = tokio::time::timeout(wait, self.events.recv()).await;
         self.show_log()?;
+        self.heard(event)
+    }
+
+    /// The same without the log.
+    async fn event(&mut self, wait: Duration) -> Result<(), Problem> {
+        let event = tokio::time::timeout(wait, self.events.recv()).await;
+        self.heard(event)
+    }
+
+    fn heard(&mut self, event: Result<Option<PluginEvent>, Elapsed>) -> Result<(), Problem> {
         match event {
             Ok(Some(event)) => self.hear(event),
             Ok(None) => {
@@ -367,10 +390,11 @@ impl Runner {
         match event {
             PluginEvent::Up { exports, sha256, .. } => {
                 self.up = Some(exports);
-                let names = exports_named(exports);
-                self.report.tell(at, "up", &names.join(" "), json!({ "exports": names, "sha256": sha256 }))
+                self.up_to_tell = Some(json!({ "exports": exports_named(exports), "sha256": sha256 }));
+                Ok(())
             }
             PluginEvent::Down { reason, .. } => {
+                self.tell_up()?;
                 self.up = None;
                 let words = if self.fault_told.take().as_ref() == Some(&reason) {
                     "by this fault".to_owned()
@@ -441,6 +465,7 @@ impl Runner {
 
     /// `lifecycle.stop` may send and ask, so its events are heard.
     async fn stop(&mut self) -> Result<(), Problem> {
+        self.tell_up()?;
         let trial = Arc::clone(&self.trial);
         let mut stopping = tokio::spawn(async move { trial.stop(STOP_MAX).await });
         let stragglers = loop {
