@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use edgeplug_plugins::{
-    Answer, Ask, CallFailure, DeviceInfo, Ending, Exports, FinishFailure, Limits, Pattern, PluginEvent, PluginPolicy,
-    LogStream, Plugins, PluginsOptions, Policy, Reply, SampleOutcome, TwinDocument, TwinFailure,
+    Answer, Ask, CallFailure, DeviceInfo, Ending, Exports, FinishFailure, Limits, LogStream, Pattern, PluginEvent,
+    PluginPolicy, Plugins, PluginsOptions, Policy, Reply, SampleOutcome, TwinDocument, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
@@ -73,7 +73,6 @@ impl Stage {
             policy: Policy {
                 source: "[plugins.allow.NAME] in /etc/edgeplug.toml".to_owned(),
                 plugins: BTreeMap::from([(PLUGIN.to_owned(), allowed)]),
-                ..Policy::default()
             },
             device: DeviceInfo { unique_id: "conformance-device".to_owned() },
             private_directories: Vec::new(),

@@ -28,7 +28,8 @@ impl monotonic_clock::Host for State {
 
     fn subscribe_instant(&mut self, when: monotonic_clock::Instant) -> wasmtime::Result<Resource<DynPollable>> {
         let clock = self.guest.surroundings.clock.clone();
-        let sleep = self.table.push(Sleep { clock, until: Duration::from_nanos(when).saturating_sub(MONOTONIC_START) })?;
+        let sleep =
+            self.table.push(Sleep { clock, until: Duration::from_nanos(when).saturating_sub(MONOTONIC_START) })?;
         subscribe(&mut self.table, sleep)
     }
 

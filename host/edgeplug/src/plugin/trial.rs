@@ -9,6 +9,7 @@
 mod answer;
 mod cache;
 mod cloud;
+mod firmware;
 mod report;
 mod runner;
 pub(crate) mod schedule;

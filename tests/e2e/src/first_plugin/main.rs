@@ -67,7 +67,8 @@ async fn first_plugin(world: &World, language: &str) -> anyhow::Result<usize> {
     let directory = tempfile::tempdir()?;
     let name = format!("first-{language}");
     let edgeplug = program("edgeplug")?;
-    run(Command::new(&edgeplug).args(["plugin", "new", "--lang", language, &name]).current_dir(directory.path())).await?;
+    run(Command::new(&edgeplug).args(["plugin", "new", "--lang", language, &name]).current_dir(directory.path()))
+        .await?;
     let project = directory.path().join(&name);
     run(make(&project, &edgeplug)).await?;
     run(make(&project, &edgeplug).arg("try")).await?;

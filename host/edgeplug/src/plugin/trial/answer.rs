@@ -120,3 +120,13 @@ pub(super) fn exports_named(exports: Exports) -> Vec<&'static str> {
     ];
     named.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
+
+/// How an instance died, for people: without last words and backtrace, which the log has.
+pub(super) fn brief(death: &str) -> String {
+    let is_frame = |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with(": ");
+    let parts = death.split("; ").take_while(|part| !part.starts_with("it said: ") && !is_frame(part));
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests;

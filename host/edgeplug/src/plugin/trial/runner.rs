@@ -1,22 +1,21 @@
 //! A trial under way: takes the steps in time, plays the daemon's side, and tells what happens.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgeplug_plugins::{
-    Ask, Command, Connection, Exports, NotReady, PluginEvent, PluginStatus, Plugins, SampleOutcome, Trial, Update,
+    Ask, Command, Connection, Exports, NotReady, PluginEvent, PluginStatus, Plugins, SampleOutcome, Trial,
 };
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::error::Elapsed;
 
 use super::Step;
-use super::answer::{Answered, asked, call_number, exports_named};
+use super::answer::{Answered, asked, brief, call_number, exports_named};
 use super::cloud::Cloud;
+use super::firmware::read_update;
 use super::report::Report;
 use crate::exit::{Exit, Problem};
 
@@ -33,8 +32,6 @@ const LOG_LOOK: Duration = Duration::from_millis(200);
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// Lines fetched at once: all that are kept.
 const LINES_MAX: usize = 1000;
-/// Of a firmware file at a time.
-const READ_BYTES: usize = 64 << 10;
 /// What a plugin is told that has no connection.
 const OFFLINE: &str = "the trial has no connection";
 
@@ -493,37 +490,3 @@ impl Runner {
         Ok(())
     }
 }
-
-/// How an instance died, for people: without last words and backtrace, which the log has.
-fn brief(death: &str) -> String {
-    let is_frame = |part: &str| part.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with(": ");
-    let parts = death.split("; ").take_while(|part| !part.starts_with("it said: ") && !is_frame(part));
-    parts.collect::<Vec<_>>().join("; ")
-}
-
-fn read_update(id: &str, file: &Path) -> io::Result<Update> {
-    let (mut hash, mut size) = (Sha256::new(), 0);
-    let mut reader = io::BufReader::with_capacity(READ_BYTES, std::fs::File::open(file)?);
-    loop {
-        let piece = reader.fill_buf()?;
-        if piece.is_empty() {
-            break;
-        }
-        hash.update(piece);
-        let length = piece.len();
-        size += length as u64;
-        reader.consume(length);
-    }
-    Ok(Update {
-        id: id.to_owned(),
-        device: None,
-        name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        version: String::new(),
-        size,
-        sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-        file: file.canonicalize()?,
-    })
-}
-
-#[cfg(test)]
-mod tests;
