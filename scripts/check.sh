@@ -47,6 +47,7 @@ bindings() {
     for generate in guests/*/generate.sh; do
         COMPILER=$BUILD_DIR/debug/edgeplug-compiler "$generate" --check || status=1
     done
+    docs/plugins/interface.sh --check || status=1
     for copy in guests/*/wit; do
         diff -r wit "$copy" || status=1
     done
