@@ -25,6 +25,8 @@ const RESTART_MAX: Duration = Duration::from_secs(120);
 const TRIES_MAX: u32 = 3;
 /// How long `connection-events.changed`, which nobody answers, is waited for. No call lasts longer.
 const TOLD_MAX: Duration = Duration::from_secs(60);
+/// How long after that call the news of a crash in it may take.
+const TOLD_CRASH: Duration = Duration::from_millis(5);
 /// How often is looked whether it was called, and in real time at the log.
 const TOLD_LOOK: Duration = Duration::from_millis(1);
 const LOG_LOOK: Duration = Duration::from_millis(200);
@@ -339,14 +341,15 @@ impl Runner {
     /// Waits until `connection-events.changed` was called, by the count of calls before it. In what order it is called
     /// does not depend on it: the plugin is told before it gets its next call.
     async fn connection_told(&mut self, calls_before: u64) -> Result<(), Problem> {
+        if !self.up.is_some_and(|exports| exports.connection_events) {
+            return self.show_log();
+        }
         let began = Instant::now();
-        while self.up.is_some_and(|exports| exports.connection_events)
-            && self.calls() == calls_before
-            && began.elapsed() < TOLD_MAX
-        {
+        while self.up.is_some() && self.calls() == calls_before && began.elapsed() < TOLD_MAX {
             self.listen(TOLD_LOOK).await?;
         }
-        self.show_log()
+        // That it crashed there is said a moment after the call is counted.
+        self.listen(TOLD_CRASH).await
     }
 
     fn calls(&self) -> u64 {
