@@ -23,7 +23,7 @@ setup: ## Install what is missing: Debian packages and the guests' toolchains; d
 	@scripts/setup.sh
 
 # These need no guests but Rust's.
-demo bench torture: export EDGEPLUG_GUEST_LANGUAGES =
+demo torture: export EDGEPLUG_GUEST_LANGUAGES =
 
 build: build-compiler build-host guests ## Build the compiler, the daemon with all other programs, and the Rust guests
 

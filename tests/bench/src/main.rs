@@ -1,8 +1,9 @@
 //! `make bench`: the figures that the README and the closing notes quote, measured on the machine it runs on.
 //!
 //! Times compare within one run only; the machine may be busy with something else, and nothing here fails because it is.
-//! In the environment `ONLY=throughput` (or `calls`, `rows`, `process`) leaves out all but one part, `ROWS_MAX=100000` the
-//! larger stores, `ROUNDS=3` and `PATHS=bare,durable` (`supervised`, `lite`, `azure`) some of the throughput.
+//! In the environment `ONLY=throughput` (or `calls`, `rows`, `process`, `guests`) leaves out all but one part,
+//! `ROWS_MAX=100000` the larger stores, `ROUNDS=3` and `PATHS=bare,durable` (`supervised`, `lite`, `azure`) some of the
+//! throughput, and `LANGUAGES="rust c"` the other guests.
 
 mod bare;
 mod calls;
@@ -10,6 +11,7 @@ mod disk;
 mod durable;
 mod figures;
 mod guest;
+mod guests;
 mod message;
 mod plot;
 mod process;
@@ -44,6 +46,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("process") {
         keep(&mut all, runtime.block_on(process())?);
+    }
+    if wanted("guests") {
+        keep(&mut all, guests::publish(&runtime.block_on(guests::measure())?)?);
     }
     println!("{}", Value::Object(all));
     Ok(())

@@ -66,12 +66,13 @@ async fn demo_world() -> anyhow::Result<World> {
 
 fn memory_of(edgeplug: &Edgeplug) -> anyhow::Result<Memory> {
     let pid = edgeplug.pid().context("the daemon has ended")?;
+    Ok(Memory { rss_mb: status_mb(pid, "VmRSS")?, anonymous_mb: status_mb(pid, "RssAnon")? })
+}
+
+/// A figure of `/proc/PID/status` that the kernel gives in KiB, in MiB.
+pub(crate) fn status_mb(pid: u32, name: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let megabytes = |name: &str| -> anyhow::Result<f64> {
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc/PID/status")?;
-        let kilobytes: f64 = line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kilobytes / 1024.0)
-    };
-    Ok(Memory { rss_mb: megabytes("VmRSS")?, anonymous_mb: megabytes("RssAnon")? })
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc/PID/status")?;
+    let kilobytes: f64 = line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes / 1024.0)
 }
