@@ -126,22 +126,22 @@ async fn one_missing_puback_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn held_pubacks_fill_the_window_and_no_more_is_taken() {
+async fn held_pubacks_fill_the_window_and_the_queue_behind_it_and_no_more_is_taken() {
     let broker = broker([Script { acks: Acks::Held, ..Script::default() }]).await;
     let mut rig = Rig::new(None);
     let (connection, _) = rig.up(ConnectOptions { window: 5, ..plain(broker.port()) }).await;
-    for ticket in 1..=5 {
+    for ticket in 1..=10 {
         rig.publish(connection, ticket).unwrap();
     }
-    assert_eq!(rig.publish(connection, 6), Err(PublishError::QueueFull(QueueFull)));
+    assert_eq!(rig.publish(connection, 11), Err(PublishError::QueueFull(QueueFull)));
     broker.wait_until("the window is out", |records| records[0].publishes.len() == 5).await.unwrap();
 
     broker.release().unwrap();
 
     let mut delivered = Vec::new();
-    while delivered.len() < 5 {
+    while delivered.len() < 10 {
         delivered.extend(rig.delivered(connection).await);
     }
-    assert_eq!(delivered, [1, 2, 3, 4, 5]);
-    rig.publish(connection, 6).unwrap();
+    assert_eq!(delivered, (1..=10).collect::<Vec<_>>());
+    rig.publish(connection, 11).unwrap();
 }
