@@ -62,7 +62,7 @@ pub(crate) async fn measure(component: &Path) -> anyhow::Result<Cost> {
     Running::begin(component, &cache, &Limits::default())?.up().await?;
     let artefact = artefact(&cache)?;
 
-    let compiles = (0..COMPILES).map(|_| compile(component, &scratch.path().join("compiled")));
+    let compiles = (0..COMPILES).map(|_| compile(component));
     let (times, peaks): (Vec<_>, Vec<_>) = compiles.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
     let engine = edgeplug_engine::engine()?;
     let loads = (0..STARTS).map(|_| load(&engine, &artefact)).collect::<anyhow::Result<_>>()?;
@@ -169,13 +169,13 @@ impl Running {
 }
 
 /// Milliseconds and the most memory in MiB of one run of the compiler program.
-fn compile(component: &Path, output: &Path) -> anyhow::Result<(f64, f64)> {
+fn compile(component: &Path) -> anyhow::Result<(f64, f64)> {
     let begun = Instant::now();
-    let mut compiler = Command::new(program("edgeplug-compiler")?)
+    let compiler = Command::new(program("edgeplug-compiler")?)
         .env_clear()
         .current_dir("/")
         .stdin(File::open(component)?)
-        .stdout(File::create(output)?)
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
     let pid = compiler.id();
@@ -188,7 +188,7 @@ fn compile(component: &Path, output: &Path) -> anyhow::Result<(f64, f64)> {
         }
         peak
     });
-    let status = compiler.wait()?;
+    let status = compiler.wait_with_output()?.status;
     let ms = begun.elapsed().as_secs_f64() * 1e3;
     ensure!(status.success(), "the compiler ended with {status}");
     let peak = watch.join().map_err(|_| anyhow::anyhow!("the look at the compiler's memory failed"))?;
