@@ -11,7 +11,7 @@ pub(crate) struct Faults(Arc<Inner>);
 struct Inner {
     /// Every second read of a file or of hardware fails.
     eio: bool,
-    /// Every run of digits in a file reads `nan`.
+    /// Every number in a file reads `nan`.
     nan: bool,
     reads: AtomicU64,
 }
@@ -33,12 +33,45 @@ impl Faults {
         if !self.0.nan {
             return content;
         }
-        content
-            .chunk_by(|one, other| one.is_ascii_digit() == other.is_ascii_digit())
-            .flat_map(|run| if run.first().is_some_and(u8::is_ascii_digit) { b"nan" } else { run })
-            .copied()
-            .collect()
+        let mut told = Vec::with_capacity(content.len());
+        let mut rest = content.as_slice();
+        while let Some(byte) = rest.first() {
+            // A minus behind a word or a number joins the two, as in `1-2`.
+            let is_joined = told.last().is_some_and(u8::is_ascii_alphanumeric);
+            match number_len(rest, !is_joined) {
+                0 => {
+                    told.push(*byte);
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+                len => {
+                    told.extend(b"nan");
+                    rest = rest.get(len..).unwrap_or_default();
+                }
+            }
+        }
+        told
     }
+}
+
+/// Bytes of the number at the beginning: digits, with a sign if it `may_be_signed`, a fraction and an exponent if they are
+/// there; 0 when there is none.
+fn number_len(text: &[u8], may_be_signed: bool) -> usize {
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let is = |at: usize, wanted: &[u8]| text.get(at).is_some_and(|byte| wanted.contains(byte));
+    let sign = usize::from(may_be_signed && is(0, b"+-"));
+    let whole = digits(sign);
+    if whole == 0 {
+        return 0;
+    }
+    let mut len = sign + whole;
+    if is(len, b".") && digits(len + 1) > 0 {
+        len += 1 + digits(len + 1);
+    }
+    let exponent = len + 1 + usize::from(is(len + 1, b"+-"));
+    if is(len, b"eE") && digits(exponent) > 0 {
+        len = exponent + digits(exponent);
+    }
+    len
 }
 
 #[cfg(test)]
