@@ -286,7 +286,7 @@ impl Durable {
                 };
                 self.mqtt.connect(edgeplug_link::ConnectionId(connection.0), options)?;
             }
-            Action::Keep { .. } | Action::CorrectClock { .. } | Action::TellConnected(_) => {}
+            Action::Keep { .. } | Action::CorrectClock { .. } | Action::TellConnected(_) | Action::TellTemplate(_) => {}
             other => bail!("the session wants {other:?}"),
         }
         Ok(())
