@@ -27,7 +27,7 @@ pub(crate) async fn play(
         let filled = |text: &str, sha256: &str| text.replace("{directory}", &files).replace("{sha256}", sha256);
         stage.answers.extend(step.answers.iter().cloned());
         let action = Words(filled(&step.action.0, ""));
-        let seen = act(&mut stage, action, step, &mut sha256).await.with_context(at)?;
+        let mut seen = act(&mut stage, action, step, &mut sha256).await.with_context(at)?;
         let expected: Vec<_> = step
             .expected
             .iter()
@@ -37,7 +37,6 @@ pub(crate) async fn play(
         for (line, _) in expected.iter().filter(|(_, anywhere)| *anywhere) {
             stage.logged(line).await?;
         }
-        let mut seen = seen;
         seen.extend(stage.take_seen());
         compare(&expected, seen).with_context(at)?;
         ensure!(stage.answers.is_empty(), "{}: the guest did not ask for {:?}", at(), stage.answers);
