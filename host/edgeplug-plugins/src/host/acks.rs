@@ -6,8 +6,8 @@ use crate::event::PluginEvent;
 use crate::host::{State, another_answer};
 use crate::voice::told;
 
-/// Longest id passed on; the cloud's have 36 bytes (GUIDs).
-const ID_LEN_MAX: usize = 256;
+/// Longest id passed on: that of a command is its key in the ledger, which takes no longer one. The cloud's are GUIDs.
+const ID_LEN_MAX: usize = 512;
 
 impl acks::Host for State {
     async fn finish(&mut self, id: String, ending: types::Ending) -> wasmtime::Result<Result<(), acks::Error>> {

@@ -86,8 +86,14 @@ async fn a_deferred_command_is_ended_by_its_id() {
         let refused = told(rig.command("probe", &format!("finish {id} done")).await).expect_err(id);
         assert!(refused.contains(words), "{refused}");
     }
+    let longest = "i".repeat(512);
+    told(rig.command("probe", &format!("finish {longest} done")).await).expect_err("disk full");
+    assert!(
+        matches!(rig.asked.last(), Some(Ask::Finish { id, .. }) if *id == longest),
+        "the ledger takes keys that long"
+    );
     let asked = rig.asked.len();
-    let long = told(rig.command("probe", &format!("finish {} done", "i".repeat(257))).await);
+    let long = told(rig.command("probe", &format!("finish {longest}i done")).await);
     assert!(long.is_err_and(|refused| refused.contains("nothing under way")));
     assert_eq!(rig.asked.len(), asked, "an id that long is nobody's");
 }
