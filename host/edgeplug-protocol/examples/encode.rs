@@ -3,18 +3,19 @@
 use std::hint::black_box;
 
 use edgeplug_protocol::legacy::Sdk;
-use edgeplug_protocol::legacy::telemetry::{Body, encode, merge};
-use edgeplug_protocol::legacy::template::{Attribute, DataType, Device, Scalar, Template};
-use edgeplug_protocol::legacy::validation::ValidValues;
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry::{Body, encode, merge};
+use edgeplug_protocol::template::{Attribute, DataType, Device, Scalar, Template};
 use edgeplug_protocol::time::Timestamp;
+use edgeplug_protocol::validation::ValidValues;
+use edgeplug_protocol::version::Version;
 
 const ROUNDS: u32 = 200_000;
 
 fn main() {
-    let mut template = Template::new("CP", "D", vec![Device { id: "GW".into(), tag: String::new() }]);
+    let mut template = Template::new(Version::Legacy, "CP", "D", vec![Device { id: "GW".into(), tag: String::new() }]);
     for n in 0..10 {
-        let scalar = Scalar { data_type: DataType::Number, valid: ValidValues::parse("") };
+        let scalar = Scalar { data_type: DataType::Number, valid: ValidValues::parse(""), ..Scalar::default() };
         template.declare("", &format!("reading{n}"), Attribute::Scalar(scalar));
     }
     let sdk = Sdk::new("M_PYTHON", "poc");

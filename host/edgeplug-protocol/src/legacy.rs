@@ -3,13 +3,8 @@
 //! Discovery and sync run over HTTPS, everything else as JSON bodies on one IoT Hub topic whose kind is the number
 //! `mt` in the body.
 
-pub mod ack;
-pub mod c2d;
 pub mod discovery;
 pub mod sync;
-pub mod telemetry;
-pub mod template;
-pub mod validation;
 
 use serde::Serialize;
 

@@ -1,9 +1,17 @@
-//! Nouns and bytes: IoTConnect messages, Azure DPS and IoT Hub wire forms.
+//! Nouns and bytes: IoTConnect messages (legacy and 2.1), Azure DPS and IoT Hub wire forms.
 //!
 //! Pure: nothing here does I/O, reads a clock or draws a random number.
 
+pub mod ack;
 pub mod azure;
+pub mod c2d;
+pub mod definition;
 pub mod legacy;
 pub mod model;
 pub mod sample;
+pub mod telemetry;
+pub mod template;
 pub mod time;
+pub mod topics;
+pub mod validation;
+pub mod version;

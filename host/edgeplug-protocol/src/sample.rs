@@ -1,7 +1,7 @@
 //! What a plugin measured, before any wire format is known.
 //!
 //! A sample is typed but not validated: whether an attribute exists and what it may hold is decided by the device
-//! template ([`crate::legacy::template`]), which may arrive long after the sample was taken.
+//! template ([`crate::template`]), which may arrive long after the sample was taken.
 
 use serde::{Deserialize, Serialize};
 

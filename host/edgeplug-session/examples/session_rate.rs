@@ -101,7 +101,7 @@ impl Device {
         if device.connection.0 == 0 {
             bail!("the session did not connect: {:?}", device.session.status(now));
         }
-        let up = PluginUp { plugin: "p".into(), interval: None, commands: false };
+        let up = PluginUp { plugin: "p".into(), interval: None, commands: None };
         device.session.handle(Event::PluginUp(up), now);
         Ok(device)
     }
@@ -167,6 +167,13 @@ fn config(batch: Option<Batch>) -> anyhow::Result<SessionConfig> {
         daily_bytes_max: None,
         time_to_live: None,
         durability: Durability::Stored,
+        protocol: edgeplug_session::config::ProtocolChoice::Only(edgeplug_protocol::version::Version::Legacy),
+        sid: None,
+        frequency: edgeplug_session::config::FrequencyPolicy::KeepLatest,
+        hard_stop: edgeplug_session::config::HardStopPolicy::UntilRestart,
+        hard_stop_wipes: false,
+        rounding: edgeplug_protocol::definition::Rounding::new(),
+        ack_status: edgeplug_protocol::ack::StatusTable::default(),
     })
 }
 

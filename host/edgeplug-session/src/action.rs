@@ -7,7 +7,7 @@ use edgeplug_protocol::azure::challenge::ChallengeBlob;
 use edgeplug_protocol::azure::sas::SasToken;
 use edgeplug_protocol::model::DeviceModel;
 
-use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RequestId, RowId, Ticket};
 
 /// One thing to do. Those with a [`Ticket`] are answered by an event with the same ticket.
 #[derive(Debug)]
@@ -133,6 +133,17 @@ pub enum Action {
         /// Its value.
         value: Bytes,
     },
+    /// Keep a fact, and say when it is on disk.
+    KeepFor {
+        /// For [`crate::Event::Kept`].
+        ticket: Ticket,
+        /// Which.
+        fact: Fact,
+        /// Its value; empty stands for none.
+        value: Bytes,
+    },
+    /// Give up every telemetry row there is: the cloud stopped this device, and the operator wants the store wiped then.
+    Wipe,
     /// Ask a plugin for readings.
     Sample {
         /// Whom.
@@ -177,6 +188,15 @@ pub enum Action {
     TellConnected(Connection),
     /// Tell plugins what the cloud says about the device; only when that changed.
     TellTemplate(Arc<DeviceModel>),
+    /// Tell plugins what the cloud wants of the twin.
+    TellDesired(DesiredChange),
+    /// Answer an operator.
+    AnswerOperator {
+        /// Of the event.
+        request: RequestId,
+        /// Done, in words or JSON, or why not.
+        result: Result<String, String>,
+    },
     /// The session came to rest after [`crate::Event::Stop`].
     Stopped,
 }
@@ -250,6 +270,12 @@ pub enum Fact {
     Clock,
     /// What was spent of the daily budget.
     Budget,
+    /// The windows of an edge device that are still open.
+    Windows,
+    /// The cloud stopped this device; empty when it did not, or when that was taken back.
+    HardStop,
+    /// The twin as last seen.
+    Twin,
 }
 
 /// What became of one sample a plugin sent.
@@ -261,8 +287,21 @@ pub enum Outcome {
     AcceptedInMemory,
     /// On disk, but the template has no place for some of its values.
     AcceptedInPart(String),
+    /// Sooner than the cloud wants readings (data frequency): dropped, or kept in memory as the latest until it is time.
+    HeldBack,
     /// Not taken, and why.
     Rejected(String),
+}
+
+/// The twin's desired properties changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredChange {
+    /// Grows with every change.
+    pub version: u64,
+    /// Whether `desired` is all of it; otherwise only what changed, a removed member as `null`.
+    pub complete: bool,
+    /// A JSON object without `$version`.
+    pub desired: String,
 }
 
 /// Whether there is a connection to the hub. The pause of a renewal is none.

@@ -17,12 +17,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edgeplug_protocol::azure::hub::Inbound;
-use edgeplug_protocol::legacy::MessageType;
-use edgeplug_protocol::legacy::ack::{self, Ack};
-use edgeplug_protocol::legacy::c2d::{CloudMessage, Command};
-use edgeplug_protocol::legacy::telemetry::own_id;
+use edgeplug_protocol::ack::{self, Ack, Status};
+use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command};
 use edgeplug_protocol::time::Timestamp;
+use edgeplug_protocol::version::Version;
 use sha2::{Digest as _, Sha256};
 
 use self::deferred::{DEFER_TIME_MAX, DEFERRED_MAX, Deferred};
@@ -123,23 +121,10 @@ impl Commands {
         delivery: DeliveryId,
         topic: &str,
         payload: Bytes,
+        message: CloudMessage,
         step: &mut Step<'_>,
     ) {
-        let Some(online) = step.world.online.as_ref().filter(|online| online.connection == connection) else {
-            return tracing::debug!(topic, "a message of a connection that is not open stays with the hub");
-        };
-        match Inbound::parse(topic, &online.device_id) {
-            Inbound::CloudToDevice(_) => {}
-            Inbound::TwinAnswer { .. } | Inbound::DesiredChanged { .. } => {
-                tracing::debug!(topic, "twin messages have no handler");
-                return step.act(Action::Acknowledge { connection, delivery });
-            }
-            Inbound::Unknown => {
-                tracing::warn!(topic, "a message on a topic nobody subscribed to");
-                return step.act(Action::Acknowledge { connection, delivery });
-            }
-        }
-        let open = match Open::parse(&payload, || hash_key(topic, &payload)) {
+        let open = match Open::of(message, || hash_key(topic, &payload)) {
             Ok(open) => open,
             Err(reason) => {
                 // Left unacknowledged it would come again for ever.
@@ -204,7 +189,7 @@ impl Commands {
     }
 
     pub(crate) fn plugin_up(&mut self, up: &PluginUp) {
-        if up.commands {
+        if up.commands.is_some() {
             self.handlers.insert(up.plugin.clone(), None);
         } else {
             self.handlers.remove(&up.plugin);
@@ -425,27 +410,22 @@ impl Commands {
     }
 
     fn outcome(&mut self, open: Open, ending: Ending, step: &Step<'_>) -> Outcome {
-        let (st, message) = match ending {
+        let (status, message) = match ending {
             Ending::Done(message) => {
                 self.counts.done += 1;
-                (ack::STATUS_EXECUTED, message)
+                (Status::Done, message)
             }
             Ending::Failed(message) => {
                 self.counts.failed += 1;
-                (ack::STATUS_FAILED, message)
+                (Status::Failed, message)
             }
         };
         let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
         let ack = open.ack_id.as_deref().and_then(|ack_id| {
             let template = step.world.template.as_ref()?;
-            let body = ack::encode(
-                MessageType::CommandAck,
-                &template.cpid,
-                own_id(template),
-                &Ack { ack_id, st, msg: &msg, child_id: "" },
-                &step.world.sdk,
-                &Timestamp::from_unix_ms(step.unix_ms),
-            );
+            let st = step.config.ack_status.number(template.version, AckKind::Command, status);
+            let ack = Ack { kind: AckKind::Command, ack_id, st, msg: &msg, child_id: None };
+            let body = ack::encode(template, &ack, &step.world.sdk, &Timestamp::from_unix_ms(step.unix_ms));
             Some(Bytes::from(body))
         });
         Outcome::of(open.key, ack, step.offline())
@@ -486,17 +466,20 @@ impl Recording {
 impl Open {
     /// Reads a message that needs an outcome; the error says why this one needs none.
     fn parse(body: &[u8], key: impl FnOnce() -> String) -> Result<Self, String> {
-        match CloudMessage::parse(body) {
+        Self::of(CloudMessage::parse(Version::Legacy, body), key)
+    }
+
+    fn of(message: CloudMessage, key: impl FnOnce() -> String) -> Result<Self, String> {
+        match message {
             CloudMessage::Command(command) => Ok(Self {
                 key: command.ack_id.clone().unwrap_or_else(key),
                 ack_id: command.ack_id.clone().filter(|_| command.ack_wanted),
                 command: Ok(command),
             }),
-            CloudMessage::Unusable { ack_id, reason } => {
+            CloudMessage::Unusable { ack_id, reason, .. } => {
                 Ok(Self { key: ack_id.clone(), ack_id: Some(ack_id), command: Err(reason) })
             }
-            CloudMessage::Other(kind) => Err(format!("kind {kind}")),
-            CloudMessage::NotUnderstood(reason) => Err(reason),
+            other => Err(format!("{other:?} has no handler yet")),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use edgeplug_protocol::ack::StatusTable;
 use edgeplug_protocol::azure::registration::{self, RegistrationId};
+use edgeplug_protocol::definition::Rounding;
+use edgeplug_protocol::version::Version;
 
 /// Under which name a device is enrolled in DPS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,50 @@ pub struct SessionConfig {
     pub time_to_live: Option<Duration>,
     /// What is stored.
     pub durability: Durability,
+    /// Which protocol to speak.
+    pub protocol: ProtocolChoice,
+    /// 2.1: the key of this company's subscription; discovery then asks by it instead of by `cpid`.
+    pub sid: Option<String>,
+    /// What becomes of readings that come sooner than the cloud wants them.
+    pub frequency: FrequencyPolicy,
+    /// How long a hard stop by the cloud lasts.
+    pub hard_stop: HardStopPolicy,
+    /// Whether a hard stop also gives up what is stored.
+    pub hard_stop_wipes: bool,
+    /// Decimals kept of readings.
+    pub rounding: Rounding,
+    /// Numbers of acknowledgements in 2.1.
+    pub ack_status: StatusTable,
+}
+
+/// Which protocol to speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProtocolChoice {
+    /// What the cloud offers this device.
+    #[default]
+    Auto,
+    /// Always this one.
+    Only(Version),
+}
+
+/// What becomes of readings that come sooner than the cloud wants them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FrequencyPolicy {
+    /// They are dropped.
+    Drop,
+    /// The latest of each source and device is kept in memory and sent when it is time.
+    #[default]
+    KeepLatest,
+}
+
+/// How long a hard stop by the cloud lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HardStopPolicy {
+    /// Until the daemon is stopped and started; a crash is no restart.
+    #[default]
+    UntilRestart,
+    /// Until an operator says so.
+    UntilResume,
 }
 
 /// When a message that is not full goes.

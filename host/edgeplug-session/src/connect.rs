@@ -18,15 +18,14 @@ mod provision;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::sas::SasRequest;
+use edgeplug_protocol::c2d::Reply;
+use edgeplug_protocol::definition::{Definition, Hub};
 use edgeplug_protocol::legacy::discovery::BaseUrl;
-use edgeplug_protocol::legacy::sync::{Hub, SyncReply};
-use edgeplug_protocol::legacy::template::Template;
-use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::legacy::sync::SyncReply;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ConnectTo;
@@ -50,8 +49,8 @@ const DPS_PERIOD_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// What the rest of the session learns from this part.
 pub(crate) enum Change {
-    /// What may be sent, and how plugins see it.
-    Template(Template, Arc<DeviceModel>),
+    /// What the cloud says about the device, as a whole.
+    Definition(Box<Definition>),
     /// A planned reconnect begins: publish nothing new.
     Pausing,
     /// Publish here.
@@ -193,13 +192,23 @@ impl Connect {
     ) -> Option<Change> {
         self.assignment = assignment.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         self.open_identity(step);
-        match SyncReply::parse(200, &sync?) {
-            Ok(SyncReply::Ready(sync)) => {
-                self.hub = Some(sync.hub);
-                Some(Change::Template(sync.template, Arc::new(sync.model)))
-            }
-            _ => None,
-        }
+        let sync = sync?;
+        let definition = match serde_json::from_slice::<Definition>(&sync) {
+            Ok(definition) => definition,
+            // Versions before 0.2 kept the reply as it came.
+            Err(_) => match SyncReply::parse(200, &sync) {
+                Ok(SyncReply::Ready(definition)) => *definition,
+                _ => return None,
+            },
+        };
+        self.hub = Some(definition.hub.clone());
+        Some(Change::Definition(Box::new(definition)))
+    }
+
+    /// The cloud answered a question of ours (2.1).
+    pub(crate) fn replied(&mut self, reply: Reply, _step: &mut Step<'_>) -> Option<Change> {
+        tracing::debug!(number = reply.number, code = reply.code, "an answer nobody waits for");
+        None
     }
 
     pub(crate) fn identity_opened(

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use edgeplug_protocol::sample::Sample;
 
-use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RowId, Ticket};
+use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RequestId, RowId, Ticket};
 
 /// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
 /// is no longer awaited is ignored.
@@ -179,6 +179,20 @@ pub enum Event {
         /// A few words.
         message: String,
     },
+    /// Answer to [`crate::Action::KeepFor`].
+    Kept {
+        /// Of the action.
+        ticket: Ticket,
+        /// On disk, or why not.
+        result: Result<(), String>,
+    },
+    /// An operator wants something and waits for [`crate::Action::AnswerOperator`].
+    Operator {
+        /// For the answer.
+        request: RequestId,
+        /// What.
+        what: OperatorRequest,
+    },
     /// Come to rest: finish what is under way, close the link, answer with [`crate::Action::Stopped`].
     Stop,
 }
@@ -202,6 +216,12 @@ pub struct Restored {
     pub clock: Option<Bytes>,
     /// What was spent of the daily budget, as the session wrote it.
     pub budget: Option<Bytes>,
+    /// Windows that were open, as the session wrote them.
+    pub windows: Option<Bytes>,
+    /// That the cloud stopped this device, as the session wrote it.
+    pub hard_stop: Option<Bytes>,
+    /// The twin as last seen, as the session wrote it.
+    pub twin: Option<Bytes>,
 }
 
 /// An acknowledgement that waits.
@@ -341,8 +361,44 @@ pub struct PluginUp {
     pub plugin: String,
     /// How often to sample it; `None` if it has nothing to sample.
     pub interval: Option<std::time::Duration>,
-    /// Whether it handles commands.
-    pub commands: bool,
+    /// Which commands it handles, if any.
+    pub commands: Option<CommandScope>,
+}
+
+/// Which commands a plugin handles, as its manifest says; empty lists are "all".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandScope {
+    /// First words of command texts.
+    pub names: Vec<String>,
+    /// Unique ids of devices; the device's own is one of them.
+    pub devices: Vec<String>,
+}
+
+/// What an operator may want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorRequest {
+    /// Close the connection to the hub and leave it closed.
+    Disconnect,
+    /// Connect again.
+    Connect,
+    /// Take back the cloud's hard stop.
+    Resume,
+    /// Ask the cloud for everything it says about the device.
+    Refresh,
+    /// Create a child at the cloud (2.1).
+    CreateChild {
+        /// Unique id.
+        id: String,
+        /// Tag.
+        tag: String,
+        /// Name to show.
+        name: String,
+    },
+    /// Delete a child at the cloud (2.1).
+    DeleteChild {
+        /// Unique id.
+        id: String,
+    },
 }
 
 /// What a plugin made of a command.

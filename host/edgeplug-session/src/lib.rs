@@ -22,6 +22,7 @@ mod backoff;
 mod clock;
 mod commands;
 mod connect;
+mod control;
 mod plugins;
 mod status;
 mod twin;
@@ -40,12 +41,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use edgeplug_protocol::azure::hub::Inbound;
+use edgeplug_protocol::c2d::CloudMessage;
+use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::legacy::Sdk;
-use edgeplug_protocol::legacy::template::Template;
 use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::template::Template;
+use edgeplug_protocol::topics::Topics;
+use edgeplug_protocol::version::Version;
 
 pub use crate::action::Action;
-use crate::action::Connection;
+use crate::action::{Connection, Fact};
 pub use crate::clock::Now;
 pub use crate::config::SessionConfig;
 use crate::connect::Change;
@@ -78,6 +85,8 @@ ids! {
     OfferId;
     /// A plugin's question that waits for its answer.
     AskId;
+    /// An operator's request that waits for its answer.
+    RequestId;
 }
 
 /// Which key signs.
@@ -101,6 +110,8 @@ pub struct Session {
     uplink: uplink::Uplink,
     commands: commands::Commands,
     plugins: plugins::Plugins,
+    twin: twin::Twin,
+    control: control::Control,
     /// What plugins were last told; they begin without a link.
     told_connected: bool,
     /// What plugins know of the device; they begin with nothing.
@@ -110,8 +121,12 @@ pub struct Session {
 
 /// What one part found out and the others need.
 pub(crate) struct World {
-    /// What may be sent; `None` before the first sync ever.
+    /// What the cloud says about the device; `None` before it ever said anything.
+    definition: Option<Arc<Definition>>,
+    /// What may be sent, made of the definition.
     template: Option<Arc<Template>>,
+    /// Why the cloud stopped this device, if it did: nothing is sent or taken.
+    stopped: Option<String>,
     /// Where to publish; `None` while there is no link.
     online: Option<Online>,
     /// A planned reconnect: publish nothing new, but this is no outage.
@@ -124,7 +139,7 @@ pub(crate) struct World {
 #[derive(Debug, Clone)]
 pub(crate) struct Online {
     connection: ConnectionId,
-    publish_topic: String,
+    topics: Arc<Topics>,
     device_id: String,
 }
 
@@ -198,11 +213,13 @@ impl Session {
             rng: fastrand::Rng::with_seed(seed),
             last_ticket: 0,
             actions: VecDeque::new(),
-            world: World { template: None, online: None, pausing: false, sdk },
+            world: World { definition: None, template: None, stopped: None, online: None, pausing: false, sdk },
             connect: connect::Connect::new(config.retry_max),
             uplink: uplink::Uplink::default(),
             commands: commands::Commands::default(),
             plugins: plugins::Plugins::default(),
+            twin: twin::Twin::default(),
+            control: control::Control::default(),
             told_connected: false,
             told_model: None,
             stop: None,
@@ -221,36 +238,39 @@ impl Session {
             Event::Restored(mut restored) => {
                 self.uplink.restore(&mut restored);
                 self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
+                self.twin.restore(restored.twin.take(), step!(self, now));
+                let change = self.control.restore(restored.hard_stop.take(), step!(self, now));
+                self.apply(change, now);
                 let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
-                self.apply(change);
+                self.apply(change, now);
             }
             Event::IdentityOpened { ticket, result } => {
                 self.connect.identity_opened(ticket, result, step!(self, now));
             }
             Event::HttpDone { ticket, result } => {
                 let change = self.connect.http_done(ticket, result, step!(self, now));
-                self.apply(change);
+                self.apply(change, now);
             }
             Event::Activated { ticket, slot, result } => {
                 self.connect.activated(ticket, slot, result, step!(self, now));
             }
             Event::Signed { ticket, result } => {
                 let change = self.connect.signed(ticket, result, step!(self, now));
-                self.apply(change);
+                self.apply(change, now);
             }
             Event::LinkUp { connection } => {
                 let change = self.connect.link_up(connection, step!(self, now));
-                self.apply(change);
+                self.apply(change, now);
             }
             Event::LinkDown { connection, reason } => {
                 let change = self.connect.link_down(connection, reason, step!(self, now));
-                self.apply(change);
+                self.apply(change, now);
             }
             Event::Delivered { connection, tickets } => {
                 self.uplink.delivered(connection, &tickets, step!(self, now));
             }
             Event::Received { connection, delivery, topic, payload } => {
-                self.commands.received(connection, delivery, &topic, payload, step!(self, now));
+                self.received(connection, delivery, &topic, payload, now);
             }
             Event::Committed { rows } => self.uplink.committed(&rows, step!(self, now)),
             Event::NotStored { tickets, reason } => self.uplink.not_stored(&tickets, &reason, step!(self, now)),
@@ -288,6 +308,14 @@ impl Session {
             Event::Progress { plugin, id, percent, message } => {
                 self.commands.progress(&plugin, &id, percent, &message);
             }
+            Event::Kept { ticket, result } => {
+                let change = self.control.kept(ticket, &result, step!(self, now));
+                self.apply(change, now);
+            }
+            Event::Operator { request, what } => {
+                let change = self.control.asked(request, &what, step!(self, now));
+                self.apply(change, now);
+            }
             Event::Stop => self.begin_stop(now),
         }
         self.advance(now);
@@ -308,10 +336,17 @@ impl Session {
                 Stop::Done => None,
             };
         }
-        [self.connect.timeout(), self.plugins.timeout(), self.commands.timeout(), self.uplink.timeout(&self.config)]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.connect.timeout(),
+            self.plugins.timeout(),
+            self.commands.timeout(),
+            self.uplink.timeout(&self.config),
+            self.twin.timeout(),
+            self.control.timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What an operator wants to know.
@@ -379,18 +414,85 @@ impl Session {
         }
         let idle = self.uplink.nothing_in_flight();
         let change = self.connect.advance(idle, step!(self, now));
-        self.apply(change);
+        self.apply(change, now);
         self.plugins.advance(step!(self, now));
         self.commands.advance(step!(self, now));
+        self.twin.advance(step!(self, now));
+        self.control.advance(step!(self, now));
         self.uplink.advance(step!(self, now));
     }
 
-    /// Spreads what the connect part found out.
-    fn apply(&mut self, change: Option<Change>) {
+    /// A message from the hub: to the part it concerns.
+    fn received(&mut self, connection: ConnectionId, delivery: DeliveryId, topic: &str, payload: Bytes, now: Now) {
+        let Some(online) = self.world.online.as_ref().filter(|online| online.connection == connection) else {
+            return tracing::debug!(topic, "a message of a connection that is not open stays with the hub");
+        };
+        let acknowledge = Action::Acknowledge { connection, delivery };
+        match Inbound::parse(topic, &online.device_id) {
+            Inbound::CloudToDevice(_) => {
+                let version = online.topics.version;
+                self.told(connection, delivery, topic, payload, version, now);
+            }
+            Inbound::TwinAnswer { status, request_id, version } => {
+                self.actions.push_back(acknowledge);
+                self.twin.answered(status, &request_id, version, &payload, step!(self, now));
+            }
+            Inbound::DesiredChanged { version } => {
+                self.actions.push_back(acknowledge);
+                self.twin.desired_changed(version, &payload, step!(self, now));
+            }
+            Inbound::Unknown => {
+                tracing::warn!(topic, "a message on a topic nobody subscribed to");
+                self.actions.push_back(acknowledge);
+            }
+        }
+    }
+
+    /// A cloud-to-device message. Whoever takes it also acknowledges it to the hub.
+    fn told(
+        &mut self,
+        connection: ConnectionId,
+        delivery: DeliveryId,
+        topic: &str,
+        payload: Bytes,
+        version: Version,
+        now: Now,
+    ) {
+        match CloudMessage::parse(version, &payload) {
+            CloudMessage::Control(order) => {
+                let change = self.control.ordered(connection, delivery, order, step!(self, now));
+                self.apply(change, now);
+            }
+            CloudMessage::Reply(reply) => {
+                self.actions.push_back(Action::Acknowledge { connection, delivery });
+                let change = self.connect.replied(reply, step!(self, now));
+                self.apply(change, now);
+            }
+            CloudMessage::Other(kind) => {
+                tracing::info!(kind, "a message from the cloud that this daemon has no use for");
+                self.actions.push_back(Action::Acknowledge { connection, delivery });
+            }
+            CloudMessage::NotUnderstood(reason) => {
+                // Left unacknowledged it would come again for ever.
+                tracing::warn!(reason, "a message from the cloud cannot be understood and is dropped");
+                self.actions.push_back(Action::Acknowledge { connection, delivery });
+            }
+            message => self.commands.received(connection, delivery, topic, payload, message, step!(self, now)),
+        }
+    }
+
+    /// Spreads what a part found out.
+    fn apply(&mut self, change: Option<Change>, now: Now) {
         match change {
             None => {}
-            Some(Change::Template(template, model)) => {
-                self.world.template = Some(Arc::new(template));
+            Some(Change::Definition(definition)) => {
+                // Also without its hub's password, which was never read.
+                if let Ok(value) = serde_json::to_vec(&definition) {
+                    self.actions.push_back(Action::Keep { fact: Fact::Sync, value: value.into() });
+                }
+                self.world.template = Some(Arc::new(definition.template(&self.config.rounding)));
+                let model = Arc::new(definition.model());
+                self.world.definition = Some(Arc::new(*definition));
                 if self.told_model.as_ref() != Some(&model) {
                     self.told_model = Some(Arc::clone(&model));
                     self.actions.push_back(Action::TellTemplate(model));
@@ -401,12 +503,14 @@ impl Session {
                 self.world.online = Some(online);
                 self.world.pausing = false;
                 self.uplink.link_up();
+                self.twin.link_up(step!(self, now));
                 self.tell_connected(Connection::Connected);
             }
             Some(Change::Offline { planned }) => {
                 self.world.online = None;
                 self.world.pausing = planned;
                 self.uplink.link_lost(planned);
+                self.twin.link_lost(step!(self, now));
                 if !planned {
                     self.tell_connected(Connection::Disconnected(self.why_offline()));
                 }
@@ -433,19 +537,18 @@ impl Session {
 
     /// Carries out or refuses what a plugin wants; every question gets one answer, some later.
     fn asked(&mut self, plugin: &str, ask: AskId, request: Ask, now: Now) {
-        let answer = match request {
-            Ask::TwinGet => twin::get(),
-            Ask::TwinReport { .. } => twin::report(),
+        match request {
+            Ask::TwinGet => self.twin.get(ask, step!(self, now)),
+            Ask::TwinReport { patch } => self.twin.report(ask, &patch, step!(self, now)),
             Ask::Finish { id, ending } => {
-                return self.commands.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
+                self.commands.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
             }
             Ask::Disconnect => {
                 let change = self.connect.disconnect(plugin, ask, step!(self, now));
-                return self.apply(change);
+                self.apply(change, now);
             }
-            Ask::Reconnect => return self.connect.reconnect(plugin, ask, step!(self, now)),
-        };
-        self.actions.push_back(Action::Answer { ask, answer });
+            Ask::Reconnect => self.connect.reconnect(plugin, ask, step!(self, now)),
+        }
     }
 
     fn begin_stop(&mut self, now: Now) {

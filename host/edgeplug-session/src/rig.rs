@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::cloud::token_end_unix_ms;
 pub(crate) use self::cloud::{Arrival, Cloud};
 use self::disk::Disk;
-use crate::action::{Answer, Connection, NewRow, Outcome};
+use crate::action::{Answer, Connection, DesiredChange, NewRow, Outcome};
 use crate::config::RegistrationName;
 use crate::event::*;
 use crate::*;
@@ -58,6 +58,8 @@ pub(crate) struct Rig {
     pub(crate) answers: Vec<(AskId, Answer)>,
     pub(crate) told: Vec<Connection>,
     pub(crate) told_templates: Vec<Arc<DeviceModel>>,
+    pub(crate) told_desired: Vec<DesiredChange>,
+    pub(crate) operator_answers: Vec<(RequestId, Result<String, String>)>,
     /// How plugins answer a command; `None` leaves it open.
     pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
     pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
@@ -115,6 +117,13 @@ pub(crate) fn config() -> SessionConfig {
         daily_bytes_max: None,
         time_to_live: None,
         durability: crate::config::Durability::Stored,
+        protocol: crate::config::ProtocolChoice::Only(edgeplug_protocol::version::Version::Legacy),
+        sid: None,
+        frequency: crate::config::FrequencyPolicy::KeepLatest,
+        hard_stop: crate::config::HardStopPolicy::UntilRestart,
+        hard_stop_wipes: false,
+        rounding: edgeplug_protocol::definition::Rounding::new(),
+        ack_status: edgeplug_protocol::ack::StatusTable::default(),
     }
 }
 
@@ -179,6 +188,8 @@ impl Rig {
             answers: Vec::new(),
             told: Vec::new(),
             told_templates: Vec::new(),
+            told_desired: Vec::new(),
+            operator_answers: Vec::new(),
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
             sample: |_, n| Ok(vec![reading("n", n)]),
             samples_taken: 0,
@@ -266,7 +277,11 @@ impl Rig {
     }
 
     pub(crate) fn plugin_up(&mut self, plugin: &str, interval: Option<Duration>, commands: bool) {
-        self.handle(Event::PluginUp(PluginUp { plugin: plugin.into(), interval, commands }));
+        self.handle(Event::PluginUp(PluginUp {
+            plugin: plugin.into(),
+            interval,
+            commands: commands.then(CommandScope::default),
+        }));
     }
 
     pub(crate) fn offer(&mut self, offer: u64, samples: Vec<Sample>) {
@@ -469,6 +484,8 @@ impl Rig {
                 self.told.push(connection);
             }
             Action::TellTemplate(model) => self.told_templates.push(model),
+            Action::TellDesired(change) => self.told_desired.push(change),
+            Action::AnswerOperator { request, result } => self.operator_answers.push((request, result)),
             Action::Answer { ask, answer } => self.answers.push((ask, answer)),
             Action::Stopped => self.stopped = true,
             other => self.store(other),

@@ -33,7 +33,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::hub::D2C_BYTES_MAX;
-use edgeplug_protocol::legacy::{mark_offline, telemetry};
+use edgeplug_protocol::legacy::mark_offline;
+use edgeplug_protocol::telemetry;
 use edgeplug_protocol::time::Timestamp;
 
 use self::backlog::Backlog;
@@ -328,7 +329,7 @@ impl Uplink {
         let max = RunMax {
             rows: if step.config.batch.is_some() { Window::message_rows_max(lane, step.config) } else { 1 },
             bytes: step.config.batch.map_or(0, |batch| batch.bytes_max.min(BODY_BYTES_MAX)),
-            topic_bytes: online.publish_topic.len(),
+            topic_bytes: online.topics.report.len(),
         };
         let Self { live, backlog, ripening, window, .. } = self;
         let queue = match lane {
@@ -344,7 +345,7 @@ impl Uplink {
         if self.nothing_in_flight() {
             self.last_progress = step.now.monotonic;
         }
-        let (ticket, topic) = (step.ticket(), online.publish_topic.clone());
+        let (ticket, topic) = (step.ticket(), online.topics.report.clone());
         self.budget.spend(topic.len() + body.len(), step);
         self.window.publish(ticket, message);
         step.act(Action::Publish { connection: online.connection, ticket, topic, body });

@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::legacy::sync::{Sync, SyncReply};
-use edgeplug_protocol::legacy::telemetry;
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry;
 use edgeplug_protocol::time::Timestamp;
 use serde_json::json;
 

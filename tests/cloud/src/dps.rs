@@ -150,7 +150,7 @@ impl Dps {
     pub(crate) fn new(portal: Portal, hub: Hub, changes: Changes, trust_first: bool) -> Self {
         let state = State {
             registrations: BTreeMap::new(),
-            faults: Script::new(),
+            faults: Script::default(),
             trust_first,
             assigning_polls: 1,
             retry_after_s: 0,

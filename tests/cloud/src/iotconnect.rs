@@ -1,31 +1,36 @@
-//! IoTConnect's own HTTPS services of the legacy protocol: discovery and sync (IoTConnect device message 1.0, "discovery", "sync").
+//! IoTConnect's own services: discovery and sync of the legacy protocol (`legacy.rs`), discovery and identity of 2.1 (`v21.rs`),
+//! and the identity messages that a 2.1 device sends over the hub (`messages.rs`).
 //!
-//! Sync answers only the keys its request asked for, others are null. The device's state decides the codes: unknown in the
-//! portal is `rc` 3, known there but not in the hub `rc` 1, otherwise 0. No authentication, as in the real one.
+//! Each endpoint answers by the portal's word about the device, unless an answer was scripted. No authentication, as in the
+//! real ones.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use serde_json::{Map, Value, json};
+use axum::{Json, Router};
+use serde_json::{Map, Value};
 
+use crate::c2d::PendingFirmware;
 use crate::changes::{Changes, TimedOut};
-use crate::device::{Identity, Template};
+use crate::device::{Device, Identity};
 use crate::hub::Hub;
 use crate::limits::{CALL_LOG_MAX, REQUEST_BYTES_MAX};
 use crate::listen::Cut;
 use crate::portal::{HOST, Portal};
+use crate::protocol::Offer;
 use crate::script::{Answer, Endpoint, HANG_MAX, Script};
+use crate::template::Template;
 
-/// Which key of the answer each option flag asks for.
-const OPTIONS: [(&str, &str); 6] =
-    [("attribute", "att"), ("setting", "set"), ("protocol", "p"), ("device", "d"), ("sdkConfig", "sc"), ("rule", "r")];
-const ZERO_GUID: &str = "00000000-0000-0000-0000-000000000000";
+mod legacy;
+mod messages;
+mod v21;
+
+pub(crate) use messages::is_known as is_identity_message;
 
 /// The simulated IoTConnect. Cheap to clone.
 #[derive(Clone)]
@@ -33,46 +38,51 @@ pub struct IotConnect {
     inner: Arc<Inner>,
 }
 
+/// The same, for the hub, which must not keep alive what keeps it alive.
+#[derive(Clone)]
+pub(crate) struct WeakIotConnect(Weak<Inner>);
+
 struct Inner {
     portal: Portal,
     hub: Hub,
     changes: Changes,
-    state: Mutex<Asked>,
+    state: Mutex<State>,
 }
 
-struct Asked {
-    discovery: Script<Answer>,
-    sync: Script<Answer>,
+#[derive(Default)]
+struct State {
+    endpoints: BTreeMap<Endpoint, Visits>,
     /// The `https://localhost:port` that discovery hands out.
     base: String,
     syncs: Vec<Value>,
-    sync_count: usize,
-    discovery_count: usize,
     old_host: bool,
-    firmware: Value,
+    firmware: Option<PendingFirmware>,
+}
+
+#[derive(Default)]
+struct Visits {
+    script: Script<Answer>,
+    count: usize,
 }
 
 impl IotConnect {
     pub(crate) fn new(portal: Portal, hub: Hub, changes: Changes) -> Self {
-        let asked = Asked {
-            discovery: Script::new(),
-            sync: Script::new(),
-            base: String::new(),
-            syncs: Vec::new(),
-            sync_count: 0,
-            discovery_count: 0,
-            old_host: false,
-            firmware: Value::Null,
-        };
-        Self { inner: Arc::new(Inner { portal, hub, changes, state: Mutex::new(asked) }) }
+        Self { inner: Arc::new(Inner { portal, hub, changes, state: Mutex::default() }) }
     }
 
     pub(crate) fn router(&self) -> Router {
         Router::new()
-            .route("/api/sdk/cpid/{cpid}/lang/{lang}/ver/{ver}/env/{env}", get(discovery))
-            .route("/api/2.0/agent/sync", post(sync))
+            .route("/api/sdk/cpid/{cpid}/lang/{lang}/ver/{ver}/env/{env}", get(legacy::discovery))
+            .route("/api/2.0/agent/sync", post(legacy::sync))
+            .route("/api/v2.1/dsdk/{key}/{value}", get(v21::discovery_by_sid))
+            .route("/api/v2.1/dsdk/{key}/{value}/env/{env}", get(v21::discovery_by_cpid))
+            .route("/api/2.1/agent/device-identity/cg/{company}/uid/{unique_id}", get(v21::identity))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .with_state(self.clone())
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakIotConnect {
+        WeakIotConnect(Arc::downgrade(&self.inner))
     }
 
     pub(crate) fn set_base(&self, base: &str) {
@@ -84,30 +94,39 @@ impl IotConnect {
     /// # Errors
     /// When too many answers wait already.
     pub fn script(&self, endpoint: Endpoint, answers: impl IntoIterator<Item = Answer>) -> anyhow::Result<()> {
-        let mut asked = self.lock();
-        match endpoint {
-            Endpoint::Discovery => asked.discovery.extend(answers),
-            Endpoint::Sync => asked.sync.extend(answers),
-        }
+        self.lock().endpoints.entry(endpoint).or_default().script.extend(answers)
     }
 
-    /// Forgets the scripted answers of both endpoints.
+    /// Forgets the scripted answers of all endpoints.
     pub fn clear_scripts(&self) {
-        let mut asked = self.lock();
-        asked.discovery.clear();
-        asked.sync.clear();
+        self.lock().endpoints.values_mut().for_each(|visits| visits.script.clear());
     }
 
-    /// How often discovery was asked.
+    /// How often an endpoint was asked.
+    #[must_use]
+    pub fn asked(&self, endpoint: Endpoint) -> usize {
+        self.lock().endpoints.get(&endpoint).map_or(0, |visits| visits.count)
+    }
+
+    /// Waits until an endpoint has been asked `count` times.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_asked(&self, endpoint: Endpoint, count: usize, timeout: Duration) -> Result<(), TimedOut> {
+        let look = || (self.asked(endpoint) >= count).then_some(());
+        self.inner.changes.until(&format!("{endpoint:?} to be asked {count} times"), timeout, look).await
+    }
+
+    /// How often legacy discovery was asked.
     #[must_use]
     pub fn discoveries(&self) -> usize {
-        self.lock().discovery_count
+        self.asked(Endpoint::Discovery)
     }
 
     /// How often sync was asked.
     #[must_use]
     pub fn syncs(&self) -> usize {
-        self.lock().sync_count
+        self.asked(Endpoint::Sync)
     }
 
     /// The bodies of the sync requests, oldest first (the first 1,000).
@@ -121,125 +140,94 @@ impl IotConnect {
     /// # Errors
     /// [`TimedOut`] after `timeout`.
     pub async fn wait_syncs(&self, count: usize, timeout: Duration) -> Result<(), TimedOut> {
-        let look = || (self.syncs() >= count).then_some(());
-        self.inner.changes.until(&format!("{count} syncs"), timeout, look).await
+        self.wait_asked(Endpoint::Sync, count, timeout).await
     }
 
-    /// Changes a device's template; tell the device with `Hub::send_control` (`0x10` and so on) if it should know.
+    /// Changes a device's template; tell the device (`CloudMessage::AttributesChanged` and so on) if it should know.
     ///
     /// # Errors
     /// When the portal does not know the device.
     pub fn edit_template(&self, unique_id: &str, edit: impl FnOnce(&mut Template)) -> anyhow::Result<()> {
-        self.inner.portal.edit(unique_id, edit)
+        self.inner.portal.edit(unique_id, |device| edit(&mut device.template))
     }
 
-    /// What sync says in `ota`; null for none.
-    pub fn set_pending_firmware(&self, firmware: Value) {
+    /// Changes which protocols a device is offered from now on.
+    ///
+    /// # Errors
+    /// When the portal does not know the device.
+    pub fn offer(&self, unique_id: &str, offer: Offer) -> anyhow::Result<()> {
+        self.inner.portal.edit(unique_id, |device| device.offer = offer)
+    }
+
+    /// The firmware that waits for a device that asks: `ota` of sync and of the identity message 205.
+    pub fn set_pending_firmware(&self, firmware: Option<PendingFirmware>) {
         self.lock().firmware = firmware;
     }
 
-    /// Lets sync go on naming the old hub after DPS has moved a device.
+    /// Lets sync and identity go on naming the old hub after DPS has moved a device.
     pub fn answer_old_host(&self, old: bool) {
         self.lock().old_host = old;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Asked> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The whole sync answer, before the option filter.
-    fn answer(&self, cpid: &str, unique_id: &str) -> Map<String, Value> {
-        let portal = &self.inner.portal;
-        if !cpid.eq_ignore_ascii_case(&portal.cpid) {
-            return nothing(6);
+    /// Counts a visit and takes its scripted answer, if there is one.
+    fn visit(&self, endpoint: Endpoint) -> Option<Answer> {
+        let scripted = {
+            let mut state = self.lock();
+            let visits = state.endpoints.entry(endpoint).or_default();
+            visits.count += 1;
+            visits.script.next()
+        };
+        self.inner.changes.ring();
+        scripted
+    }
+
+    fn log_sync(&self, request: &Value) {
+        let mut state = self.lock();
+        if state.syncs.len() < CALL_LOG_MAX {
+            state.syncs.push(request.clone());
         }
-        let Some(device) = portal.get(unique_id) else { return nothing(3) };
-        let id = portal.hub_id(&device);
-        let in_hub = self.inner.hub.knows(&id);
-        let code = if in_hub { 0 } else { 1 };
-        let (old_host, firmware) = {
-            let asked = self.lock();
-            (asked.old_host, asked.firmware.clone())
-        };
-        let p = in_hub.then(|| {
-            let known = if old_host { None } else { self.inner.hub.host(&id) };
-            let host = known.unwrap_or_else(|| HOST.to_owned());
-            json!({
-                "n": "mqtt", "h": host, "p": self.inner.hub.told_port(), "id": id,
-                "un": format!("{host}/{id}/?api-version=2018-06-30"), "pwd": "",
-                "pub": format!("devices/{id}/messages/events/"), "sub": format!("devices/{id}/messages/devicebound/#")
-            })
-        });
-        let template = &device.template;
-        let at = match device.identity {
-            Identity::Tpm { .. } => 4,
-            Identity::SymmetricKey { .. } => 5,
-        };
-        let answer = json!({
-            "sc": {
-                "hb": {"fq": 10, "h": "", "un": "", "pwd": "", "pub": ""}, "log": {"h": "", "un": "", "pwd": "", "pub": ""},
-                "sf": 5, "df": template.data_frequency_s
-            },
-            "p": p, "d": template.devices(unique_id), "att": template.att(), "set": template.set(), "r": [], "ota": firmware,
-            "dtg": template.guid, "cpId": &*portal.cpid, "rc": code, "ee": u8::from(template.edge), "at": at, "ds": code
-        });
-        object(answer)
+    }
+
+    /// The hub host that the device `id` is told.
+    fn told_host(&self, id: &str) -> String {
+        let old_host = self.lock().old_host;
+        let known = if old_host { None } else { self.inner.hub.host(id) };
+        known.unwrap_or_else(|| HOST.to_owned())
     }
 }
 
-async fn discovery(
-    State(iotconnect): State<IotConnect>,
-    Extension(cut): Extension<Cut>,
-    Path((cpid, lang, ver, env)): Path<(String, String, String, String)>,
+impl WeakIotConnect {
+    pub(crate) fn upgrade(&self) -> Option<IotConnect> {
+        self.0.upgrade().map(|inner| IotConnect { inner })
+    }
+}
+
+/// `at`.
+fn authentication(device: &Device) -> u8 {
+    match device.identity {
+        Identity::Tpm { .. } => 4,
+        Identity::SymmetricKey { .. } => 5,
+    }
+}
+
+/// The scripted answer or the right one; `failed` makes the answer with a result code.
+async fn respond(
+    scripted: Option<Answer>,
+    mut right: Value,
+    failed: impl Fn(i64) -> Value,
+    cut: &Cut,
 ) -> Response {
-    let (scripted, base) = {
-        let mut asked = iotconnect.lock();
-        asked.discovery_count += 1;
-        (asked.discovery.next(), asked.base.clone())
-    };
-    iotconnect.inner.changes.ring();
-    tracing::info!(cpid, lang, ver, env, "discovery");
-    let right = json!({
-        "baseUrl": format!("{base}/api/2.0/agent/"),
-        "logInfo": "<logInfo><hostName /><user /><password /><topic /></logInfo>"
-    });
-    respond(scripted, right, &cut).await
-}
-
-async fn sync(State(iotconnect): State<IotConnect>, Extension(cut): Extension<Cut>, body: Bytes) -> Response {
-    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let scripted = {
-        let mut asked = iotconnect.lock();
-        asked.sync_count += 1;
-        if asked.syncs.len() < CALL_LOG_MAX {
-            asked.syncs.push(request.clone());
-        }
-        asked.sync.next()
-    };
-    iotconnect.inner.changes.ring();
-    let text = |name| request.get(name).and_then(Value::as_str);
-    let (Some(cpid), Some(unique_id), Some(options)) =
-        (text("cpId"), text("uniqueId"), request.get("option").and_then(Value::as_object))
-    else {
-        return (StatusCode::BAD_REQUEST, Json(json!({"status": 400, "message": "invalid request"}))).into_response();
-    };
-    let mut answer = iotconnect.answer(cpid, unique_id);
-    tracing::info!(cpid, unique_id, rc = ?answer.get("rc"), scripted = ?scripted, "sync");
-    for (option, key) in OPTIONS {
-        // Both styles are in use: only the wanted flags as true, or all six with false for the others.
-        if options.get(option).and_then(Value::as_bool) != Some(true) {
-            answer.insert(key.to_owned(), Value::Null);
-        }
-    }
-    respond(scripted, json!({"d": answer}), &cut).await
-}
-
-async fn respond(scripted: Option<Answer>, mut right: Value, cut: &Cut) -> Response {
     match scripted {
         None | Some(Answer::Right) => Json(right).into_response(),
-        Some(Answer::ResultCode(code)) => Json(json!({"d": nothing(code)})).into_response(),
-        Some(Answer::Status { status, message }) => Json(json!({"status": status, "message": message})).into_response(),
-        Some(Answer::NotJson) => "<html>this is not json</html>".into_response(),
+        Some(Answer::ResultCode(code)) => Json(failed(code)).into_response(),
+        Some(Answer::Status { status, message }) => {
+            Json(serde_json::json!({"status": status, "message": message})).into_response()
+        }
+        Some(Answer::NotJson) => NOT_JSON.into_response(),
         Some(Answer::Body(body)) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Some(Answer::Http(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -250,21 +238,22 @@ async fn respond(scripted: Option<Answer>, mut right: Value, cut: &Cut) -> Respo
             cut.now().await
         }
         Some(Answer::Cut) => cut.now().await,
-        Some(Answer::MissingSc) => {
-            if let Some(answer) = right.get_mut("d").and_then(Value::as_object_mut) {
-                answer.remove("sc");
-            }
+        Some(Answer::Missing(key)) => {
+            remove(&mut right, &key);
             Json(right).into_response()
         }
     }
 }
 
-/// Every object null: the answer for a device that is not there.
-fn nothing(code: i64) -> Map<String, Value> {
-    object(json!({
-        "sc": null, "p": null, "d": null, "att": null, "set": null, "r": null, "ota": null, "dtg": ZERO_GUID, "cpId": null,
-        "rc": code, "ee": 0, "at": 0, "ds": code
-    }))
+const NOT_JSON: &str = "<html>this is not json</html>";
+
+/// Takes `key` out of the answer's `d`, or, where there is none, out of the answer itself.
+fn remove(answer: &mut Value, key: &str) {
+    let nested = answer.get("d").is_some_and(Value::is_object);
+    let object = if nested { answer.get_mut("d") } else { Some(answer) };
+    if let Some(object) = object.and_then(Value::as_object_mut) {
+        object.remove(key);
+    }
 }
 
 fn object(value: Value) -> Map<String, Value> {

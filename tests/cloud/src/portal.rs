@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 
-use crate::device::{Device, Identity, Template};
+use crate::device::{Device, Identity};
 use crate::hub::{Hub, Registration};
 use crate::limits::DEVICES_MAX;
+use crate::protocol::Protocol;
 
 /// Devices by unique id. Cheap to clone.
 #[derive(Clone)]
@@ -15,15 +16,21 @@ pub(crate) struct Portal {
     pub(crate) cpid: Arc<str>,
     pub(crate) env: Arc<str>,
     pub(crate) scope_id: Arc<str>,
+    pub(crate) sid: Arc<str>,
     devices: Arc<Mutex<BTreeMap<String, Device>>>,
 }
 
 /// The host name a device belongs to until DPS moves it.
 pub(crate) const HOST: &str = "localhost";
+/// The company in the URL of the 2.1 identity (`cg`).
+pub(crate) const COMPANY_GUID: &str = "b892c353-e375-4cc3-8841-32e271e26122";
+/// What a 2.1 gateway names itself by when it creates a child (`meta.gtw.g`). One for all: a gateway is known by its topic.
+pub(crate) const GATEWAY_GUID: &str = "8d1f0000-0000-4000-8000-00000000000a";
 
 impl Portal {
-    pub(crate) fn new(cpid: &str, env: &str, scope_id: &str) -> Self {
-        Self { cpid: cpid.into(), env: env.into(), scope_id: scope_id.into(), devices: Arc::default() }
+    pub(crate) fn new(cpid: &str, env: &str, scope_id: &str, sid: &str) -> Self {
+        let (cpid, env, scope_id, sid) = (cpid.into(), env.into(), scope_id.into(), sid.into());
+        Self { cpid, env, scope_id, sid, devices: Arc::default() }
     }
 
     /// Creates the device, or replaces one of the same name; a symmetric key device that is in the hub gets there now.
@@ -53,6 +60,16 @@ impl Portal {
         self.lock().values().find(|device| self.registration_id(device).eq_ignore_ascii_case(registration_id)).cloned()
     }
 
+    /// The device that the hub knows under this id.
+    pub(crate) fn by_hub_id(&self, id: &str) -> Option<Device> {
+        self.lock().values().find(|device| self.hub_id(device) == id).cloned()
+    }
+
+    /// Whether any device is offered this protocol.
+    pub(crate) fn offers(&self, protocol: Protocol) -> bool {
+        self.lock().values().any(|device| device.offer.includes(protocol))
+    }
+
     pub(crate) fn all(&self) -> Vec<Device> {
         self.lock().values().cloned().collect()
     }
@@ -72,11 +89,10 @@ impl Portal {
         Ok(())
     }
 
-    pub(crate) fn edit(&self, unique_id: &str, edit: impl FnOnce(&mut Template)) -> anyhow::Result<()> {
+    pub(crate) fn edit<T>(&self, unique_id: &str, edit: impl FnOnce(&mut Device) -> T) -> anyhow::Result<T> {
         let mut devices = self.lock();
         let device = devices.get_mut(unique_id).with_context(|| format!("the portal does not know {unique_id}"))?;
-        edit(&mut device.template);
-        Ok(())
+        Ok(edit(device))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Device>> {

@@ -7,21 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::SCRIPT_MAX;
 
-/// The HTTPS endpoints of IoTConnect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What of IoTConnect answers a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     /// `GET /api/sdk/…`
     Discovery,
     /// `POST /api/2.0/agent/sync`
     Sync,
+    /// `GET /api/v2.1/dsdk/…`
+    DiscoveryV21,
+    /// `GET /api/2.1/agent/device-identity/…`
+    Identity,
+    /// The identity messages of 2.1 (200 to 222), which come and are answered over the hub.
+    IdentityMessage,
 }
 
 /// One scripted answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Sync: every object null, with this `rc` and `ds`.
+    /// Sync: every object null, with this `rc` and `ds`. 2.1: no content, with this `ec`.
     ResultCode(i64),
     /// `{"status":…,"message":…}` at the top, no `d`.
     Status {
@@ -32,14 +38,14 @@ pub enum Answer {
     },
     /// HTTP 200 with a body that is not JSON.
     NotJson,
-    /// This HTTP status with an HTML body.
+    /// This HTTP status with an HTML body; over the hub, no answer.
     Http(u16),
-    /// No answer for this long, then the connection is cut.
+    /// No answer for this long, then the connection is cut; over the hub, no answer.
     HangMs(u64),
     /// The connection is cut at once.
     Cut,
-    /// Sync: the right answer, but for `sc`, which is missing.
-    MissingSc,
+    /// The right answer, but for this key, such as `sc`, which is missing in its `d`.
+    Missing(String),
     /// The right answer, so that a script can have a good one in between.
     Right,
     /// HTTP 200 with this body.
@@ -48,11 +54,13 @@ pub enum Answer {
 
 pub(crate) struct Script<T>(VecDeque<T>);
 
-impl<T> Script<T> {
-    pub(crate) fn new() -> Self {
+impl<T> Default for Script<T> {
+    fn default() -> Self {
         Self(VecDeque::new())
     }
+}
 
+impl<T> Script<T> {
     pub(crate) fn extend(&mut self, answers: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
         for answer in answers {
             anyhow::ensure!(self.0.len() < SCRIPT_MAX, "at most {SCRIPT_MAX} answers can wait");

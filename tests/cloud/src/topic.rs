@@ -94,6 +94,25 @@ pub(crate) fn cloud_to_device(device: &str, properties: &Properties) -> String {
     topic
 }
 
+/// The events topics of 2.1: name in the identity answer, what its bag says, whether only edge devices have it
+/// (IoTConnect device message 2.1, "identity", `topics`).
+pub(crate) const V21_TOPICS: [(&str, &str, bool); 9] = [
+    ("rpt", "mt=0", false),
+    ("erpt", "mt=1", true),
+    ("erm", "mt=2", true),
+    ("flt", "mt=3", false),
+    ("od", "mt=4", false),
+    ("hb", "mt=5", false),
+    ("ack", "mt=6", false),
+    ("dl", "mt=7", false),
+    ("di", "di=1", false),
+];
+
+/// One of them as the identity answer spells it, `$` unescaped.
+pub(crate) fn v21_events(device: &str, code: &str, property: &str) -> String {
+    format!("devices/{device}/messages/events/cd={code}&v=2.1&{property}&$.ct=application%2Fjson&$.ce=utf-8")
+}
+
 fn decode_bag(bag: &str) -> Result<Properties, &'static str> {
     let mut properties = Properties::new();
     for pair in bag.split('&').filter(|pair| !pair.is_empty()) {

@@ -11,10 +11,11 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use edgeplug_e2e::World;
 use edgeplug_outbox::{Lane, NewRow, Outbox, OutboxEvent, OutboxOptions, Request};
+use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::legacy::sync::SyncReply;
-use edgeplug_protocol::legacy::template::Template;
-use edgeplug_protocol::legacy::{Sdk, telemetry};
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry;
+use edgeplug_protocol::template::Template;
 use edgeplug_protocol::time::Timestamp;
 use serde_json::Value;
 

@@ -1,20 +1,21 @@
 //! Sync: one POST that tells a device all the portal knows about it.
 //!
-//! [`SyncReply::parse`] decides what the reply means for the connection; [`Sync`] is the good case with every member
-//! of the reply in typed form. Null lists are empty lists, unknown members are ignored, and whatever the daemon acts on
+//! [`SyncReply::parse`] decides what the reply to a full sync means for the connection, [`parse_part`] reads the reply to
+//! one that asked for a part only. Null lists are empty lists, unknown members are ignored, and whatever the daemon acts on
 //! (host, ids, topics) is checked here once.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::legacy::template::{Attribute, DataType, Device, Scalar, Template};
-use crate::legacy::validation::ValidValues;
-use crate::model::{self, DeviceModel};
+use crate::definition::{
+    AttributeDefinition, AuthType, DATA_FREQUENCY_DEFAULT_S, Definition, Group, Hub, Rule, Setting, Update,
+};
+use crate::template::Device;
+use crate::topics::Topics;
+use crate::version::Version;
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
-/// Data frequency when the reply has no `sc`, in seconds.
-pub const DATA_FREQUENCY_DEFAULT_S: u64 = 60;
 
 /// What to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn request_body(cpid: &str, unique_id: &str, options: &[SyncOption]) -> Stri
 #[derive(Debug, Clone, PartialEq)]
 pub enum SyncReply {
     /// Go on and connect.
-    Ready(Box<Sync>),
+    Ready(Box<Definition>),
     /// The portal knows the device, the hub does not: register with DPS, then sync again.
     NotRegistered,
 }
@@ -102,145 +103,97 @@ pub enum SyncError {
     UnknownCode(i64),
 }
 
-/// How a device signs in (`at`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthType {
-    /// 1: key, or a ready SAS token in `p.pwd`.
-    Key,
-    /// 2, 3, 6, 7: certificates.
-    Certificate,
-    /// 4.
-    Tpm,
-    /// 5.
-    SymmetricKey,
-    /// A number this protocol does not define.
-    Unknown(i64),
-}
-
-/// A good reply.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sync {
-    /// How to sign in.
-    pub auth: AuthType,
-    /// Aggregate locally (`ee`).
-    pub edge: bool,
-    /// Where and as whom to connect.
-    pub hub: Hub,
-    /// Attributes by device.
-    pub template: Template,
-    /// The same and the settings, as plugins see them.
-    pub model: DeviceModel,
-    /// Least time between reports of one source in seconds (`sc.df`); 0 is off.
-    pub data_frequency_s: u64,
-    /// Period in seconds for trying sync again (`sc.sf`).
-    pub sync_frequency_s: Option<u64>,
-    /// Twin settings (`set`): local name, type, allowed values.
-    pub settings: Vec<Setting>,
-    /// Edge rules (`r`).
-    pub rules: Vec<Rule>,
-    /// A firmware update that waits (`ota`), as received.
-    pub pending_ota: Option<serde_json::Value>,
-}
-
-/// Where and as whom to connect (`p`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hub {
-    /// Host name.
-    pub host: String,
-    /// TLS port.
-    pub port: u16,
-    /// MQTT client id, which is the hub's device id.
-    pub client_id: String,
-    /// MQTT user name.
-    pub user_name: String,
-    /// Device-to-cloud topic, with a trailing slash.
-    pub publish_topic: String,
-    /// Cloud-to-device filter.
-    pub subscribe_filter: String,
-}
-
-/// A twin setting.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
-    /// Local name.
-    pub name: String,
-    /// Type and allowed values.
-    pub scalar: Scalar,
-}
-
-/// An edge rule, its condition still text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Rule guid (`g`).
-    pub guid: String,
-    /// Event subscription guid (`es`).
-    pub event_subscription: String,
-    /// Condition (`con`).
-    pub condition: String,
-    /// Local command to run on a match (`cmd`), if any.
-    pub command: Option<String>,
-}
-
 impl SyncReply {
     /// Reads the reply to a full sync.
     pub fn parse(status: u16, body: &[u8]) -> Result<Self, SyncError> {
-        if status != 200 {
-            return Err(SyncError::Status(status));
-        }
-        let reply: WireReply = serde_json::from_slice(body).map_err(|e| SyncError::Malformed(e.to_string()))?;
-        let Some(d) = reply.d else {
-            return Err(match reply.message {
-                Some(message) => SyncError::Refused(message.chars().filter(|c| !c.is_control()).take(300).collect()),
-                None => SyncError::Malformed("neither d nor message".into()),
-            });
-        };
-        let auth = AuthType::from_wire(d.at.unwrap_or(0));
-        let result = d.rc.ok_or_else(|| SyncError::Malformed("no rc".into()))?;
-        let code = if auth == AuthType::Tpm { d.ds.unwrap_or(result) } else { result };
-        match code {
-            0 => Ok(Self::Ready(Box::new(Sync::from_wire(d, auth)?))),
-            1 => Ok(Self::NotRegistered),
-            2 => Err(SyncError::AutoRegister),
-            3 => Err(SyncError::DeviceNotFound),
-            4 => Err(SyncError::DeviceInactive),
-            5 => Err(SyncError::Moved),
-            6 | 7 => Err(SyncError::CompanyNotFound),
-            8 => Err(SyncError::QuotaExhausted),
-            other => Err(SyncError::UnknownCode(other)),
+        match read(status, body)? {
+            Read::Ready(d, auth) => Ok(Self::Ready(Box::new(definition(*d, auth)?))),
+            Read::NotRegistered => Ok(Self::NotRegistered),
         }
     }
 }
 
-impl AuthType {
-    fn from_wire(number: i64) -> Self {
-        match number {
-            1 => Self::Key,
-            2 | 3 | 6 | 7 => Self::Certificate,
-            4 => Self::Tpm,
-            5 => Self::SymmetricKey,
-            other => Self::Unknown(other),
-        }
+/// Reads the reply to a sync that asked for one part: what of it there is. The same codes as for a full sync.
+pub fn parse_part(status: u16, body: &[u8], option: SyncOption) -> Result<Vec<Update>, SyncError> {
+    let (d, _) = match read(status, body)? {
+        Read::Ready(d, auth) => (d, auth),
+        Read::NotRegistered => return Err(SyncError::DeviceInactive),
+    };
+    let d = *d;
+    Ok(match option {
+        SyncOption::Attribute => d.att.map(|att| Update::Attributes(groups(att))).into_iter().collect(),
+        SyncOption::Setting => d.set.map(|set| Update::Settings(settings(set))).into_iter().collect(),
+        SyncOption::Device => d.d.map(|devices| Update::Devices(self::devices(devices))).into_iter().collect(),
+        SyncOption::Rule => d.r.map(|rules| Update::Rules(self::rules(rules))).into_iter().collect(),
+        SyncOption::SdkConfig => d.sc.and_then(|sc| sc.df).map(Update::Frequency).into_iter().collect(),
+        SyncOption::Protocol => d.p.map(hub).transpose()?.map(Update::Hub).into_iter().collect(),
+    })
+}
+
+enum Read {
+    Ready(Box<WireSync>, AuthType),
+    NotRegistered,
+}
+
+fn read(status: u16, body: &[u8]) -> Result<Read, SyncError> {
+    if status != 200 {
+        return Err(SyncError::Status(status));
+    }
+    let reply: WireReply = serde_json::from_slice(body).map_err(|e| SyncError::Malformed(e.to_string()))?;
+    let Some(d) = reply.d else {
+        return Err(match reply.message {
+            Some(message) => SyncError::Refused(message.chars().filter(|c| !c.is_control()).take(300).collect()),
+            None => SyncError::Malformed("neither d nor message".into()),
+        });
+    };
+    let auth = AuthType::from_wire(d.at.unwrap_or(0));
+    let result = d.rc.ok_or_else(|| SyncError::Malformed("no rc".into()))?;
+    let code = if auth == AuthType::Tpm { d.ds.unwrap_or(result) } else { result };
+    match code {
+        0 => Ok(Read::Ready(Box::new(d), auth)),
+        1 => Ok(Read::NotRegistered),
+        2 => Err(SyncError::AutoRegister),
+        3 => Err(SyncError::DeviceNotFound),
+        4 => Err(SyncError::DeviceInactive),
+        5 => Err(SyncError::Moved),
+        6 | 7 => Err(SyncError::CompanyNotFound),
+        8 => Err(SyncError::QuotaExhausted),
+        other => Err(SyncError::UnknownCode(other)),
     }
 }
 
-impl Sync {
-    fn from_wire(d: WireSync, auth: AuthType) -> Result<Self, SyncError> {
-        let (template, model) = (template(&d), model(&d));
-        let hub = d.p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)?;
-        let sc = d.sc.unwrap_or_default();
-        Ok(Self {
-            auth,
-            edge: d.ee == Some(1),
-            hub,
-            template,
-            model,
-            data_frequency_s: sc.df.unwrap_or(DATA_FREQUENCY_DEFAULT_S),
-            sync_frequency_s: sc.sf,
-            settings: d.set.into_iter().map(|s| Setting { scalar: s.scalar(), name: s.ln }).collect(),
-            rules: d.r.into_iter().map(Rule::from).collect(),
-            pending_ota: d.ota.filter(|ota| !ota.is_null()),
-        })
-    }
+fn definition(d: WireSync, auth: AuthType) -> Result<Definition, SyncError> {
+    Ok(Definition {
+        version: Version::Legacy,
+        cpid: d.cpid.unwrap_or_default(),
+        template_id: d.dtg.unwrap_or_default(),
+        auth,
+        edge: d.ee == Some(1),
+        frequency_s: d.sc.and_then(|sc| sc.df).unwrap_or(DATA_FREQUENCY_DEFAULT_S),
+        hub: d.p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)?,
+        devices: devices(d.d.unwrap_or_default()),
+        gateway_guid: None,
+        groups: groups(d.att.unwrap_or_default()),
+        settings: settings(d.set.unwrap_or_default()),
+        rules: rules(d.r.unwrap_or_default()),
+        pending_ota: d.ota.filter(|ota| !ota.is_null()),
+    })
+}
+
+fn devices(wire: Vec<WireDevice>) -> Vec<Device> {
+    wire.into_iter().map(|device| Device { id: device.id, tag: device.tg }).collect()
+}
+
+fn groups(wire: Vec<WireGroup>) -> Vec<Group> {
+    wire.into_iter().map(WireGroup::group).collect()
+}
+
+fn settings(wire: Vec<WireAttribute>) -> Vec<Setting> {
+    wire.into_iter().map(|set| Setting { name: set.ln, data_type: set.dt, validity: set.dv }).collect()
+}
+
+fn rules(wire: Vec<WireRule>) -> Vec<Rule> {
+    wire.into_iter().map(Rule::from).collect()
 }
 
 fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
@@ -253,11 +206,10 @@ fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
     }
     Ok(Hub {
         user_name: p.un.filter(|v| is_wire_name(v)).unwrap_or_else(|| crate::azure::hub::user_name(&host, &client_id)),
-        publish_topic: p.publish.filter(|v| is_topic(v)).unwrap_or_else(|| crate::azure::hub::events_topic(&client_id)),
-        subscribe_filter: p
-            .sub
-            .filter(|v| is_wire_name(v))
-            .unwrap_or_else(|| crate::azure::hub::devicebound_filter(&client_id)),
+        topics: Topics::legacy(
+            &p.publish.filter(|v| is_topic(v)).unwrap_or_else(|| crate::azure::hub::events_topic(&client_id)),
+            &p.sub.filter(|v| is_wire_name(v)).unwrap_or_else(|| crate::azure::hub::devicebound_filter(&client_id)),
+        ),
         port: p.p.unwrap_or(crate::azure::hub::MQTT_PORT),
         host,
         client_id,
@@ -284,34 +236,6 @@ pub fn without_secrets(body: &[u8]) -> Vec<u8> {
         }
     }
     reply.to_string().into_bytes()
-}
-
-fn template(d: &WireSync) -> Template {
-    let devices = d.d.iter().map(|device| Device { id: device.id.clone(), tag: device.tg.clone() }).collect();
-    let mut template = Template::new(d.cpid.clone().unwrap_or_default(), d.dtg.clone().unwrap_or_default(), devices);
-    for group in &d.att {
-        if group.p.is_empty() {
-            for child in &group.d {
-                template.declare(&child.tg, &child.ln, Attribute::Scalar(child.scalar()));
-            }
-        } else {
-            let children = group.d.iter().map(|child| (child.ln.clone(), child.scalar())).collect();
-            template.declare(&group.tg, &group.p, Attribute::Object(children));
-        }
-    }
-    template
-}
-
-fn model(d: &WireSync) -> DeviceModel {
-    let frequency_s = d.sc.as_ref().and_then(|sc| sc.df).unwrap_or(DATA_FREQUENCY_DEFAULT_S);
-    DeviceModel {
-        attributes: d.att.iter().flat_map(WireGroup::attributes).collect(),
-        // The first is the device itself.
-        children: d.d.iter().skip(1).map(|d| model::Child { unique_id: d.id.clone(), tag: d.tg.clone() }).collect(),
-        settings: d.set.iter().map(WireAttribute::setting).collect(),
-        frequency_s: u32::try_from(frequency_s).unwrap_or(u32::MAX),
-        edge: d.ee == Some(1),
-    }
 }
 
 impl From<WireRule> for Rule {
@@ -347,21 +271,16 @@ struct WireSync {
     cpid: Option<String>,
     sc: Option<WireConfig>,
     p: Option<WireProtocol>,
-    #[serde(default, deserialize_with = "or_default")]
-    d: Vec<WireDevice>,
-    #[serde(default, deserialize_with = "or_default")]
-    att: Vec<WireGroup>,
-    #[serde(default, deserialize_with = "or_default")]
-    set: Vec<WireAttribute>,
-    #[serde(default, deserialize_with = "or_default")]
-    r: Vec<WireRule>,
+    d: Option<Vec<WireDevice>>,
+    att: Option<Vec<WireGroup>>,
+    set: Option<Vec<WireAttribute>>,
+    r: Option<Vec<WireRule>>,
     ota: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize, Default)]
 struct WireConfig {
     df: Option<u64>,
-    sf: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -390,6 +309,8 @@ struct WireGroup {
     #[serde(default, deserialize_with = "or_default")]
     tg: String,
     #[serde(default, deserialize_with = "or_default")]
+    tw: String,
+    #[serde(default, deserialize_with = "or_default")]
     d: Vec<WireAttribute>,
 }
 
@@ -402,6 +323,10 @@ struct WireAttribute {
     dv: String,
     #[serde(default, deserialize_with = "or_default")]
     tg: String,
+    #[serde(default, deserialize_with = "or_default")]
+    agt: u8,
+    #[serde(default, deserialize_with = "or_default")]
+    tw: String,
 }
 
 #[derive(Deserialize)]
@@ -417,44 +342,25 @@ struct WireRule {
 }
 
 impl WireGroup {
-    /// One attribute for each scalar, or a single object.
-    fn attributes(&self) -> Vec<model::Attribute> {
-        if self.p.is_empty() {
-            return self.d.iter().map(WireAttribute::attribute).collect();
+    fn group(self) -> Group {
+        Group {
+            object: Some(self.p).filter(|name| !name.is_empty()),
+            tag: self.tg,
+            window: self.tw,
+            attributes: self.d.into_iter().map(WireAttribute::definition).collect(),
         }
-        vec![model::Attribute {
-            name: self.p.clone(),
-            kind: model::Kind::Object,
-            validity: String::new(),
-            tag: self.tg.clone(),
-            members: self.d.iter().map(WireAttribute::member).collect(),
-        }]
     }
 }
 
 impl WireAttribute {
-    fn scalar(&self) -> Scalar {
-        Scalar { data_type: DataType::from_wire(self.dt), valid: ValidValues::parse(&self.dv) }
-    }
-
-    fn attribute(&self) -> model::Attribute {
-        let (name, validity, tag) = (self.ln.clone(), self.dv.clone(), self.tg.clone());
-        model::Attribute { name, kind: self.kind(), validity, tag, members: Vec::new() }
-    }
-
-    fn member(&self) -> model::Member {
-        model::Member { name: self.ln.clone(), kind: self.kind(), validity: self.dv.clone() }
-    }
-
-    fn setting(&self) -> model::Setting {
-        model::Setting { name: self.ln.clone(), kind: self.kind(), validity: self.dv.clone() }
-    }
-
-    /// What a type this protocol does not define holds is anybody's guess; as a text it can at least be shown.
-    fn kind(&self) -> model::Kind {
-        match DataType::from_wire(self.dt) {
-            DataType::Number => model::Kind::Number,
-            DataType::Text | DataType::Unknown(_) => model::Kind::Text,
+    fn definition(self) -> AttributeDefinition {
+        AttributeDefinition {
+            name: self.ln,
+            data_type: self.dt,
+            validity: self.dv,
+            tag: self.tg,
+            aggregates: Some(self.agt),
+            window: self.tw,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::sas::SasRequest;
-use edgeplug_protocol::legacy::sync::Hub;
+use edgeplug_protocol::definition::Hub;
 
 use super::{Connect, Next, State, TokenLife};
 use crate::action::Fact;
@@ -25,8 +25,7 @@ impl Connect {
         let hub = Hub {
             port: hub.port,
             user_name: edgeplug_protocol::azure::hub::user_name(&assignment.hub, &device_id),
-            publish_topic: edgeplug_protocol::azure::hub::events_topic(&device_id),
-            subscribe_filter: edgeplug_protocol::azure::hub::devicebound_filter(&device_id),
+            topics: hub.topics.of_device(&hub.client_id, &device_id),
             host: assignment.hub.clone(),
             client_id: device_id.clone(),
         };

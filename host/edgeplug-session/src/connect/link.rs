@@ -53,7 +53,7 @@ impl Connect {
             user_name: hub.user_name,
             password,
             subscriptions: vec![
-                hub.subscribe_filter,
+                hub.topics.devicebound.clone(),
                 TWIN_ANSWERS_FILTER.to_owned(),
                 DESIRED_CHANGES_FILTER.to_owned(),
             ],
@@ -98,7 +98,7 @@ impl Connect {
         self.gave_up = None;
         let (hub, device_id) = self.target()?;
         tracing::info!(host = %hub.host, "connected to the hub");
-        Some(Change::Online(Online { connection, publish_topic: hub.publish_topic, device_id }))
+        Some(Change::Online(Online { connection, topics: std::sync::Arc::new(hub.topics), device_id }))
     }
 
     pub(crate) fn link_down(

@@ -1,7 +1,5 @@
 //! Discovery, sync, and the way to DPS.
 
-use std::sync::Arc;
-
 use edgeplug_protocol::azure::dps;
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
 use edgeplug_protocol::legacy::sync::{self, SyncError, SyncOption, SyncReply};
@@ -74,9 +72,8 @@ impl Connect {
         match SyncReply::parse(reply.status, &reply.body) {
             Ok(SyncReply::Ready(sync)) => {
                 self.synced = true;
-                step.act(Action::Keep { fact: Fact::Sync, value: sync::without_secrets(&reply.body).into() });
                 self.compare_with_assignment(&sync.hub, step);
-                self.hub = Some(sync.hub);
+                self.hub = Some(sync.hub.clone());
                 let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
                 if !has_key {
                     self.register(step, "there is no hub key yet");
@@ -85,7 +82,7 @@ impl Connect {
                 } else {
                     self.authorise(step);
                 }
-                Some(Change::Template(sync.template, Arc::new(sync.model)))
+                Some(Change::Definition(sync))
             }
             Ok(SyncReply::NotRegistered) => {
                 self.register(step, "the portal says the device is not registered yet");

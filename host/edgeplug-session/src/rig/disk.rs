@@ -52,6 +52,9 @@ impl Disk {
             assignment: self.facts.get(&Fact::Assignment).cloned(),
             clock: self.facts.get(&Fact::Clock).cloned(),
             budget: self.facts.get(&Fact::Budget).cloned(),
+            windows: self.facts.get(&Fact::Windows).cloned(),
+            hard_stop: self.facts.get(&Fact::HardStop).cloned(),
+            twin: self.facts.get(&Fact::Twin).cloned(),
             last_row: (self.last_row > 0).then_some(RowId(self.last_row)),
         }
     }
@@ -181,6 +184,14 @@ impl Rig {
             }
             Action::RemoveAcks { acks } => acks.iter().for_each(|ack| drop(self.disk.acks.remove(&ack.0))),
             Action::Keep { fact, value } => drop(self.disk.facts.insert(fact, value)),
+            Action::KeepFor { ticket, .. } if self.ledger_fails => {
+                self.later(LATENCY, Event::Kept { ticket, result: Err("disk full".into()) });
+            }
+            Action::KeepFor { ticket, fact, value } => {
+                self.disk.facts.insert(fact, value);
+                self.later(Duration::from_millis(5), Event::Kept { ticket, result: Ok(()) });
+            }
+            Action::Wipe => self.evict(usize::MAX),
             other => panic!("nobody carries out {other:?}"),
         }
     }

@@ -232,7 +232,7 @@ impl Uplink {
 impl Outcome {
     fn complaint(&self) -> Option<&str> {
         match self {
-            Self::Accepted | Self::AcceptedInMemory => None,
+            Self::Accepted | Self::AcceptedInMemory | Self::HeldBack => None,
             Self::AcceptedInPart(reason) | Self::Rejected(reason) => Some(reason),
         }
     }

@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use edgeplug_protocol::legacy::telemetry::{self, Dropped, Placed};
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry::{self, Dropped, Placed};
 use edgeplug_protocol::time::Timestamp;
 
 use super::BODY_BYTES_MAX;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use edgeplug_protocol::legacy::telemetry::Body;
+use edgeplug_protocol::telemetry::Body;
 
 use crate::action::NewRow;
 use crate::{AckId, RowId};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use edgeplug_protocol::legacy::telemetry::JoinedLen;
+use edgeplug_protocol::telemetry::JoinedLen;
 
 use super::item::{Content, Item, ItemId, Items};
 use crate::RowId;

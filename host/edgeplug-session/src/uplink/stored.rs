@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use edgeplug_protocol::legacy::telemetry::{self, Body};
-use edgeplug_protocol::legacy::template::Template;
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry::{self, Body};
+use edgeplug_protocol::template::Template;
 use edgeplug_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -2,13 +2,14 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::version::Version;
 
 fn number(dv: &str) -> Scalar {
-    Scalar { data_type: DataType::Number, valid: ValidValues::parse(dv) }
+    Scalar { data_type: DataType::Number, valid: ValidValues::parse(dv), ..Scalar::default() }
 }
 
 fn text(dv: &str) -> Scalar {
-    Scalar { data_type: DataType::Text, valid: ValidValues::parse(dv) }
+    Scalar { data_type: DataType::Text, valid: ValidValues::parse(dv), ..Scalar::default() }
 }
 
 fn valid(value: Value) -> Verdict<'static> {
@@ -61,7 +62,11 @@ fn texts_follow_the_recorded_behaviour_and_words_with_to_are_words() {
 
 #[test]
 fn an_unknown_type_is_a_fault_never_a_loss() {
-    let scalar = Scalar { data_type: DataType::from_wire(9), valid: ValidValues::default() };
+    let scalar = Scalar {
+        data_type: DataType::from_wire(Version::Legacy, 9),
+        valid: ValidValues::default(),
+        ..Scalar::default()
+    };
     assert_eq!(judge(&scalar, &json!(1)), faulty("1"));
 }
 

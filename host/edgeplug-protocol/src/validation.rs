@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::legacy::template::{DataType, Scalar};
+use crate::template::{DataType, Scalar};
 
 /// Most entries kept of one `dv`.
 const ENTRIES_MAX: usize = 1000;
@@ -77,7 +77,8 @@ pub fn judge<'a>(scalar: &Scalar, value: &'a Value) -> Verdict<'a> {
     match scalar.data_type {
         DataType::Number => judge_number(&scalar.valid, value),
         DataType::Text => judge_text(&scalar.valid, value),
-        DataType::Unknown(_) => Verdict::Faulty(fault_text(value)),
+        // The 2.1 types: see B.
+        _ => Verdict::Faulty(fault_text(value)),
     }
 }
 

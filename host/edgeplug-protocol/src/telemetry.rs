@@ -14,11 +14,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::body::{Body, JoinedLen, merge};
-use crate::legacy::template::{Attribute, Device, Scalar, Template};
-use crate::legacy::validation::{Verdict, judge};
 use crate::legacy::{MessageType, Sdk};
 use crate::sample::Sample;
+use crate::template::{Attribute, Device, Scalar, Template};
 use crate::time::Timestamp;
+use crate::validation::{Verdict, judge};
 
 /// What a batch of samples becomes.
 #[derive(Debug, Default)]

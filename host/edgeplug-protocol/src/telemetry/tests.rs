@@ -4,14 +4,19 @@ use serde_json::json;
 use super::*;
 use crate::legacy::ack::{self, Ack};
 use crate::legacy::mark_offline;
-use crate::legacy::template::{DataType, Scalar};
-use crate::legacy::validation::ValidValues;
+use crate::template::{DataType, Scalar};
+use crate::validation::ValidValues;
+use crate::version::Version;
 
 const TIME: &str = "2021-01-24T10:06:17.857Z";
 const NOW: &str = "2026-11-23T03:32:00.000Z";
 
 fn scalar(data_type: i64, dv: &str) -> Scalar {
-    Scalar { data_type: DataType::from_wire(data_type), valid: ValidValues::parse(dv) }
+    Scalar {
+        data_type: DataType::from_wire(Version::Legacy, data_type),
+        valid: ValidValues::parse(dv),
+        ..Scalar::default()
+    }
 }
 
 fn attribute(data_type: i64, dv: &str) -> Attribute {
@@ -24,7 +29,7 @@ fn gyro() -> Attribute {
 
 /// One device without children, attributes as in the recorded cases.
 fn plain() -> Template {
-    let mut template = Template::new("CP", "D", vec![Device { id: "GW".into(), tag: String::new() }]);
+    let mut template = Template::new(Version::Legacy, "CP", "D", vec![Device { id: "GW".into(), tag: String::new() }]);
     for (name, it) in [
         ("temp1", attribute(0, "1to15")),
         ("humidity", attribute(0, "")),
@@ -39,7 +44,8 @@ fn plain() -> Template {
 
 fn gateway() -> Template {
     let device = |id: &str, tag: &str| Device { id: id.into(), tag: tag.into() };
-    let mut template = Template::new("CP", "D", vec![device("GW", "gw"), device("C1", "c"), device("C2", "c")]);
+    let mut template =
+        Template::new(Version::Legacy, "CP", "D", vec![device("GW", "gw"), device("C1", "c"), device("C2", "c")]);
     template.declare("gw", "temp", attribute(0, ""));
     template.declare("c", "temp", attribute(0, ""));
     template.declare("c", "hum", attribute(0, ""));

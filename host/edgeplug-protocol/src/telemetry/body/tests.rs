@@ -4,15 +4,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::legacy::Sdk;
-use crate::legacy::telemetry::encode;
-use crate::legacy::template::{Attribute, DataType, Device, Scalar, Template};
-use crate::legacy::validation::ValidValues;
 use crate::sample::Sample;
+use crate::telemetry::encode;
+use crate::template::{Attribute, DataType, Device, Scalar, Template};
 use crate::time::Timestamp;
+use crate::validation::ValidValues;
+use crate::version::Version;
 
 fn template() -> Template {
-    let mut template = Template::new("C\"P", "D", vec![Device { id: "G\"W".into(), tag: String::new() }]);
-    let number = Scalar { data_type: DataType::Number, valid: ValidValues::parse("0to100") };
+    let mut template =
+        Template::new(Version::Legacy, "C\"P", "D", vec![Device { id: "G\"W".into(), tag: String::new() }]);
+    let number = Scalar { data_type: DataType::Number, valid: ValidValues::parse("0to100"), ..Scalar::default() };
     template.declare("", "n", Attribute::Scalar(number));
     template
 }

@@ -1,0 +1,136 @@
+//! Acknowledgements of commands, firmware updates and modules, in both protocols.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::c2d::AckKind;
+use crate::legacy::{MessageType, Sdk};
+use crate::template::Template;
+use crate::time::Timestamp;
+use crate::version::Version;
+
+/// How something ended, before it is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// A command was carried out, a firmware update is installed.
+    Done,
+    /// It was not.
+    Failed,
+    /// A firmware update is being fetched (2.1 only).
+    Downloading,
+    /// A firmware update could not be fetched, verified or installed.
+    DownloadFailed,
+}
+
+/// `st` of 2.1, where published tables disagree. The legacy numbers are fixed: 4 failed, 6 executed, 7 updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusTable {
+    /// A command was carried out.
+    pub command_done: i64,
+    /// A command failed.
+    pub command_failed: i64,
+    /// A firmware update is installed.
+    pub ota_done: i64,
+    /// A firmware update was refused.
+    pub ota_failed: i64,
+    /// A firmware update is being fetched.
+    pub ota_downloading: i64,
+    /// A firmware update could not be fetched, verified or installed.
+    pub ota_download_failed: i64,
+}
+
+impl Default for StatusTable {
+    /// As the newest SDKs have it (iotc-c-lib 2.1, iotconnect-lib 2.1).
+    fn default() -> Self {
+        Self {
+            command_done: 2,
+            command_failed: 1,
+            ota_done: 3,
+            ota_failed: 1,
+            ota_downloading: 2,
+            ota_download_failed: 4,
+        }
+    }
+}
+
+impl StatusTable {
+    /// The number for an ending.
+    #[must_use]
+    pub fn number(&self, version: Version, kind: AckKind, status: Status) -> i64 {
+        match (version, kind, status) {
+            (Version::Legacy, AckKind::Ota, Status::Done) => 7,
+            (Version::Legacy, _, Status::Done) => 6,
+            (Version::Legacy, _, _) => 4,
+            (Version::V21, AckKind::Ota, Status::Done) => self.ota_done,
+            (Version::V21, AckKind::Ota, Status::Failed) => self.ota_failed,
+            (Version::V21, AckKind::Ota, Status::Downloading) => self.ota_downloading,
+            (Version::V21, AckKind::Ota, Status::DownloadFailed) => self.ota_download_failed,
+            (Version::V21, _, Status::Done) => self.command_done,
+            (Version::V21, _, _) => self.command_failed,
+        }
+    }
+}
+
+/// One acknowledgement, in the cloud's numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// What it answers.
+    pub kind: AckKind,
+    /// The id the cloud gave.
+    pub ack_id: &'a str,
+    /// Status number.
+    pub st: i64,
+    /// The plugin's own words.
+    pub msg: &'a str,
+    /// A gateway's child, for firmware updates and commands of children.
+    pub child_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    #[serde(rename = "cpId")]
+    cpid: &'a str,
+    #[serde(rename = "uniqueId")]
+    unique_id: &'a str,
+    t: &'a str,
+    mt: u8,
+    d: Legacy<'a>,
+    sdk: &'a Sdk,
+}
+
+#[derive(Serialize)]
+struct Legacy<'a> {
+    #[serde(rename = "ackId")]
+    ack_id: &'a str,
+    st: i64,
+    msg: &'a str,
+    #[serde(rename = "childId")]
+    child_id: &'a str,
+}
+
+/// The body. Legacy: `mt` 5 or 11, `uniqueId` is the device's own, also for a child. 2.1: `type` 0, 1 or 2.
+#[must_use]
+pub fn encode(template: &Template, ack: &Ack<'_>, sdk: &Sdk, sent_at: &Timestamp) -> String {
+    match template.version {
+        Version::Legacy => {
+            let mt = if ack.kind == AckKind::Ota { MessageType::OtaAck } else { MessageType::CommandAck };
+            let d = Legacy { ack_id: ack.ack_id, st: ack.st, msg: ack.msg, child_id: ack.child_id.unwrap_or_default() };
+            let unique_id = template.own_device().map_or("", |device| &device.id);
+            let envelope = Envelope { cpid: &template.cpid, unique_id, t: sent_at.as_str(), mt: mt as u8, d, sdk };
+            // Serialising strings into memory has no way to fail.
+            serde_json::to_string(&envelope).unwrap_or_default()
+        }
+        Version::V21 => {
+            let number = match ack.kind {
+                AckKind::Command => 0,
+                AckKind::Ota => 1,
+                AckKind::Module => 2,
+            };
+            let mut d = json!({ "ack": ack.ack_id, "type": number, "st": ack.st, "msg": ack.msg });
+            if let Some(child) = ack.child_id {
+                d["cid"] = child.into();
+            }
+            json!({ "dt": sent_at.as_str(), "d": d }).to_string()
+        }
+    }
+}
