@@ -14,7 +14,7 @@ use edgeplug_plugins::{
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_session::action::Outcome;
-use edgeplug_session::event::{CallFailure, Event, PluginUp};
+use edgeplug_session::event::{CallFailure, CommandScope, Event, PluginUp};
 use edgeplug_session::{AskId, CallId, OfferId};
 use tokio::sync::mpsc;
 
@@ -170,7 +170,7 @@ impl PluginHost {
                 };
                 tracing::info!(plugin, sha256, may_touch = grants.join("; "), "plugin {how}");
                 let interval = exports.sensor.then_some(interval);
-                let up = PluginUp { plugin, interval, commands: exports.commands };
+                let up = PluginUp { plugin, interval, commands: exports.commands.then(CommandScope::default) };
                 self.up.insert(up.plugin.clone(), up.clone());
                 Event::PluginUp(up)
             }

@@ -25,7 +25,7 @@ pub(crate) use health::Health;
 pub(crate) use kept::PluginState;
 pub(crate) use opening::{Found, Opened, Opening, directory, open};
 
-use words::{event, fact_name, refusal, say_damaged, signed};
+use words::{event, fact_name, refusal, say_damaged, session_ticket, sessions, signed};
 
 /// Rows of one append: one group commit's worth.
 const APPEND_ROWS_MAX: usize = 1_000;
@@ -53,8 +53,8 @@ pub(crate) struct Store {
     facts: HashMap<Fact, Bytes>,
     /// The highest row id there is or was.
     last_row: RowId,
-    /// Who waits for rows to be dropped, in the order they asked.
-    drops: VecDeque<oneshot::Sender<Result<Dropped, String>>>,
+    /// Who waits for rows to be dropped, in the order they asked; nobody where the session wants it.
+    drops: VecDeque<Option<oneshot::Sender<Result<Dropped, String>>>>,
     /// Uptime when old commands were last forgotten.
     pruned_at: Option<Duration>,
 }
@@ -173,6 +173,13 @@ impl Store {
                 }
                 Request::Put { ticket: 0, name: fact_name(fact).to_owned(), value: Some(value) }
             }
+            Action::KeepFor { ticket, fact, value } => {
+                Request::Put { ticket: session_ticket(ticket), name: fact_name(fact).to_owned(), value: Some(value) }
+            }
+            Action::Wipe => {
+                self.drops.push_back(None);
+                Request::Drop { through: self.last_row }
+            }
             other => return Some(other),
         };
         self.waiting.push_back(request);
@@ -190,7 +197,9 @@ impl Store {
                 }
                 Err((Refused::TooLarge(request) | Refused::Ended(request), reason)) => {
                     if let Request::Put { ticket, .. } = request {
-                        self.kept.answered(ticket, Err(reason));
+                        if let Some(event) = self.put_answered(ticket, Err(reason)) {
+                            return Some(event);
+                        }
                     } else if let Some(event) = refusal(request, &reason) {
                         return Some(event);
                     }
@@ -217,28 +226,37 @@ impl Store {
                 self.last_row = rows.last().map_or(self.last_row, |row| row.id.max(self.last_row));
             }
             OutboxEvent::Evicted { rows, bytes, why: Eviction::Asked, .. } => {
-                if let Some(asker) = self.drops.pop_front() {
+                if let Some(Some(asker)) = self.drops.pop_front() {
                     // The asker may have gone.
                     let _ = asker.send(Ok(Dropped { rows: *rows, bytes: *bytes }));
                 }
             }
-            OutboxEvent::Stored { ticket } => {
-                self.kept.answered(*ticket, Ok(()));
-            }
-            OutboxEvent::PutFailed { ticket, reason } if self.kept.answered(*ticket, Err(reason.clone())) => {
-                return None;
+            OutboxEvent::Stored { ticket } => return self.put_answered(*ticket, Ok(())),
+            OutboxEvent::PutFailed { ticket, reason } if *ticket != 0 => {
+                return self.put_answered(*ticket, Err(reason.clone()));
             }
             OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(_) } => {
                 self.waiting.extend(self.kept.again());
             }
             OutboxEvent::DropFailed { reason } => {
-                if let Some(asker) = self.drops.pop_front() {
+                if let Some(Some(asker)) = self.drops.pop_front() {
                     let _ = asker.send(Err(reason.clone()));
                 }
             }
             _ => {}
         }
         event(reported)
+    }
+
+    /// The ledger's word on a fact that somebody waits for: the session, or a plugin.
+    fn put_answered(&mut self, ticket: u64, result: Result<(), String>) -> Option<Event> {
+        match sessions(ticket) {
+            Some(ticket) => Some(Event::Kept { ticket, result }),
+            None => {
+                self.kept.answered(ticket, result);
+                None
+            }
+        }
     }
 
     /// What plugins kept, as the ledger holds it.
@@ -266,7 +284,7 @@ impl Store {
             None => self.health.words(),
             Some(_) if self.drops.len() >= DROPS_MAX => "others are dropping rows; ask again".to_owned(),
             Some(_) => {
-                self.drops.push_back(asker);
+                self.drops.push_back(Some(asker));
                 self.waiting.push_back(Request::Drop { through });
                 return;
             }

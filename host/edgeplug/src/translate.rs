@@ -167,6 +167,7 @@ pub(crate) fn sample_outcome(outcome: Outcome) -> edgeplug_plugins::SampleOutcom
         // What the template has no place for is logged; the plugin's reading as such was taken.
         Outcome::Accepted | Outcome::AcceptedInPart(_) => edgeplug_plugins::SampleOutcome::Accepted,
         Outcome::AcceptedInMemory => edgeplug_plugins::SampleOutcome::AcceptedInMemory,
+        Outcome::HeldBack => edgeplug_plugins::SampleOutcome::HeldBack,
         Outcome::Rejected(reason) => edgeplug_plugins::SampleOutcome::Rejected(reason),
     }
 }

@@ -30,7 +30,6 @@ use crate::topic::Filter;
 mod admission;
 mod events;
 mod faults;
-mod message;
 mod outbound;
 mod pubacks;
 mod registry;

@@ -38,6 +38,12 @@ pub(crate) const CONNECTION_LOG_MAX: usize = 10_000;
 pub(crate) const DEVICES_MAX: usize = 10_000;
 /// Scripted answers waiting at one endpoint, and faults waiting at DPS.
 pub(crate) const SCRIPT_MAX: usize = 1_000;
+/// Messages to devices remembered with what they are owed; past it none is sent, or a balance would be wrong.
+pub(crate) const SENT_MAX: usize = 100_000;
+/// Twin requests remembered per device; the oldest is forgotten.
+pub(crate) const TWIN_LOG_MAX: usize = 1_000;
+/// 2.1: longest unique id of a child that a gateway may create (221, `ec` 9).
+pub(crate) const CHILD_ID_MAX: usize = 128;
 /// DPS calls remembered per registration; only the count goes on past it.
 pub(crate) const CALL_LOG_MAX: usize = 1_000;
 /// A request body past this is refused. DPS: 96 KB; sync bodies are under a kilobyte.

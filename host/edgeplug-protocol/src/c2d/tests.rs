@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_live_capture_of_a_command_is_read() {
     let body = br#"{"cmdType":"0x01","data":{"cpid":"avtds","guid":"a4bf","uniqueId":"justatoken","command":"routine parameter","ack":true,"ackId":"aaaf","cmdType":"0x01"}}"#;
-    let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
+    let CloudMessage::Command(command) = CloudMessage::parse(Version::Legacy, body) else { panic!("not a command") };
     assert_eq!(command.text, "routine parameter");
     assert_eq!(command.ack_id.as_deref(), Some("aaaf"));
     assert!(command.ack_wanted);
@@ -16,7 +16,7 @@ fn the_live_capture_of_a_command_is_read() {
 #[test]
 fn an_ack_that_nobody_wants_still_has_its_id() {
     let body = br#"{"cmdType":"0x01","data":{"command":"x","ack":false,"ackId":"aaaf"}}"#;
-    let CloudMessage::Command(command) = CloudMessage::parse(body) else { panic!("not a command") };
+    let CloudMessage::Command(command) = CloudMessage::parse(Version::Legacy, body) else { panic!("not a command") };
     assert_eq!((command.ack_id.as_deref(), command.ack_wanted), (Some("aaaf"), false));
 }
 
@@ -41,10 +41,10 @@ fn what_is_no_command_is_said() {
         r#"{"cmdType":"0x01","data":{"command":""}}"#,
         r#"{"cmdType":"0x01","data":{"command":5}}"#,
     ] {
-        assert!(matches!(CloudMessage::parse(body.as_bytes()), CloudMessage::NotUnderstood(_)), "{body}");
+        assert!(matches!(CloudMessage::parse(Version::Legacy, body.as_bytes()), CloudMessage::NotUnderstood(_)), "{body}");
     }
-    assert_eq!(CloudMessage::parse(br#"{"cmdType":"0x10","data":{}}"#), CloudMessage::Other("0x10".into()));
-    assert_eq!(CloudMessage::parse(br#"{"cmdType":"resetpwd"}"#), CloudMessage::Other("resetpwd".into()));
+    assert_eq!(CloudMessage::parse(Version::Legacy, br#"{"cmdType":"0x10","data":{}}"#), CloudMessage::Other("0x10".into()));
+    assert_eq!(CloudMessage::parse(Version::Legacy, br#"{"cmdType":"resetpwd"}"#), CloudMessage::Other("resetpwd".into()));
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn an_unusable_command_can_still_be_answered() {
     let long = "x".repeat(COMMAND_BYTES_MAX + 1);
     for text in ["", &long] {
         let body = format!(r#"{{"cmdType":"0x01","data":{{"command":"{text}","ack":true,"ackId":"a"}}}}"#);
-        assert!(matches!(CloudMessage::parse(body.as_bytes()), CloudMessage::Unusable { ack_id, .. } if ack_id == "a"));
+        assert!(matches!(CloudMessage::parse(Version::Legacy, body.as_bytes()), CloudMessage::Unusable { ack_id, .. } if ack_id == "a"));
     }
 }
 
 proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = CloudMessage::parse(&body);
+        let _ = CloudMessage::parse(Version::Legacy, &body);
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use edgeplug_outbox::{FACTS_MAX, Request};
 use edgeplug_session::AskId;
 
+use super::words::PLUGIN_TICKET_STEP;
+
 /// Before the name of a plugin.
 const PREFIX: &str = "state/";
 /// Keys of all plugins; the rest of the ledger's facts are the daemon's own.
@@ -68,7 +70,7 @@ impl Kept {
             self.answers.push_back((ask, Err(reason)));
             return None;
         }
-        self.last_ticket += 1;
+        self.last_ticket += PLUGIN_TICKET_STEP;
         let ticket = self.last_ticket;
         self.asked.push_back(Asked { ticket, ask, name: name.clone(), value: value.clone() });
         Some(Request::Put { ticket, name, value })

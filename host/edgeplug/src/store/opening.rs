@@ -142,6 +142,9 @@ async fn read_back(
         assignment: fact(Fact::Assignment),
         clock: fact(Fact::Clock),
         budget: fact(Fact::Budget),
+        windows: fact(Fact::Windows),
+        hard_stop: fact(Fact::HardStop),
+        twin: fact(Fact::Twin),
         last_row: (last_row.0 > 0).then(|| edgeplug_session::RowId(unsigned(last_row.0))),
     };
     Opened { outbox, events, earlier, found: Found { restored, facts: found.facts, damaged: found.damaged, last_row } }

@@ -97,11 +97,28 @@ pub(super) fn event(event: OutboxEvent) -> Option<Event> {
 /// The name under which the ledger keeps a fact.
 pub(super) fn fact_name(fact: Fact) -> &'static str {
     match fact {
+        // Before 0.2 it held the legacy reply.
         Fact::Sync => "legacy-sync",
         Fact::Assignment => "dps-assignment",
         Fact::Clock => "clock",
         Fact::Budget => "budget",
+        Fact::Windows => "edge-windows",
+        Fact::HardStop => "hard-stop",
+        Fact::Twin => "twin",
     }
+}
+
+/// Tickets of facts: plugins' are even, the session's odd; 0 is nobody's.
+pub(super) const PLUGIN_TICKET_STEP: u64 = 2;
+
+/// A session's ticket among those of facts.
+pub(super) fn session_ticket(ticket: Ticket) -> u64 {
+    ticket.0.saturating_mul(2).saturating_add(1)
+}
+
+/// The session's ticket, if it is one.
+pub(super) fn sessions(ticket: u64) -> Option<Ticket> {
+    (ticket % 2 == 1).then_some(Ticket(ticket / 2))
 }
 
 /// SQLite's integers are signed; ids start at 1 and grow by one, so nothing is ever cut off.

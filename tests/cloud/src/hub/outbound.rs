@@ -7,28 +7,29 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Hub, Order, Queued, message};
+use super::{Hub, Order, Queued};
+use crate::c2d::{self, Address};
 use crate::limits::{C2D_BYTES_MAX, C2D_QUEUE_MAX};
 use crate::topic::{self, Filter, Properties};
 
 impl Hub {
-    /// Queues a device command (`0x01`) that wants an ack with `ack_id`.
+    /// Queues a legacy device command (`0x01`) that wants an ack with `ack_id`.
     ///
     /// # Errors
     /// When the hub does not know the device, or 50 messages wait for it already.
     pub fn send_command(&self, device: &str, text: &str, ack_id: &str) -> anyhow::Result<()> {
-        self.send_addressed(device, |to| message::command(to, text, ack_id, true))
+        self.send_addressed(device, |to| c2d::legacy_command(to, text, ack_id, true))
     }
 
-    /// Queues a device command (`0x01`) that wants no ack, though it carries an `ackId`.
+    /// Queues a legacy device command (`0x01`) that wants no ack, though it carries an `ackId`.
     ///
     /// # Errors
     /// As [`Hub::send_command`].
     pub fn send_command_without_ack(&self, device: &str, text: &str, ack_id: &str) -> anyhow::Result<()> {
-        self.send_addressed(device, |to| message::command(to, text, ack_id, false))
+        self.send_addressed(device, |to| c2d::legacy_command(to, text, ack_id, false))
     }
 
-    /// Queues a firmware message (`0x02`); `urls` are (url, tag).
+    /// Queues a legacy firmware message (`0x02`); `urls` are (url, tag).
     ///
     /// # Errors
     /// As [`Hub::send_command`].
@@ -40,15 +41,15 @@ impl Hub {
         urls: &[(&str, &str)],
         ack_id: &str,
     ) -> anyhow::Result<()> {
-        self.send_addressed(device, |to| message::firmware(to, software, hardware, urls, ack_id))
+        self.send_addressed(device, |to| c2d::legacy_firmware(to, software, hardware, urls, ack_id))
     }
 
-    /// Queues a message of another type, such as `0x10` (attributes changed), `0x17` (`{"df":30}`) or `0x99` (hard stop).
+    /// Queues a legacy message of another type, such as `0x10` (attributes changed), `0x17` (`{"df":30}`) or `0x99` (hard stop).
     ///
     /// # Errors
     /// As [`Hub::send_command`].
     pub fn send_control(&self, device: &str, kind: &str, data: &Value) -> anyhow::Result<()> {
-        self.send_addressed(device, |_| message::control(kind, data))
+        self.send_addressed(device, |_| c2d::legacy_control(kind, data))
     }
 
     /// Queues any bytes as a cloud-to-device message, with application properties.
@@ -76,12 +77,12 @@ impl Hub {
         Ok(())
     }
 
-    fn send_addressed(&self, device: &str, build: impl FnOnce(&message::Address<'_>) -> Value) -> anyhow::Result<()> {
+    fn send_addressed(&self, device: &str, build: impl FnOnce(&Address<'_>) -> Value) -> anyhow::Result<()> {
         let body = {
             let mut state = self.lock();
             let (_, device) = state.find(device)?;
             let registration = &device.registration;
-            build(&message::Address { cpid: &registration.cpid, unique_id: &registration.unique_id })
+            build(&Address { cpid: &registration.cpid, unique_id: &registration.unique_id })
         };
         self.send_raw(device, body.to_string(), &Properties::new())
     }

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::definition::Rounding;
+use crate::model::{self, DeviceModel};
+use crate::template::Attribute;
 
 /// A gateway with a child, every member present.
 const GATEWAY: &str = r#"{"d":{
@@ -34,23 +37,21 @@ fn the_request_asks_for_everything_or_for_one_thing() {
 #[test]
 fn every_member_of_a_full_reply_is_read() {
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, GATEWAY.as_bytes()) else { panic!("not ready") };
-    assert_eq!(
-        (sync.auth, sync.edge, sync.data_frequency_s, sync.sync_frequency_s),
-        (AuthType::Tpm, false, 30, Some(5))
-    );
+    assert_eq!((sync.auth, sync.edge, sync.frequency_s), (AuthType::Tpm, false, 30));
     assert_eq!(sync.hub.host, "poc-hub.azure-devices.net");
     assert_eq!(sync.hub.port, 8883);
     assert_eq!(sync.hub.client_id, "CP-GW");
     assert_eq!(sync.hub.user_name, "poc-hub.azure-devices.net/CP-GW/?api-version=2018-06-30");
-    assert_eq!(sync.hub.publish_topic, "devices/CP-GW/messages/events/");
-    assert_eq!(sync.hub.subscribe_filter, "devices/CP-GW/messages/devicebound/#");
-    assert_eq!(sync.template.id, "891ed197-9621-44ea-819c-e7b2d40afafe");
-    assert_eq!(sync.template.cpid, "CP");
-    assert_eq!(sync.template.devices.len(), 2);
-    assert!(matches!(sync.template.attributes("gw").and_then(|names| names.get("temp")), Some(Attribute::Scalar(_))));
-    assert!(sync.template.attributes("c").and_then(|names| names.get("temp")).is_none());
+    assert_eq!(sync.hub.topics.report, "devices/CP-GW/messages/events/");
+    assert_eq!(sync.hub.topics.devicebound, "devices/CP-GW/messages/devicebound/#");
+    let template = sync.template(&Rounding::new());
+    assert_eq!(template.id, "891ed197-9621-44ea-819c-e7b2d40afafe");
+    assert_eq!(template.cpid, "CP");
+    assert_eq!(template.devices.len(), 2);
+    assert!(matches!(template.attributes("gw").and_then(|names| names.get("temp")), Some(Attribute::Scalar(_))));
+    assert!(template.attributes("c").and_then(|names| names.get("temp")).is_none());
     assert!(
-        matches!(sync.template.attributes("c").and_then(|names| names.get("gyro")), Some(Attribute::Object(children)) if children.contains_key("x"))
+        matches!(template.attributes("c").and_then(|names| names.get("gyro")), Some(Attribute::Object(children)) if children.contains_key("x"))
     );
     assert_eq!(sync.settings[0].name, "fan");
     assert_eq!(sync.rules[0].command.as_deref(), Some("reboot"));
@@ -79,14 +80,14 @@ fn plugins_see_the_reply_without_its_envelope() {
         frequency_s: 30,
         edge: false,
     };
-    assert_eq!(sync.model, expected);
+    assert_eq!(sync.model(), expected);
 }
 
 #[test]
 fn numbers_past_what_plugins_see_are_cut_to_the_largest() {
     let endless = GATEWAY.replace(r#""df":30"#, r#""df":99999999999"#).replace(r#""ee":0"#, r#""ee":1"#);
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, endless.as_bytes()) else { panic!("not ready") };
-    assert_eq!((sync.model.frequency_s, sync.model.edge), (u32::MAX, true));
+    assert_eq!((sync.model().frequency_s, sync.model().edge), (u32::MAX, true));
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn what_is_kept_of_a_reply_holds_no_password_and_reads_the_same() {
 fn a_topic_that_cannot_be_published_to_is_not_taken() {
     let wild = GATEWAY.replace("messages/events/\"", "messages/+/\"");
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, wild.as_bytes()) else { panic!("not ready") };
-    assert_eq!(sync.hub.publish_topic, "devices/CP-GW/messages/events/");
+    assert_eq!(sync.hub.topics.report, "devices/CP-GW/messages/events/");
     let wild = GATEWAY.replace("\"id\":\"CP-GW\"", "\"id\":\"#\"");
     assert!(matches!(SyncReply::parse(200, wild.as_bytes()), Err(SyncError::Malformed(_))));
 }
@@ -111,7 +112,7 @@ fn null_lists_are_empty_lists() {
     let reply = r#"{"d":{"sc":{"df":30},"p":{"n":"mqtt","h":"h","p":8883,"id":"i","un":"u","pwd":"","pub":"p/","sub":"s"},"d":null,"att":null,"set":null,"r":null,"ota":null,"dtg":"891ed197","cpId":"CP","rc":0,"ee":0,"at":2,"ds":0}}"#;
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, reply.as_bytes()) else { panic!("not ready") };
     assert_eq!(
-        (sync.template.devices.len(), sync.template.attribute_count(), sync.settings.len(), sync.rules.len()),
+        (sync.devices.len(), sync.groups.len(), sync.settings.len(), sync.rules.len()),
         (0, 0, 0, 0)
     );
     assert_eq!(sync.auth, AuthType::Certificate);
