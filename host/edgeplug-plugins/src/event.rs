@@ -7,6 +7,7 @@ use edgeplug_protocol::sample::Sample;
 
 use crate::ask::{Ask, AskId};
 use crate::call::{CallFailure, Reply};
+use crate::scope::CommandScope;
 use crate::status::Exports;
 
 /// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before any answer,
@@ -28,6 +29,8 @@ pub enum PluginEvent {
         change: Change,
         /// What the plugin may touch beside its own configuration, log and readings, one sentence each.
         grants: Vec<String>,
+        /// Which commands the manifest asks for; says nothing where commands are not exported.
+        commands: CommandScope,
     },
     /// The plugin cannot be called for now, or for good when `gone`.
     Down { plugin: String, reason: String, gone: bool },

@@ -8,6 +8,10 @@
 //! files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
 //! disconnect = true                   # asks for the right to end the connection to the cloud
 //!
+//! [commands]                          # which commands to hand it; without this all that nobody asks for by name
+//! names = ["set-led", "blink"]        # first words of commands
+//! devices = ["child-1"]               # unique ids; the device's own is one of them
+//!
 //! [config]                            # handed to the plugin as it is
 //! unit = "celsius"
 //!
@@ -29,6 +33,7 @@ use serde::Deserialize;
 
 use crate::options::Limits;
 use crate::pattern::Pattern;
+use crate::scope::CommandScope;
 
 /// Largest manifest read.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
@@ -49,6 +54,7 @@ pub(crate) struct Manifest {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) files: Vec<Pattern>,
     pub(crate) disconnect: bool,
+    pub(crate) commands: CommandScope,
     pub(crate) memory_mb: u32,
     pub(crate) deadline: Duration,
 }
@@ -63,6 +69,7 @@ struct Typed {
     config: BTreeMap<String, String>,
     files: Vec<Pattern>,
     disconnect: bool,
+    commands: CommandScope,
     limits: TypedLimits,
 }
 
@@ -82,6 +89,7 @@ impl Manifest {
             config: BTreeMap::new(),
             files: Vec::new(),
             disconnect: false,
+            commands: CommandScope::default(),
             memory_mb: limits.memory_mb,
             deadline: limits.deadline,
         }
@@ -119,8 +127,9 @@ impl Manifest {
         if typed.config.len() > CONFIG_KEYS_MAX {
             return Err(format!("`config` has {} keys; at most {CONFIG_KEYS_MAX} are taken", typed.config.len()));
         }
-        let Typed { component, config, files, disconnect, .. } = typed;
-        Ok(Self { component, interval, config, files, disconnect, memory_mb, deadline })
+        let Typed { component, config, files, disconnect, commands, .. } = typed;
+        let commands = commands.check()?;
+        Ok(Self { component, interval, config, files, disconnect, commands, memory_mb, deadline })
     }
 }
 

@@ -10,6 +10,7 @@ use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 
 use crate::call::{Command, DesiredChange, NotReady, Update};
+use crate::scope::CommandScope;
 use crate::status::{Exports, PluginState, PluginStatus};
 
 /// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
@@ -42,6 +43,7 @@ impl Slot {
             exports: Exports::default(),
             interval_ms: 0,
             grants: Vec::new(),
+            commands: CommandScope::default(),
             calls: 0,
             errors: 0,
             faults: 0,

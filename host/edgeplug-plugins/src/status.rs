@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::scope::CommandScope;
+
 /// One line of `plugin list`.
 #[derive(Clone, Debug, Serialize)]
 pub struct PluginStatus {
@@ -12,6 +14,8 @@ pub struct PluginStatus {
     pub exports: Exports,
     pub interval_ms: u64,
     pub grants: Vec<String>,
+    /// Which commands it asks for; empty lists are all.
+    pub commands: CommandScope,
     /// Calls answered since the daemon started, errors included.
     pub calls: u64,
     /// Calls that the plugin answered with an error.

@@ -251,6 +251,7 @@ impl Task {
             sha256: version.sha256.clone(),
             change,
             grants: grants.clone(),
+            commands: version.manifest.commands.clone(),
         };
         {
             let mut status = self.slot.status();
@@ -259,6 +260,7 @@ impl Task {
             status.exports = blueprint.exports;
             status.interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
             status.grants.clone_from(grants);
+            status.commands.clone_from(&version.manifest.commands);
             if change != Change::Restarted {
                 status.problem = None;
             }

@@ -15,16 +15,18 @@ use axum::{Json, Router};
 use edgeplug_outbox::RowId;
 use edgeplug_plugins::{LogPage, PluginStatus};
 use edgeplug_session::Status;
+use edgeplug_session::event::OperatorRequest;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::exit::{Exit, Problem};
+use crate::operators;
 use crate::store::{Dropped, StoreStatus, Through};
 
 /// Longest path a unix socket can have on Linux.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-/// Largest request; the only one with a body names one number.
+/// Largest request; the longest name a child.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// Lines of a plugin's log in one answer; as many as are kept.
 pub(crate) const LOG_PAGE_LINES_MAX: usize = 1_000;
@@ -36,6 +38,9 @@ pub(crate) enum Question {
     /// Of a plugin, lines behind a number; `None` if there is no such plugin.
     Logs(String, u64, oneshot::Sender<Option<LogPage>>),
     Drop(Through, oneshot::Sender<Result<Dropped, String>>),
+    /// `None` before the cloud ever said anything.
+    Children(oneshot::Sender<Option<Vec<edgeplug_protocol::model::Child>>>),
+    Operator(OperatorRequest, oneshot::Sender<operators::Answer>),
 }
 
 /// `GET /v1/status`.
@@ -70,6 +75,23 @@ pub(crate) struct DropRequest {
     pub(crate) all: bool,
 }
 
+/// One of `GET /v1/children`; `POST /v1/children/create` has a `name` too, `POST /v1/children/delete` only the id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Child {
+    pub(crate) unique_id: String,
+    #[serde(default)]
+    pub(crate) tag: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+}
+
+/// What was done, in words.
+#[derive(Debug, Serialize)]
+struct Done {
+    done: String,
+}
+
 /// What every answer but 200 holds.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Refusal {
@@ -99,6 +121,10 @@ pub(crate) async fn serve(
         .route("/v1/plugins", get(plugins))
         .route("/v1/plugins/{name}/logs", get(logs))
         .route("/v1/outbox/drop", post(drop_rows))
+        .route("/v1/cloud/{order}", post(order))
+        .route("/v1/children", get(children))
+        .route("/v1/children/create", post(create_child))
+        .route("/v1/children/delete", post(delete_child))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(questions);
     Ok(tokio::spawn(async move {
@@ -158,6 +184,40 @@ async fn drop_rows(
     };
     let dropped = ask(&questions, |answer| Question::Drop(through, answer)).await?;
     dropped.map(Json).map_err(|reason| refuse(StatusCode::SERVICE_UNAVAILABLE, &reason))
+}
+
+async fn order(State(questions): State<mpsc::Sender<Question>>, UrlPath(order): UrlPath<String>) -> Answer<Done> {
+    let what = match order.as_str() {
+        "connect" => OperatorRequest::Connect,
+        "disconnect" => OperatorRequest::Disconnect,
+        "resume" => OperatorRequest::Resume,
+        "refresh" => OperatorRequest::Refresh,
+        _ => return Err(refuse(StatusCode::NOT_FOUND, "say connect, disconnect, resume or refresh")),
+    };
+    operate(&questions, what).await
+}
+
+async fn children(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<Child>> {
+    let children = ask(&questions, Question::Children).await?;
+    let unknown = || refuse(StatusCode::CONFLICT, "the cloud has not said yet which children this device has");
+    let child =
+        |child: edgeplug_protocol::model::Child| Child { unique_id: child.unique_id, tag: child.tag, name: None };
+    children.map(|children| Json(children.into_iter().map(child).collect())).ok_or_else(unknown)
+}
+
+async fn create_child(State(questions): State<mpsc::Sender<Question>>, Json(child): Json<Child>) -> Answer<Done> {
+    let Child { unique_id: id, tag, name } = child;
+    let name = name.unwrap_or_else(|| id.clone());
+    operate(&questions, OperatorRequest::CreateChild { id, tag, name }).await
+}
+
+async fn delete_child(State(questions): State<mpsc::Sender<Question>>, Json(child): Json<Child>) -> Answer<Done> {
+    operate(&questions, OperatorRequest::DeleteChild { id: child.unique_id }).await
+}
+
+async fn operate(questions: &mpsc::Sender<Question>, what: OperatorRequest) -> Answer<Done> {
+    let answer = ask(questions, |answer| Question::Operator(what, answer)).await?;
+    answer.map(|done| Json(Done { done })).map_err(|reason| refuse(StatusCode::CONFLICT, &reason))
 }
 
 async fn ask<T>(

@@ -9,7 +9,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::api::client::{self, AskError};
+use crate::api::{
+    self,
+    client::{self, AskError},
+};
 use crate::config::{Config, DEFAULT_FILE, DEFAULT_SOCKET};
 use crate::daemon;
 use crate::exit::{Exit, Problem, chain};
@@ -43,6 +46,19 @@ enum Command {
     },
     /// Show how the running daemon stands with the cloud.
     Status(Listing),
+    /// Let the running daemon connect to the cloud again.
+    Connect(Daemon),
+    /// Have the running daemon close its connection to the cloud and leave it closed; readings go on being stored.
+    Disconnect(Daemon),
+    /// Take back a hard stop by the cloud: the running daemon samples and sends again.
+    Resume(Daemon),
+    /// Have the running daemon ask the cloud again for everything it says about this device.
+    Refresh(Daemon),
+    /// Child devices of a gateway.
+    Child {
+        #[command(subcommand)]
+        command: ChildCommand,
+    },
     /// Plugins: those of the running daemon, and making and trying new ones without one.
     Plugin {
         #[command(subcommand)]
@@ -147,6 +163,39 @@ struct Listing {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Daemon {
+    /// Socket of the daemon.
+    #[arg(long, env = "EDGEPLUG_SOCKET", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChildCommand {
+    /// The children the cloud names.
+    List(Listing),
+    /// Create one at the cloud (protocol 2.1).
+    Create {
+        /// Its unique id.
+        id: String,
+        /// Its tag, which binds it to attributes of the template.
+        #[arg(long)]
+        tag: String,
+        /// The name the portal shows; the unique id when none is given.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Delete one at the cloud (protocol 2.1).
+    Delete {
+        /// Its unique id.
+        id: String,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+}
+
 impl Cli {
     /// Carries the command out.
     pub(crate) fn run(self) -> Result<(), Problem> {
@@ -166,6 +215,11 @@ impl Cli {
                 Ok(())
             }
             Command::Status(listing) => listing.show("/v1/status", print::status),
+            Command::Connect(daemon) => daemon.tell("/v1/cloud/connect", &()),
+            Command::Disconnect(daemon) => daemon.tell("/v1/cloud/disconnect", &()),
+            Command::Resume(daemon) => daemon.tell("/v1/cloud/resume", &()),
+            Command::Refresh(daemon) => daemon.tell("/v1/cloud/refresh", &()),
+            Command::Child { command } => command.run(),
             Command::Plugin { command } => command.run(),
             Command::Outbox { command } => command.run(),
             Command::Identity { command: IdentityCommand::Show { config, json, template } } => {
@@ -197,6 +251,33 @@ impl OutboxCommand {
                 on_runtime(outbox::drop_rows(&config, which, yes, json))
             }
         }
+    }
+}
+
+impl ChildCommand {
+    fn run(self) -> Result<(), Problem> {
+        match self {
+            Self::List(listing) => listing.show("/v1/children", print::children),
+            Self::Create { id, tag, name, daemon } => {
+                daemon.tell("/v1/children/create", &api::Child { unique_id: id, tag, name })
+            }
+            Self::Delete { id, daemon } => {
+                daemon.tell("/v1/children/delete", &api::Child { unique_id: id, tag: String::new(), name: None })
+            }
+        }
+    }
+}
+
+impl Daemon {
+    /// Has it do something, and says what was done.
+    fn tell(&self, path: &str, body: &impl serde::Serialize) -> Result<(), Problem> {
+        let answer = on_runtime(async {
+            client::post(&self.socket, path, body).await.map_err(|error| match error {
+                AskError::NoDaemon(_) => Problem::no_daemon(&self.socket, &error),
+                other => Problem::new(Exit::Failed, other.to_string()),
+            })
+        })?;
+        print::say(answer.get("done").and_then(Value::as_str).unwrap_or("done"))
     }
 }
 

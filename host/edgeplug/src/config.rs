@@ -3,6 +3,7 @@
 //! One TOML file. Unknown keys are errors with line and suggestion; every message names the file, the place and the
 //! remedy. Secrets stand in files of their own, never in this one.
 
+mod cloud;
 mod context;
 mod custody;
 mod explain;
@@ -11,14 +12,12 @@ mod link;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use edgeplug_identity::IdentityConfig;
 use edgeplug_plugins::{PluginPolicy, Policy};
-use edgeplug_protocol::azure::registration::RegistrationId;
-use edgeplug_session::config::RegistrationName;
 use serde::Deserialize;
 
+use cloud::TypedCloud;
 use context::Context;
 use custody::{TypedOutbox, TypedUplink};
 use identity::TypedIdentity;
@@ -38,8 +37,6 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/edgeplug/api.sock";
 const COMPILER: &str = "edgeplug-compiler";
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// Life of a hub token; seconds are for tests of its renewal.
-const TOKEN_LIFE_S: std::ops::RangeInclusive<u64> = 5..=86_400;
 
 /// A configuration that was understood.
 #[derive(Debug)]
@@ -82,21 +79,6 @@ struct Typed {
     plugins: TypedPlugins,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TypedCloud {
-    cpid: String,
-    env: String,
-    unique_id: String,
-    scope_id: Option<String>,
-    discovery_url: Option<String>,
-    dps_url: Option<String>,
-    ca_file: Option<PathBuf>,
-    registration_id: Option<String>,
-    language: Option<String>,
-    token_life_s: Option<u64>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TypedPlugins {
@@ -130,51 +112,25 @@ impl Config {
 
 impl Typed {
     fn check(self, context: &Context<'_>) -> Result<Config, Problem> {
-        let cloud = &self.cloud;
-        for (key, value) in [("cpid", &cloud.cpid), ("env", &cloud.env), ("unique_id", &cloud.unique_id)] {
-            context.name(&format!("cloud.{key}"), value)?;
-        }
-        let url = |key: &str, value: &Option<String>, default: &str| match value {
-            None => Ok(default.to_owned()),
-            Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
-                Ok(url.trim_end_matches('/').to_owned())
-            }
-            Some(url) => Err(context.invalid(key, &format!("{url:?} is not a URL; write https://host"))),
-        };
-        let discovery_url =
-            url("cloud.discovery_url", &cloud.discovery_url, edgeplug_protocol::legacy::discovery::DEFAULT_URL)?;
-        let dps_url = url("cloud.dps_url", &cloud.dps_url, "https://global.azure-devices-provisioning.net")?;
-        let token_life_s = context.range("cloud.token_life_s", cloud.token_life_s, 3600, TOKEN_LIFE_S, "seconds")?;
-        let registration = match cloud.registration_id.as_deref() {
-            None | Some("iotconnect") => {
-                RegistrationId::iotconnect(&cloud.cpid, &cloud.unique_id).map(RegistrationName::Is)
-            }
-            Some("base32") => Ok(RegistrationName::Base32OfEndorsementKey),
-            Some("hex") => Ok(RegistrationName::HexOfEndorsementKey),
-            Some(literal) => RegistrationId::new(literal).map(RegistrationName::Is),
-        }
-        .map_err(|error| context.invalid("cloud.registration_id", &error.to_string()))?;
-        if let Some(ca_file) = &cloud.ca_file {
-            context.file("cloud.ca_file", ca_file)?;
-        }
+        let cloud = self.cloud.check(context)?;
         let link = self.link.check(context)?;
         let custody = custody::check(&self.outbox, &self.uplink, context)?;
         let state_dir = self.state_dir.clone().unwrap_or_else(|| "/var/lib/edgeplug".into());
         Ok(Config {
             socket: self.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into()),
-            ca_file: cloud.ca_file.clone(),
+            ca_file: self.cloud.ca_file.clone(),
             secret_files: self.identity.secret_files().chain(self.link.proxy_password_file.clone()).collect(),
             identity: self.identity.check(context, &state_dir)?,
             session: edgeplug_session::SessionConfig {
-                cpid: cloud.cpid.clone(),
-                environment: cloud.env.clone(),
-                unique_id: cloud.unique_id.clone(),
-                language: cloud.language.clone().unwrap_or_else(|| "M_PYTHON".into()),
-                discovery_url,
-                dps_url,
-                scope_id: cloud.scope_id.clone().filter(|scope| !scope.is_empty()),
-                registration,
-                token_life: Duration::from_secs(token_life_s),
+                cpid: cloud.cpid,
+                environment: cloud.environment,
+                unique_id: cloud.unique_id,
+                language: cloud.language,
+                discovery_url: cloud.discovery_url,
+                dps_url: cloud.dps_url,
+                scope_id: cloud.scope_id,
+                registration: cloud.registration,
+                token_life: cloud.token_life,
                 // Filled in by `run`, which is the one to store times of a boot.
                 boot_id: String::new(),
                 window: custody.window,
@@ -186,13 +142,13 @@ impl Typed {
                 puback_timeout: custody.puback_timeout,
                 time_to_live: custody.time_to_live,
                 durability: custody.durability,
-                protocol: edgeplug_session::config::ProtocolChoice::Auto,
-                sid: None,
-                frequency: edgeplug_session::config::FrequencyPolicy::default(),
-                hard_stop: edgeplug_session::config::HardStopPolicy::default(),
-                hard_stop_wipes: false,
-                rounding: edgeplug_protocol::definition::Rounding::new(),
-                ack_status: edgeplug_protocol::ack::StatusTable::default(),
+                protocol: cloud.protocol,
+                sid: cloud.sid,
+                frequency: custody.frequency,
+                hard_stop: cloud.hard_stop,
+                hard_stop_wipes: cloud.hard_stop_wipes,
+                rounding: custody.decimals,
+                ack_status: cloud.ack_status,
             },
             outbox: custody.outbox,
             link,

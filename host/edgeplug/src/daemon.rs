@@ -21,6 +21,7 @@ use crate::clocks::{Clocks, boot_id, sleep_until};
 use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::exit::{Exit, Problem};
+use crate::operators::Operators;
 use crate::plugins::{self, Heard, PluginHost, Starting};
 use crate::service::Service;
 use crate::signals::Signals;
@@ -60,6 +61,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
         store: Store::new(),
         cloud: Cloud::new(&config)?,
         plugins: PluginHost::new(),
+        operators: Operators::default(),
         service: Service::start(),
         session_config: config.session,
         phase: Phase::Opening,
@@ -81,6 +83,7 @@ struct Daemon {
     store: Store,
     cloud: Cloud,
     plugins: PluginHost,
+    operators: Operators,
     service: Service,
     /// For a session that begins anew.
     session_config: SessionConfig,
@@ -291,6 +294,14 @@ impl Daemon {
                 let _ = answer.send(self.plugins.log_tail(&plugin, after, api::LOG_PAGE_LINES_MAX));
             }
             api::Question::Drop(through, answer) => self.store.drop_rows(through, answer),
+            api::Question::Children(answer) => {
+                let _ = answer.send(self.plugins.children());
+            }
+            api::Question::Operator(what, answer) => {
+                if let Some(event) = self.operators.ask(what, answer) {
+                    self.feed(event);
+                }
+            }
         }
     }
 
@@ -335,6 +346,10 @@ impl Daemon {
                 self.plugins.template_changed(model);
                 None
             }
+            Action::AnswerOperator { request, result } => {
+                self.operators.answer(request, result);
+                None
+            }
             Action::Stopped => {
                 self.session_stopped(inputs);
                 None
@@ -352,6 +367,7 @@ impl Daemon {
                 let reason = "the daemon begins anew with its store".to_owned();
                 self.plugins.connection_changed(edgeplug_plugins::Connection::Disconnected(reason));
                 self.plugins.session_ended();
+                self.operators.session_ended();
                 self.begin(*opened, inputs);
             }
             Phase::Arrived(opened) => {

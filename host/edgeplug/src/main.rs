@@ -9,6 +9,7 @@ mod daemon;
 mod exit;
 mod identity;
 mod logging;
+mod operators;
 mod outbox;
 mod plugin;
 mod plugins;

@@ -14,7 +14,7 @@ use edgeplug_plugins::{
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_session::action::Outcome;
-use edgeplug_session::event::{CallFailure, CommandScope, Event, PluginUp};
+use edgeplug_session::event::{CallFailure, Event, PluginUp};
 use edgeplug_session::{AskId, CallId, OfferId};
 use tokio::sync::mpsc;
 
@@ -162,7 +162,7 @@ impl PluginHost {
                 self.scanned = true;
                 Event::PluginsScanned
             }
-            PluginEvent::Up { plugin, exports, interval, sha256, change, grants } => {
+            PluginEvent::Up { plugin, exports, interval, sha256, change, grants, commands } => {
                 let how = match change {
                     Change::First => "loaded",
                     Change::Replaced => "replaced",
@@ -170,7 +170,7 @@ impl PluginHost {
                 };
                 tracing::info!(plugin, sha256, may_touch = grants.join("; "), "plugin {how}");
                 let interval = exports.sensor.then_some(interval);
-                let up = PluginUp { plugin, interval, commands: exports.commands.then(CommandScope::default) };
+                let up = PluginUp { plugin, interval, commands: exports.commands.then(|| translate::scope(commands)) };
                 self.up.insert(up.plugin.clone(), up.clone());
                 Event::PluginUp(up)
             }
@@ -264,6 +264,11 @@ impl PluginHost {
             (Some(plugins), Err(reason)) => plugins.state_unavailable(reason.clone()),
         }
         self.state = Some(state);
+    }
+
+    /// The children the cloud names; `None` before it ever said anything.
+    pub(crate) fn children(&self) -> Option<Vec<edgeplug_protocol::model::Child>> {
+        self.model.as_ref().map(|model| model.children.clone())
     }
 
     /// Part of a plugin's log; `None` if there is no such plugin.

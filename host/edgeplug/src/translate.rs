@@ -6,7 +6,8 @@ use edgeplug_session::action::{
     Answer, Connection, FinishFailure, HttpRequest, Method, Outcome, TwinDocument, TwinFailure,
 };
 use edgeplug_session::event::{
-    Ask, Attestation, CallFailure, Ending, Failure, FailureKind, HttpReply, LinkDownReason, Registration, Reply,
+    Ask, Attestation, CallFailure, CommandScope, Ending, Failure, FailureKind, HttpReply, LinkDownReason, Registration,
+    Reply,
 };
 
 use crate::exit::chain;
@@ -153,6 +154,11 @@ fn finish_failure(failure: FinishFailure) -> edgeplug_plugins::FinishFailure {
         FinishFailure::NotYours => edgeplug_plugins::FinishFailure::NotYours,
         FinishFailure::Unavailable(reason) => edgeplug_plugins::FinishFailure::Unavailable(reason),
     }
+}
+
+pub(crate) fn scope(scope: edgeplug_plugins::CommandScope) -> CommandScope {
+    let edgeplug_plugins::CommandScope { names, devices } = scope;
+    CommandScope { names, devices }
 }
 
 pub(crate) fn connection(connection: Connection) -> edgeplug_plugins::Connection {

@@ -19,6 +19,9 @@ fn every_key_is_understood() {
         files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
         [config]
         unit = "celsius"
+        [commands]
+        names = ["blink"]
+        devices = ["child-1"]
         [limits]
         memory_mb = 8
         deadline_ms = 20
@@ -29,6 +32,10 @@ fn every_key_is_understood() {
     assert_eq!(manifest.component.as_deref(), Some("bme280.wasm"));
     assert_eq!(manifest.files.len(), 2);
     assert!(manifest.disconnect);
+    assert_eq!(
+        (&manifest.commands.names[..], &manifest.commands.devices[..]),
+        (&["blink".to_owned()][..], &["child-1".to_owned()][..])
+    );
     assert_eq!(manifest.config.get("unit").map(String::as_str), Some("celsius"));
     assert_eq!((manifest.memory_mb, manifest.deadline), (8, Duration::from_millis(20)));
 }
@@ -48,6 +55,8 @@ fn a_mistake_is_named_with_its_line_and_key() {
         ("component = \"x\"", &["component"]),
         ("files = [\"/proc/self/mem\"]", &["/proc/self/mem", "cannot be granted"]),
         ("files = [\"relative\"]", &["relative", "absolute"]),
+        ("[commands]\nname = [\"x\"]", &["line 2", "name"]),
+        ("[commands]\nnames = [\"two words\"]", &["commands.names", "two words"]),
         ("= nonsense", &["line 1"]),
     ];
     for (text, parts) in cases {

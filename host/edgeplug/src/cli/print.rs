@@ -95,6 +95,20 @@ pub(super) fn status(status: &Value) -> String {
     lines
 }
 
+/// `edgeplug child list`.
+pub(super) fn children(children: &Value) -> String {
+    let mut lines = String::new();
+    let children = children.as_array().map(Vec::as_slice).unwrap_or_default();
+    if children.is_empty() {
+        line!(lines, "no children");
+    }
+    for child in children {
+        let text = |key: &str| child.get(key).and_then(Value::as_str).unwrap_or_default();
+        line!(lines, "{}", format!("{}  {}", text("unique_id"), text("tag")).trim_end());
+    }
+    lines
+}
+
 /// `edgeplug plugin list`.
 pub(super) fn plugins(plugins: &Value) -> String {
     let mut lines = String::new();
@@ -121,6 +135,15 @@ pub(super) fn plugins(plugins: &Value) -> String {
         let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for grant in grants.iter().filter_map(Value::as_str) {
             line!(lines, "  {grant}");
+        }
+        let list = |path: &str| -> Vec<&str> {
+            let entries = plugin.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            entries.iter().filter_map(Value::as_str).collect()
+        };
+        for (path, words) in [("/commands/names", "only commands"), ("/commands/devices", "commands for")] {
+            if !list(path).is_empty() {
+                line!(lines, "  {words} {}", list(path).join(", "));
+            }
         }
         if !text("problem").is_empty() {
             line!(lines, "  problem: {}", text("problem"));

@@ -1,9 +1,11 @@
 //! `[outbox]` and `[uplink]`: what is kept, how safely, and how it travels.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edgeplug_outbox::{Durability as OutboxDurability, SpaceLimits};
-use edgeplug_session::config::{Batch, Durability as SessionDurability};
+use edgeplug_protocol::definition::Rounding;
+use edgeplug_session::config::{Batch, Durability as SessionDurability, FrequencyPolicy};
 use serde::Deserialize;
 
 use super::context::Context;
@@ -24,6 +26,9 @@ const DAILY_MB: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 const BATCH_BYTES: std::ops::RangeInclusive<usize> = 512..=256 * 1024;
 /// A minute: longer waits are a matter of the sampling interval.
 const BATCH_DELAY_MS: std::ops::RangeInclusive<u64> = 0..=60_000;
+/// An f64 has no more.
+const DECIMALS: std::ops::RangeInclusive<u8> = 0..=15;
+const DECIMALS_NAMES_MAX: usize = 1_000;
 const PUBACK_TIMEOUT_S: std::ops::RangeInclusive<u64> = 1..=3_600;
 /// A minute to ten years.
 const TIME_TO_LIVE_S: std::ops::RangeInclusive<u64> = 60..=315_360_000;
@@ -46,6 +51,8 @@ pub(super) struct Custody {
     pub(super) backlog_per_s: u32,
     pub(super) daily_bytes_max: Option<u64>,
     pub(super) puback_timeout: Duration,
+    pub(super) frequency: FrequencyPolicy,
+    pub(super) decimals: Rounding,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +85,18 @@ pub(super) struct TypedUplink {
     puback_timeout_s: Option<u64>,
     #[serde(default)]
     batch: TypedBatch,
+    #[serde(default)]
+    frequency: TypedFrequency,
+    #[serde(default)]
+    decimals: BTreeMap<String, u8>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TypedFrequency {
+    #[default]
+    KeepLatest,
+    Drop,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,7 +154,23 @@ pub(super) fn check(outbox: &TypedOutbox, uplink: &TypedUplink, context: &Contex
             PUBACK_TIMEOUT_S,
             "seconds",
         )?),
+        frequency: match uplink.frequency {
+            TypedFrequency::KeepLatest => FrequencyPolicy::KeepLatest,
+            TypedFrequency::Drop => FrequencyPolicy::Drop,
+        },
+        decimals: decimals(&uplink.decimals, context)?,
     })
+}
+
+fn decimals(typed: &BTreeMap<String, u8>, context: &Context<'_>) -> Result<Rounding, Problem> {
+    if typed.len() > DECIMALS_NAMES_MAX {
+        let reason = format!("{} attributes; at most {DECIMALS_NAMES_MAX} are taken", typed.len());
+        return Err(context.invalid("uplink.decimals", &reason));
+    }
+    for (name, decimals) in typed {
+        context.range(&format!("uplink.decimals.{name}"), Some(*decimals), *DECIMALS.end(), DECIMALS, "decimals")?;
+    }
+    Ok(typed.clone())
 }
 
 impl TypedOutbox {

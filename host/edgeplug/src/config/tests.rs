@@ -1,3 +1,8 @@
+use std::time::Duration;
+
+use edgeplug_protocol::version::Version;
+use edgeplug_session::config::{FrequencyPolicy, HardStopPolicy, ProtocolChoice};
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -174,4 +179,36 @@ fn the_example_that_is_installed_is_understood_and_says_the_defaults() {
     let shown =
         |config: &Config| format!("{:?} {:?} {:?} {:?}", config.session, config.outbox, config.link, config.identity);
     assert_eq!(shown(&bare), shown(&all));
+}
+
+#[test]
+fn what_is_spoken_with_the_cloud_can_be_chosen() {
+    let config = load(&format!(
+        "{GOOD}protocol = \"2.1\"\nsid = \"SID\"\nhard_stop = \"until-resume\"\nhard_stop_wipes = true\n\
+         [cloud.ack_status]\ncommand_done = 7\n\
+         [uplink]\nfrequency = \"drop\"\n[uplink.decimals]\n\"gyro.x\" = 2\n"
+    ));
+    let session = config.unwrap().session;
+    assert_eq!(session.protocol, ProtocolChoice::Only(Version::V21));
+    assert_eq!((session.sid.as_deref(), session.hard_stop), (Some("SID"), HardStopPolicy::UntilResume));
+    assert!(session.hard_stop_wipes);
+    assert_eq!((session.ack_status.command_done, session.ack_status.command_failed), (7, 1));
+    assert_eq!(session.frequency, FrequencyPolicy::Drop);
+    assert_eq!(session.rounding.get("gyro.x"), Some(&2));
+    assert_eq!(load(GOOD).unwrap().session.protocol, ProtocolChoice::Auto);
+}
+
+#[test]
+fn a_choice_that_does_not_exist_is_named_with_its_line() {
+    let cases = [
+        ("protocol = \"3.0\"", "line 7"),
+        ("sid = \"\"", "cloud.sid"),
+        ("hard_stop = \"never\"", "line 7"),
+        ("[cloud.ack_status]\ncommand_done = -1", "cloud.ack_status.command_done"),
+        ("[uplink.decimals]\ntemp = 16", "uplink.decimals.temp"),
+    ];
+    for (text, part) in cases {
+        let problem = load(&format!("{GOOD}{text}\n")).unwrap_err();
+        assert!(problem.text.contains(part), "{text}: {}", problem.text);
+    }
 }
