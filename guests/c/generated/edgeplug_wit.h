@@ -174,7 +174,8 @@ typedef struct edgeplug_outcome_t {
 #define EDGEPLUG_OUTCOME_ACCEPTED 0
 // Taken into the daemon's memory only, because the operator chose so (`outbox.durability`): a crash loses it.
 #define EDGEPLUG_OUTCOME_ACCEPTED_IN_MEMORY 1
-// Dropped on purpose: it came sooner than the cloud wants readings (`device.template.frequency-s`).
+// It came sooner than the cloud wants readings (`device.template.frequency-s`): dropped, or the latest of
+// these is kept in memory and sent when it is time, as the operator chose.
 #define EDGEPLUG_OUTCOME_HELD_BACK 2
 // Not taken, with the reason. Nothing of this sample was kept.
 #define EDGEPLUG_OUTCOME_REJECTED 3

@@ -27,7 +27,7 @@ const WASM_STACK: usize = 512 << 10;
 /// Holds the guest's stack and, above it, our host functions and the runtime's.
 const ASYNC_STACK: usize = 1 << 20;
 /// Frames of a guest's backtrace that are worth reading.
-const BACKTRACE_FRAMES: usize = 20;
+const BACKTRACE_FRAMES: usize = 32;
 
 /// The exact version in the workspace's lock file, such as `48.0.8`.
 pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");

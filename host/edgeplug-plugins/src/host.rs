@@ -153,8 +153,8 @@ impl State {
         })
     }
 
-    /// Says why the guest may not do something; not at each try, as most plugins try again with every reading.
-    fn refuse(&self, reason: &str) {
+    /// Says why something of the guest's is not done or not taken; not at each try, as most plugins try again with every reading.
+    pub(crate) fn refuse(&self, reason: &str) {
         let now = self.guest.surroundings.clock.elapsed();
         let words = self.guest.refusals.lock().unwrap_or_else(PoisonError::into_inner).say(reason, now);
         if let Some(words) = words {

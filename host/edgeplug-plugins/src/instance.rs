@@ -20,7 +20,6 @@ use crate::deadline::Deadline;
 use crate::host::{Guest, State};
 use crate::ports::{Indices, Ports};
 use crate::status::Exports;
-use crate::tail::{LogLevel, LogStream};
 use crate::ticker::Ticker;
 use crate::voice::{cleaned, told};
 
@@ -119,13 +118,9 @@ impl Instance {
         let result = race(&call, port.edgeplug_plugin_sensor().call_sample(&mut self.store)).await;
         let samples = self.judge(result)?.map_err(said)?;
         convert::check_list(&samples).map_err(CallFailure::Error)?;
-        let voice = &self.store.data().voice;
+        let state = self.store.data();
         let checked = samples.into_iter().filter_map(|sample| {
-            convert::sample(sample)
-                .inspect_err(|reason| {
-                    voice.say(LogLevel::Warn, LogStream::Host, &format!("a sample was left out: {reason}"));
-                })
-                .ok()
+            convert::sample(sample).inspect_err(|reason| state.refuse(&format!("a sample was left out: {reason}"))).ok()
         });
         Ok(checked.collect())
     }

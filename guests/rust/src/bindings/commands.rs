@@ -195,7 +195,7 @@ pub mod exports {
                 }
                 pub trait Guest {
                     /// Called for every command, once each. An error is told to the cloud as a failure, like `failed`; it also counts
-                    /// as a fault of the plugin.
+                    /// as an error of the plugin.
                     #[allow(async_fn_in_trait)]
                     fn handle(
                         command: Command,

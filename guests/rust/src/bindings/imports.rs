@@ -408,7 +408,8 @@ pub mod edgeplug {
                 Accepted,
                 /// Taken into the daemon's memory only, because the operator chose so (`outbox.durability`): a crash loses it.
                 AcceptedInMemory,
-                /// Dropped on purpose: it came sooner than the cloud wants readings (`device.template.frequency-s`).
+                /// It came sooner than the cloud wants readings (`device.template.frequency-s`): dropped, or the latest of
+                /// these is kept in memory and sent when it is time, as the operator chose.
                 HeldBack,
                 /// Not taken, with the reason. Nothing of this sample was kept.
                 Rejected(_rt::String),

@@ -100,7 +100,7 @@ class Commands(Protocol):
     def handle(self, command: commands.Command) -> types.Reply:
         """
         Called for every command, once each. An error is told to the cloud as a failure, like `failed`; it also counts
-        as a fault of the plugin.
+        as an error of the plugin.
         
         Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """

@@ -22,7 +22,8 @@ const (
 	Outcome_Accepted uint8 = 0
 	// Taken into the daemon's memory only, because the operator chose so (`outbox.durability`): a crash loses it.
 	Outcome_AcceptedInMemory uint8 = 1
-	// Dropped on purpose: it came sooner than the cloud wants readings (`device.template.frequency-s`).
+	// It came sooner than the cloud wants readings (`device.template.frequency-s`): dropped, or the latest of
+	// these is kept in memory and sent when it is time, as the operator chose.
 	Outcome_HeldBack uint8 = 2
 	// Not taken, with the reason. Nothing of this sample was kept.
 	Outcome_Rejected uint8 = 3
