@@ -27,8 +27,8 @@ mod websocket;
 pub use clock::LinkClock;
 pub use http::{HttpClient, HttpError, HttpMethod, HttpOptions, HttpRequest, HttpResponse, HttpSetupError};
 pub use mqtt::{
-    ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError, QueueFull,
-    Refusal, Transport,
+    BESIDE_MAX, ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError,
+    QueueFull, Refusal, Transport,
 };
 pub use proxy::{Proxy, ProxyFailure, ProxyUrlError};
 pub use rumqttc_mqtt::{EVENTS_MAX, RumqttcMqtt, UNACKNOWLEDGED_MAX};

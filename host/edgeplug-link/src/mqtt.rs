@@ -51,7 +51,8 @@ pub struct ConnectOptions {
     /// Whole seconds; a PINGREQ goes out after this much silence, and the connection is given up when none was answered
     /// within as much again, or when for that long the other side takes nothing of what is to be sent. Zero turns it off.
     pub keep_alive: Duration,
-    /// How many publishes may be unacknowledged on the wire at once, at least 1. As many again are taken to follow them.
+    /// How many publishes may be unacknowledged on the wire at once, at least 1. As many again are taken to follow
+    /// them, and [`BESIDE_MAX`].
     pub window: u16,
     /// Topic filters, subscribed with QoS 1 in one packet.
     pub subscriptions: Vec<String>,
@@ -199,6 +200,9 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Publishes taken beyond two windows: heartbeats and questions about twin and device, which wait for no room among readings.
+pub const BESIDE_MAX: usize = 128;
+
 /// As much is under way as may be; a later [`LinkEvent`] makes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the link's queue is full")]
@@ -207,7 +211,7 @@ pub struct QueueFull;
 /// Why a publish was not queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// A window is unacknowledged and another one waits behind it; the next `Delivered` makes room.
+    /// A window is unacknowledged, another one and [`BESIDE_MAX`] wait behind it; the next `Delivered` makes room.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
     /// It can never be sent, and sending it would end the connection.

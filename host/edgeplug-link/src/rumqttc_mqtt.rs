@@ -34,7 +34,10 @@ use crate::{
     connection,
     dial::{Target, dial},
     http::is_loopback,
-    mqtt::{ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PublishError, QueueFull, Transport},
+    mqtt::{
+        BESIDE_MAX, ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PublishError, QueueFull,
+        Transport,
+    },
 };
 
 /// Room for events that the caller has not taken yet. Delivered tickets come in batches, so this is a few rounds of
@@ -396,9 +399,10 @@ fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClie
     Ok((client, event_loop))
 }
 
-/// Publishes taken before the first PUBACK: a window on the wire and as many behind it, so that the wire never waits for us.
+/// Publishes taken before the first PUBACK: a window on the wire and as many behind it, so that the wire never waits for us,
+/// and what is no reading.
 fn held_max(window: u16) -> usize {
-    usize::from(window) * 2
+    usize::from(window) * 2 + BESIDE_MAX
 }
 
 /// The packet identifier that [`Live::received`] put into the lower bits.

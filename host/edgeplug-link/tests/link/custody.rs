@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use edgeplug_link::{ConnectOptions, PublishError, QueueFull};
+use edgeplug_link::{BESIDE_MAX, ConnectOptions, PublishError, QueueFull};
 use edgeplug_test_support::scripted_broker::{Acks, Record, Script};
 
 use crate::{
@@ -130,10 +130,11 @@ async fn held_pubacks_fill_the_window_and_the_queue_behind_it_and_no_more_is_tak
     let broker = broker([Script { acks: Acks::Held, ..Script::default() }]).await;
     let mut rig = Rig::new(None);
     let (connection, _) = rig.up(ConnectOptions { window: 5, ..plain(broker.port()) }).await;
-    for ticket in 1..=10 {
+    let held = 10 + BESIDE_MAX as u64;
+    for ticket in 1..=held {
         rig.publish(connection, ticket).unwrap();
     }
-    assert_eq!(rig.publish(connection, 11), Err(PublishError::QueueFull(QueueFull)));
+    assert_eq!(rig.publish(connection, held + 1), Err(PublishError::QueueFull(QueueFull)));
     broker.wait_until("the window is out", |records| records[0].publishes.len() == 5).await.unwrap();
 
     for released in [1, 6] {
@@ -143,7 +144,8 @@ async fn held_pubacks_fill_the_window_and_the_queue_behind_it_and_no_more_is_tak
             delivered.extend(rig.delivered(connection).await);
         }
         assert_eq!(delivered, (released..released + 5).collect::<Vec<_>>());
-        broker.wait_until("the queue has followed", |records| records[0].publishes.len() == 10).await.unwrap();
+        let followed = usize::try_from(released).unwrap() + 9;
+        broker.wait_until("the queue follows", |records| records[0].publishes.len() == followed).await.unwrap();
     }
-    rig.publish(connection, 11).unwrap();
+    rig.publish(connection, held + 1).unwrap();
 }
