@@ -12,7 +12,7 @@ export PREFIX SYSCONFDIR DESTDIR
 # Where rustup puts cargo, and where Debian puts mosquitto; neither is on every user's PATH.
 export PATH := $(PATH):$(CARGO_HOME_DIR)/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build build-compiler build-host guests demo test test-guests first-plugin check bench torture clean test-fresh install uninstall test-service
+.PHONY: help setup build build-compiler build-host guests demo test test-guests first-plugin check bench torture clean test-fresh install uninstall test-service e2e-protocol fuzz-smoke
 
 help: ## Print this list
 	@printf 'make TARGET, where TARGET is one of\n\n'
@@ -23,7 +23,7 @@ setup: ## Install what is missing: Debian packages and the guests' toolchains; d
 	@scripts/setup.sh
 
 # These need no guests but Rust's.
-demo torture: export EDGEPLUG_GUEST_LANGUAGES =
+demo torture e2e-protocol: export EDGEPLUG_GUEST_LANGUAGES =
 
 build: build-compiler build-host guests ## Build the compiler, the daemon with all other programs, and the Rust guests
 
@@ -81,6 +81,12 @@ install: ## Release builds, then programs, unit and an example configuration bel
 
 uninstall: ## Remove what install laid, but for configuration, plugins and state
 	@scripts/install.sh uninstall
+
+e2e-protocol: setup build ## Both protocols against the simulator: every message of the cloud, windows, rules, twin, hard stop; ends with JSON
+	@exec '$(BUILD_DIR)/debug/edgeplug-e2e-protocol'
+
+fuzz-smoke: setup ## Hostile bytes for each parser, FUZZ_S seconds (60) each
+	@scripts/fuzz-smoke.sh
 
 clean: ## Remove everything that was built here
 	@cargo clean

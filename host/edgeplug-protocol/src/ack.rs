@@ -1,7 +1,6 @@
 //! Acknowledgements of commands, firmware updates and modules, in both protocols.
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::c2d::AckKind;
 use crate::legacy::{MessageType, Sdk};
@@ -86,15 +85,51 @@ pub struct Ack<'a> {
     pub child_id: Option<&'a str>,
 }
 
+/// The body. Legacy: `mt` 5 or 11, `uniqueId` is the device's own, also for a child. 2.1: `type` 0, 1 or 2.
+#[must_use]
+pub fn encode(template: &Template, ack: &Ack<'_>, sdk: &Sdk, sent_at: &Timestamp) -> String {
+    match template.version {
+        Version::Legacy => {
+            let d = Legacy { ack_id: ack.ack_id, st: ack.st, msg: ack.msg, child_id: ack.child_id.unwrap_or_default() };
+            envelope(template, ack.kind, d, sdk, sent_at)
+        }
+        Version::V21 => {
+            let kind = match ack.kind {
+                AckKind::Command => 0,
+                AckKind::Ota => 1,
+                AckKind::Module => 2,
+            };
+            let d = V21 { ack: ack.ack_id, kind, st: ack.st, msg: ack.msg, cid: ack.child_id };
+            envelope(template, ack.kind, d, sdk, sent_at)
+        }
+    }
+}
+
+/// The body around a content that is already in the protocol's words, as the old SDK's `SendAck` takes it.
+#[must_use]
+pub fn envelope(template: &Template, kind: AckKind, d: impl Serialize, sdk: &Sdk, sent_at: &Timestamp) -> String {
+    let body = match template.version {
+        Version::Legacy => {
+            let mt = if kind == AckKind::Ota { MessageType::OtaAck } else { MessageType::CommandAck } as u8;
+            let unique_id = template.own_device().map_or("", |device| &device.id);
+            let cpid = &template.cpid;
+            serde_json::to_string(&LegacyEnvelope { cpid, unique_id, t: sent_at.as_str(), mt, d, sdk })
+        }
+        Version::V21 => serde_json::to_string(&V21Envelope { dt: sent_at.as_str(), d }),
+    };
+    // Serialising texts and numbers into memory has no way to fail.
+    body.unwrap_or_default()
+}
+
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct LegacyEnvelope<'a, D> {
     #[serde(rename = "cpId")]
     cpid: &'a str,
     #[serde(rename = "uniqueId")]
     unique_id: &'a str,
     t: &'a str,
     mt: u8,
-    d: Legacy<'a>,
+    d: D,
     sdk: &'a Sdk,
 }
 
@@ -108,29 +143,22 @@ struct Legacy<'a> {
     child_id: &'a str,
 }
 
-/// The body. Legacy: `mt` 5 or 11, `uniqueId` is the device's own, also for a child. 2.1: `type` 0, 1 or 2.
-#[must_use]
-pub fn encode(template: &Template, ack: &Ack<'_>, sdk: &Sdk, sent_at: &Timestamp) -> String {
-    match template.version {
-        Version::Legacy => {
-            let mt = if ack.kind == AckKind::Ota { MessageType::OtaAck } else { MessageType::CommandAck };
-            let d = Legacy { ack_id: ack.ack_id, st: ack.st, msg: ack.msg, child_id: ack.child_id.unwrap_or_default() };
-            let unique_id = template.own_device().map_or("", |device| &device.id);
-            let envelope = Envelope { cpid: &template.cpid, unique_id, t: sent_at.as_str(), mt: mt as u8, d, sdk };
-            // Serialising strings into memory has no way to fail.
-            serde_json::to_string(&envelope).unwrap_or_default()
-        }
-        Version::V21 => {
-            let number = match ack.kind {
-                AckKind::Command => 0,
-                AckKind::Ota => 1,
-                AckKind::Module => 2,
-            };
-            let mut d = json!({ "ack": ack.ack_id, "type": number, "st": ack.st, "msg": ack.msg });
-            if let Some(child) = ack.child_id {
-                d["cid"] = child.into();
-            }
-            json!({ "dt": sent_at.as_str(), "d": d }).to_string()
-        }
-    }
+#[derive(Serialize)]
+struct V21Envelope<'a, D> {
+    dt: &'a str,
+    d: D,
 }
+
+#[derive(Serialize)]
+struct V21<'a> {
+    ack: &'a str,
+    #[serde(rename = "type")]
+    kind: u8,
+    st: i64,
+    msg: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests;

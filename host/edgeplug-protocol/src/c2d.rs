@@ -5,10 +5,15 @@
 //!
 //! Reading never fails: what cannot be read is said, so that it can be logged and got rid of.
 
-use serde::Deserialize;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
 
 use crate::definition::Update;
+use crate::template::Device;
 use crate::version::Version;
+use crate::{legacy, v21, wire};
 
 /// Longest command text handed to a plugin.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
@@ -16,6 +21,10 @@ pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
 const ID_BYTES_MAX: usize = 256;
 /// Most files of one firmware update.
 pub const FILES_MAX: usize = 100;
+/// Longest URL of a file; the portal's signed ones have some hundred bytes.
+const URL_BYTES_MAX: usize = 8 * 1024;
+/// Longest file name, as file systems have it.
+const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// A message from the cloud, told apart by `cmdType` or `ct`.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +58,7 @@ pub enum CloudMessage {
 }
 
 /// What is acknowledged: legacy `mt` 5 or 11, 2.1 `type` 0, 1 or 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum AckKind {
     /// A command.
     Command,
@@ -132,8 +141,8 @@ pub struct Ota {
     pub files: Vec<OtaFile>,
 }
 
-/// One file of an update, and whom it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One file of an update, and whom it is for. It prints without the signature.
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtaFile {
     /// Where it lies; a secret, because it is signed.
     pub url: String,
@@ -145,85 +154,168 @@ pub struct OtaFile {
     pub unique_id: Option<String>,
 }
 
+/// Whom a command or firmware update is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target<'a> {
+    /// The device itself.
+    Device,
+    /// A child, by its unique id.
+    Child(&'a str),
+    /// Nobody this device knows, by the id given.
+    Unknown(&'a str),
+}
+
 impl CloudMessage {
     /// Reads a body.
     #[must_use]
     pub fn parse(version: Version, body: &[u8]) -> Self {
         match version {
-            Version::Legacy => legacy(body),
-            // Helper A: crate::v21::c2d.
-            Version::V21 => Self::NotUnderstood("2.1 is not read yet".into()),
+            Version::Legacy => legacy::c2d::parse(body),
+            Version::V21 => v21::c2d::parse(body),
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(rename = "cmdType")]
-    cmd_type: Option<String>,
-    #[serde(default)]
-    data: serde_json::Value,
-}
-
-#[derive(Deserialize)]
-struct CommandData {
-    command: Option<String>,
-    #[serde(rename = "uniqueId")]
-    unique_id: Option<String>,
-    #[serde(rename = "ackId")]
-    ack_id: Option<String>,
-    /// Present on every message; only `true` wants an answer, although an ack id always comes along.
-    #[serde(default)]
-    ack: Option<bool>,
-}
-
-fn legacy(body: &[u8]) -> CloudMessage {
-    let envelope: Envelope = match serde_json::from_slice(body) {
-        Ok(envelope) => envelope,
-        Err(error) => return CloudMessage::NotUnderstood(format!("not a JSON message: {error}")),
-    };
-    match envelope.cmd_type.as_deref() {
-        Some("0x01") => match serde_json::from_value(envelope.data) {
-            Ok(data) => command(data),
-            Err(error) => CloudMessage::NotUnderstood(format!("command data: {error}")),
-        },
-        Some(other) => CloudMessage::Other(other.chars().take(32).collect()),
-        None => CloudMessage::NotUnderstood("no cmdType".into()),
-    }
-}
-
-fn command(data: CommandData) -> CloudMessage {
-    let fits = |id: &String| !id.is_empty() && id.len() <= ID_BYTES_MAX;
-    let ack_id = data.ack_id.filter(fits);
-    let ack_wanted = data.ack == Some(true);
-    let problem = match &data.command {
-        Some(text) if text.len() > COMMAND_BYTES_MAX => {
-            format!("the command is longer than {COMMAND_BYTES_MAX} bytes")
-        }
-        Some(text) if text.is_empty() => "the command has no text".to_owned(),
-        None => "the command has no text".to_owned(),
-        Some(_) if data.unique_id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX) => {
-            format!("the command's unique id is longer than {ID_BYTES_MAX} bytes")
-        }
-        Some(text) => {
-            let unique_id = data.unique_id.filter(|id| !id.is_empty());
-            return CloudMessage::Command(Command { text: text.clone(), unique_id, ack_id, ack_wanted });
-        }
-    };
-    match ack_id.filter(|_| ack_wanted) {
-        Some(ack_id) => CloudMessage::Unusable { ack_id, kind: AckKind::Command, reason: problem },
-        None => CloudMessage::NotUnderstood(problem),
     }
 }
 
 impl Command {
-    /// The child it is for, or `None` for the device itself.
+    /// Whom it is for.
     #[must_use]
-    pub fn child<'a>(&'a self, cpid: &str, own_unique_id: &str) -> Option<&'a str> {
-        let id = self.unique_id.as_deref()?;
-        let bare = id.strip_prefix(cpid).and_then(|rest| rest.strip_prefix('-')).unwrap_or(id);
-        (bare != own_unique_id && id != own_unique_id).then_some(bare)
+    pub fn target<'a>(&'a self, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Target<'a> {
+        Target::of(self.unique_id.as_deref(), cpid, own_unique_id, devices)
     }
+}
+
+impl Ota {
+    /// Whom it is for, each once: every one is owed an acknowledgement under the same id. Never empty.
+    #[must_use]
+    pub fn targets<'a>(&'a self, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Vec<Target<'a>> {
+        let mut targets = Vec::new();
+        let mut add = |target| {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        };
+        for file in &self.files {
+            match (file.unique_id.as_deref(), &file.tag) {
+                (None, Some(tag)) => devices
+                    .iter()
+                    .filter(|device| device.tag == *tag)
+                    .for_each(|device| add(Target::of(Some(&device.id), cpid, own_unique_id, devices))),
+                (id, _) => add(Target::of(id, cpid, own_unique_id, devices)),
+            }
+        }
+        if targets.is_empty() {
+            // Only tags that no device has: somebody must say so.
+            targets.push(Target::Device);
+        }
+        targets
+    }
+}
+
+impl<'a> Target<'a> {
+    /// `None` and the device's own id are the device; an id is looked up as it stands and, because the legacy cloud does
+    /// either, without a leading `cpId-`.
+    fn of(unique_id: Option<&'a str>, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Self {
+        let Some(id) = unique_id else { return Self::Device };
+        let known = |id: &str| devices.iter().any(|device| device.id == id);
+        let bare = without_company(id, cpid);
+        match id {
+            _ if id == own_unique_id => Self::Device,
+            _ if known(id) => Self::Child(id),
+            _ if bare == own_unique_id => Self::Device,
+            _ if known(bare) => Self::Child(bare),
+            _ => Self::Unknown(bare),
+        }
+    }
+}
+
+/// The cloud's spelling of the company may differ in case from the configured one.
+fn without_company<'a>(id: &'a str, cpid: &str) -> &'a str {
+    match id.split_at_checked(cpid.len()) {
+        Some((company, rest)) if company.eq_ignore_ascii_case(cpid) => rest.strip_prefix('-').unwrap_or(id),
+        _ => id,
+    }
+}
+
+impl OtaFile {
+    /// A name to store it under: the cloud's, or the last part of the URL's path. Never a path itself.
+    #[must_use]
+    pub fn file_name(&self) -> Option<String> {
+        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        let path = path.split_once("://").map_or(path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => percent_decode_str(path.rsplit('/').next()?).decode_utf8().ok()?.into_owned(),
+        };
+        let is_name = !matches!(name.as_str(), "" | "." | "..")
+            && name.len() <= FILE_NAME_BYTES_MAX
+            && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'));
+        is_name.then_some(name)
+    }
+}
+
+impl fmt::Debug for OtaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, name, tag, unique_id } = self;
+        let url = url.split_once('?').map_or_else(|| url.clone(), |(open, _)| format!("{open}?…"));
+        f.debug_struct("OtaFile")
+            .field("url", &url)
+            .field("name", name)
+            .field("tag", tag)
+            .field("unique_id", unique_id)
+            .finish()
+    }
+}
+
+/// An id as it may be used; an endless one is none.
+pub(crate) fn id_of(value: Option<&Value>) -> Option<String> {
+    wire::text_of(value).filter(|id| id.len() <= ID_BYTES_MAX)
+}
+
+/// A command, or why it is none.
+pub(crate) fn command(
+    text: String,
+    unique_id: Option<&Value>,
+    ack_id: Option<String>,
+    ack_wanted: bool,
+) -> CloudMessage {
+    let too_long = |what: &str, max: usize| format!("the {what} is longer than {max} bytes");
+    let unique_id = wire::text_of(unique_id);
+    let problem = match &unique_id {
+        _ if text.len() > COMMAND_BYTES_MAX => too_long("command", COMMAND_BYTES_MAX),
+        Some(id) if id.len() > ID_BYTES_MAX => too_long("command's unique id", ID_BYTES_MAX),
+        _ => return CloudMessage::Command(Command { text, unique_id, ack_id, ack_wanted }),
+    };
+    unusable(AckKind::Command, ack_id.filter(|_| ack_wanted), problem)
+}
+
+/// The files of an update, each read by `file`.
+pub(crate) fn files(
+    urls: Option<&Value>,
+    file: impl Fn(&Value) -> Result<OtaFile, &'static str>,
+) -> Result<Vec<OtaFile>, String> {
+    let urls = urls.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if urls.is_empty() || urls.len() > FILES_MAX {
+        return Err(format!("the firmware update names {} files; it must be 1 to {FILES_MAX}", urls.len()));
+    }
+    let file = |(place, url)| match file(url) {
+        Ok(file) if file.url.len() > URL_BYTES_MAX => Err(format!("the URL of file {} is endless", place + 1)),
+        Ok(file) => Ok(file),
+        Err(problem) => Err(format!("file {} of the firmware update {problem}", place + 1)),
+    };
+    urls.iter().enumerate().map(file).collect()
+}
+
+/// A failure acknowledgement is due if it can be given.
+pub(crate) fn unusable(kind: AckKind, ack_id: Option<String>, reason: String) -> CloudMessage {
+    match ack_id {
+        Some(ack_id) => CloudMessage::Unusable { ack_id, kind, reason },
+        None => CloudMessage::NotUnderstood(reason),
+    }
+}
+
+/// A JSON object, or what it is instead.
+pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, CloudMessage> {
+    serde_json::from_slice(body).map_err(|error| CloudMessage::NotUnderstood(format!("not a JSON message: {error}")))
 }
 
 #[cfg(test)]

@@ -50,7 +50,9 @@ pub struct Definition {
     pub settings: Vec<Setting>,
     /// Edge rules, conditions unread.
     pub rules: Vec<Rule>,
-    /// A firmware update that waits, as received.
+    /// A firmware update that waits, as received. Its signed URLs are secrets that expire, so it is not kept on disk: every
+    /// connection hears of it anew.
+    #[serde(skip)]
     pub pending_ota: Option<serde_json::Value>,
 }
 
@@ -70,7 +72,7 @@ pub enum Update {
     /// Data frequency in seconds.
     Frequency(u64),
     /// Connection settings.
-    Hub(Hub),
+    Hub(Box<Hub>),
     /// A firmware update that waits, or none.
     Ota(Option<serde_json::Value>),
 }
@@ -187,11 +189,14 @@ impl Definition {
             Update::Rules(rules) => replace(&mut self.rules, rules),
             Update::Devices(devices) => replace(&mut self.devices, devices),
             Update::Children(children) => {
-                let devices = self.devices.first().cloned().into_iter().chain(children).collect();
+                let own = self.devices.first().cloned();
+                // A cloud that lists the gateway among its children must not double it.
+                let children = children.into_iter().filter(|child| own.as_ref().is_none_or(|own| own.id != child.id));
+                let devices = own.clone().into_iter().chain(children).collect();
                 replace(&mut self.devices, devices)
             }
             Update::Frequency(frequency_s) => replace(&mut self.frequency_s, frequency_s),
-            Update::Hub(hub) => replace(&mut self.hub, hub),
+            Update::Hub(hub) => replace(&mut self.hub, *hub),
             Update::Ota(ota) => replace(&mut self.pending_ota, ota),
         }
     }
@@ -315,3 +320,6 @@ pub fn parse_window(text: &str) -> Option<Duration> {
     let seconds = number.trim().parse::<u32>().ok().filter(|number| *number > 0)?;
     Some(Duration::from_secs(u64::from(seconds) * unit_s))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Discovery and sync run over HTTPS, everything else as JSON bodies on one IoT Hub topic whose kind is the number
 //! `mt` in the body.
 
+pub(crate) mod c2d;
 pub mod discovery;
 pub mod sync;
 

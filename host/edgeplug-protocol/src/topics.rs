@@ -3,9 +3,11 @@
 //! Legacy has one topic for all; the kind stands in the body. In 2.1 the kind stands in the topic's property bag, and
 //! the cloud names the topics.
 
+use percent_encoding::utf8_percent_encode;
 use serde::{Deserialize, Serialize};
 
 use crate::azure::hub;
+use crate::azure::sas::RESERVED;
 use crate::version::Version;
 
 /// A kind of message to the cloud, by its topic.
@@ -74,6 +76,7 @@ impl Topics {
     /// 2.1, as the cloud builds them for a hub device id and a template code.
     #[must_use]
     pub fn v21(device_id: &str, code: &str) -> Self {
+        let code = utf8_percent_encode(code, RESERVED);
         let topic = |kind: &str| {
             format!("{}cd={code}&v=2.1&{kind}&$.ct=application%2Fjson&$.ce=utf-8", hub::events_topic(device_id))
         };
@@ -125,3 +128,6 @@ impl Topics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

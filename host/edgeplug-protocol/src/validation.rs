@@ -1,7 +1,13 @@
-//! Which values an attribute takes: the `dv` grammar and the number rules of the legacy protocol.
+//! Which values an attribute takes: the `dv` grammar, the number and text rules of the legacy protocol.
 //!
 //! `dv` is empty (anything), or a comma list of values and of ranges `a to b` (inclusive, spaces optional). Unlike the
-//! old SDK, a text is read as a range only when both sides are numbers, so `auto,manual` stays a list of words.
+//! old SDK, a text is read as a range only when both sides are numbers (or, for the time types of 2.1, moments), so
+//! `auto,manual` stays a list of words.
+//!
+//! A verdict is about one value and knows no protocol: that the legacy protocol writes faulty values as text is done
+//! where they are written ([`fault_text`]). The types of 2.1 are judged in `validation/v21.rs`.
+
+mod v21;
 
 use std::borrow::Cow;
 
@@ -18,7 +24,12 @@ pub struct ValidValues(Vec<Entry>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Entry {
-    Exactly { text: String, number: Option<f64> },
+    /// The integer beside the number, because a number holds 53 bits of it.
+    Exactly {
+        text: String,
+        number: Option<f64>,
+        integer: Option<i64>,
+    },
     Between(f64, f64),
 }
 
@@ -27,16 +38,18 @@ enum Entry {
 pub enum Verdict<'a> {
     /// Goes into the report, in this form.
     Valid(Cow<'a, Value>),
-    /// Goes into the fault message, as this text.
-    Faulty(Cow<'a, str>),
+    /// Goes into the fault message: the value as the plugin gave it, but for white space around numbers.
+    Faulty(Cow<'a, Value>),
 }
 
 impl ValidValues {
-    /// Reads a `dv`.
+    /// Reads a `dv`. Empty items stand for the empty text, unless there are no others.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let entries = text.split(',').map(str::trim).filter(|part| !part.is_empty()).take(ENTRIES_MAX);
-        Self(entries.map(Entry::parse).collect())
+        if text.split(',').all(|part| part.trim().is_empty()) {
+            return Self::default();
+        }
+        Self(text.split(',').map(str::trim).take(ENTRIES_MAX).map(Entry::parse).collect())
     }
 
     fn allows_number(&self, number: f64) -> bool {
@@ -48,12 +61,34 @@ impl ValidValues {
             })
     }
 
+    /// As [`Self::allows_number`], but lists are compared to the last digit.
+    fn allows_integer(&self, integer: i64) -> bool {
+        self.0.is_empty()
+            || self.0.iter().any(|entry| match entry {
+                Entry::Between(low, high) => *low <= integer as f64 && integer as f64 <= *high,
+                Entry::Exactly { integer: Some(allowed), .. } => *allowed == integer,
+                Entry::Exactly { number, .. } => *number == Some(integer as f64),
+            })
+    }
+
     fn allows_text(&self, text: &str) -> bool {
         self.0.is_empty()
             || self.0.iter().any(|entry| match entry {
                 Entry::Exactly { text: allowed, .. } => allowed == text,
                 Entry::Between(low, high) => number_in(text).is_some_and(|n| *low <= n && n <= *high),
             })
+    }
+
+    /// The items that are no ranges of numbers.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|entry| match entry {
+            Entry::Exactly { text, .. } => Some(text.as_str()),
+            Entry::Between(..) => None,
+        })
+    }
+
+    fn allows_anything(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -66,7 +101,7 @@ impl Entry {
         });
         match range {
             Some((low, high)) => Self::Between(low, high),
-            None => Self::Exactly { text: part.to_owned(), number: number_in(part) },
+            None => Self::Exactly { text: part.to_owned(), number: number_in(part), integer: part.parse().ok() },
         }
     }
 }
@@ -77,41 +112,52 @@ pub fn judge<'a>(scalar: &Scalar, value: &'a Value) -> Verdict<'a> {
     match scalar.data_type {
         DataType::Number => judge_number(&scalar.valid, value),
         DataType::Text => judge_text(&scalar.valid, value),
-        // The 2.1 types: see B.
-        _ => Verdict::Faulty(fault_text(value)),
+        DataType::Unknown(_) => Verdict::Faulty(Cow::Borrowed(value)),
+        _ => v21::judge(scalar, value),
     }
 }
 
-/// The text of a value in a fault message: strings as they are, null as nothing, the rest as JSON.
+/// The text of a value in a legacy fault message: strings without white space at their end, null as nothing, truth
+/// values as the old SDK wrote them, the rest as JSON.
 #[must_use]
 pub fn fault_text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => Cow::Borrowed(text),
+        Value::String(text) => Cow::Borrowed(text.trim_end()),
         Value::Null => Cow::Borrowed(""),
+        Value::Bool(true) => Cow::Borrowed("True"),
+        Value::Bool(false) => Cow::Borrowed("False"),
         other => Cow::Owned(other.to_string()),
     }
 }
 
 fn judge_number<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
-    let as_number = |number: f64| (number, Cow::Owned(Value::from(number)));
-    let accepted = match value {
-        Value::Number(number) => number.as_f64().map(|n| (n, Cow::Borrowed(value))),
-        Value::Bool(flag) => Some(as_number(f64::from(u8::from(*flag)))),
-        Value::String(text) => number_in(text).map(as_number),
-        _ => None,
+    let (number, as_sent) = match value {
+        Value::Number(number) => (number.as_f64(), Cow::Borrowed(value)),
+        Value::Bool(flag) => {
+            let number = f64::from(u8::from(*flag));
+            (Some(number), Cow::Owned(Value::from(number)))
+        }
+        Value::String(text) => match number_in(text) {
+            Some(number) if valid.allows_number(number) => return Verdict::Valid(Cow::Owned(Value::from(number))),
+            Some(_) => return Verdict::Faulty(Cow::Owned(Value::from(text.trim()))),
+            None => (None, Cow::Borrowed(value)),
+        },
+        _ => (None, Cow::Borrowed(value)),
     };
-    match accepted {
-        Some((number, as_sent)) if valid.allows_number(number) => Verdict::Valid(as_sent),
-        _ => Verdict::Faulty(fault_text(value)),
+    match number {
+        Some(number) if valid.allows_number(number) => Verdict::Valid(as_sent),
+        _ => Verdict::Faulty(as_sent),
     }
 }
 
 fn judge_text<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
-    let allowed = match value {
-        Value::String(text) => valid.allows_text(text.trim()),
-        other => valid.0.is_empty() || (other.is_number() && valid.allows_text(&other.to_string())),
-    };
-    if allowed { Verdict::Valid(Cow::Borrowed(value)) } else { Verdict::Faulty(fault_text(value)) }
+    let allowed = valid.allows_anything()
+        || match value {
+            Value::String(text) => valid.allows_text(text),
+            Value::Number(_) | Value::Bool(_) => valid.allows_text(&fault_text(value)),
+            _ => false,
+        };
+    if allowed { Verdict::Valid(Cow::Borrowed(value)) } else { Verdict::Faulty(Cow::Borrowed(value)) }
 }
 
 /// A finite decimal number with white space around it; no hexadecimal, no NaN, no infinity.

@@ -189,7 +189,12 @@ pub enum Action {
     /// Tell plugins what the cloud says about the device; only when that changed.
     TellTemplate(Arc<DeviceModel>),
     /// Tell plugins what the cloud wants of the twin.
-    TellDesired(DesiredChange),
+    TellDesired {
+        /// This one, or `None` for every plugin that wants to know.
+        to: Option<String>,
+        /// What.
+        change: DesiredChange,
+    },
     /// Answer an operator.
     AnswerOperator {
         /// Of the event.

@@ -1,6 +1,6 @@
 //! Commands from the cloud: into the ledger, acknowledged to the hub, handed to a plugin, answered once.
 //!
-//! Invariants: a command is in the ledger before the hub may forget it; the ledger decides whether it is new; its one
+//! Invariants: a task is in the ledger before the hub may forget it; the ledger decides whether it is new; its one
 //! outcome and the acknowledgement that says so are written together. A plugin that is missing, traps or hangs makes a
 //! failure acknowledgement with the reason.
 //!
@@ -10,20 +10,30 @@
 //!
 //! A plugin may end a command by `acks.finish` while it handles it, or defer it and end it later. The first end counts;
 //! what the plugin says about the same command afterwards is refused or ignored.
+//!
+//! A rule's command goes the same way to a plugin, but nobody waits for its end: it is neither in the ledger nor
+//! acknowledged, only logged.
 
 mod deferred;
+mod ledger;
+mod routing;
+mod task;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::ack::{self, Ack, Status};
-use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command};
+use edgeplug_protocol::c2d::{AckKind, CloudMessage};
+use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::time::Timestamp;
 use edgeplug_protocol::version::Version;
-use sha2::{Digest as _, Sha256};
 
 use self::deferred::{DEFER_TIME_MAX, DEFERRED_MAX, Deferred};
+use self::ledger::{Ledger, Message, Outcome, Told, Written};
+use self::routing::{Handlers, Route};
+use self::task::{Task, Work};
 use crate::action::{Answer, FinishFailure};
 use crate::event::{CallFailure, Ending, PluginUp, Recorded, Reply};
 use crate::status::{CommandCounts, DeferredCommand};
@@ -31,55 +41,54 @@ use crate::{AckId, Action, AskId, CallId, ConnectionId, DeliveryId, Now, Step, T
 
 /// How long commands wait for plugins that are still loading.
 const HOLD_MAX: Duration = Duration::from_secs(60);
+/// How long a command waits for its child to be known: the cloud tells of a new child and commands it in one breath, and
+/// the device has to ask who that is.
+const CHILD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a plugin may take; its own deadlines are shorter, this one guards against a lost answer.
 const CALL_TIME_MAX: Duration = Duration::from_secs(120);
 /// Commands taken over and not finished; beyond that new ones stay with the hub, unacknowledged.
 const OPEN_MAX: usize = 200;
+/// Commands of rules that wait for their plugin: a rule that matches at every sample must not fill the memory.
+const LOCAL_MAX: usize = 64;
 /// Longest message sent back to the cloud.
 const MESSAGE_CHARS_MAX: usize = 1_000;
-/// Wait before a command or an outcome that could not be written is written again.
-const LEDGER_RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(crate) struct Commands {
-    /// Received, on their way into the ledger.
-    recording: HashMap<Ticket, Recording>,
-    /// Received, but the ledger could not take them yet.
-    unrecorded: VecDeque<(Duration, Recording)>,
+    /// Messages and outcomes on their way into the ledger.
+    ledger: Ledger,
     /// In the ledger, waiting for a plugin.
     waiting: VecDeque<Open>,
+    /// Of rules, waiting for a plugin.
+    local: VecDeque<Open>,
     /// In a plugin, by plugin name.
     running: HashMap<String, Running>,
     /// Answered with "later" by their plugin.
     deferred: Deferred,
-    /// Outcomes on their way into the ledger.
-    finishing: HashMap<Ticket, Outcome>,
-    /// Outcomes the ledger could not take yet.
-    unwritten: VecDeque<(Duration, Outcome)>,
-    /// Plugins that handle commands, and until when commands wait for one that is down.
-    handlers: BTreeMap<String, Option<Duration>>,
+    /// Who gets which.
+    handlers: Handlers,
     plugins_scanned: bool,
     /// Until when commands wait for plugins that are still loading.
     hold_until: Option<Duration>,
+    /// When the first of those that wait for their child is given up.
+    child_until: Option<Duration>,
+    /// Something changed for those that wait.
+    stirred: bool,
+    /// What the cloud said of the device when they were looked at last.
+    definition: Option<Arc<Definition>>,
     /// The daemon stops: nothing is begun any more.
     stopping: bool,
     counts: CommandCounts,
 }
 
-struct Recording {
-    connection: ConnectionId,
-    delivery: DeliveryId,
-    open: Open,
-    body: Bytes,
-}
-
-/// A command that needs its outcome.
+/// A task that needs its outcome.
 struct Open {
+    /// Names it in the ledger and to plugins.
     key: String,
-    /// Under which the cloud waits for an acknowledgement, if it does.
-    ack_id: Option<String>,
-    /// What to do, or why that cannot be told.
-    command: Result<Command, String>,
+    task: Task,
+    /// Of a rule: not in the ledger.
+    is_local: bool,
+    since: Duration,
 }
 
 struct Running {
@@ -89,27 +98,17 @@ struct Running {
     open: Option<Open>,
 }
 
-/// What the ledger shall hold about the end of a command.
-struct Outcome {
-    key: String,
-    ack: Option<Bytes>,
-    offline: bool,
-    /// The plugin that told this end by `acks.finish`, and the end.
-    told_by: Option<(String, Ending)>,
-    /// Its question, while it waits for the ledger.
-    asked: Option<AskId>,
-}
-
 impl Commands {
     /// Takes up what the last run left unfinished.
     pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, step: &mut Step<'_>) {
         self.hold_until = Some(step.now.monotonic + HOLD_MAX);
+        self.stirred = true;
         for (key, body) in commands {
-            match Open::parse(&body, || key.clone()) {
-                Ok(open) => self.waiting.push_back(Open { key, ..open }),
+            match Task::from_bytes(&body, step.config) {
+                Ok(task) => self.waiting.push_back(Open::new(key, task, step)),
                 Err(reason) => {
                     tracing::error!(key, reason, "a command in the ledger cannot be read and is given up");
-                    self.write(Outcome::of(key, None, true), step);
+                    self.ledger.write(Outcome { key, ack: None, offline: true, told: None }, step);
                 }
             }
         }
@@ -124,11 +123,14 @@ impl Commands {
         message: CloudMessage,
         step: &mut Step<'_>,
     ) {
-        let open = match Open::of(message, || hash_key(topic, &payload)) {
-            Ok(open) => open,
+        if let Some(reason) = &step.world.stopped {
+            return tracing::info!(reason, "a message stays with the hub, because the cloud stopped this device");
+        }
+        let tasks = match Task::of(message, topic, &payload, step) {
+            Ok(tasks) => tasks,
             Err(reason) => {
                 // Left unacknowledged it would come again for ever.
-                tracing::warn!(reason, "a message from the cloud has no handler and is dropped");
+                tracing::warn!(reason, "a message from the cloud is dropped");
                 return step.act(Action::Acknowledge { connection, delivery });
             }
         };
@@ -136,30 +138,25 @@ impl Commands {
             tracing::warn!(open = self.open(), "too many unfinished commands; the next ones stay with the hub");
             return;
         }
-        self.record(Recording { connection, delivery, open, body: payload }, step);
+        let tasks = tasks.into_iter().map(|(key, task)| Open::new(key, task, step)).collect();
+        self.ledger.record(Message { connection, delivery, tasks }, step);
     }
 
     pub(crate) fn recorded(&mut self, ticket: Ticket, result: Result<Recorded, String>, step: &mut Step<'_>) {
-        let Some(recording) = self.recording.remove(&ticket) else { return };
-        match result {
-            Ok(Recorded::New) => {
+        let Some((open, recorded)) = self.ledger.recorded(ticket, result, step) else { return };
+        let takes_it = match recorded {
+            Recorded::New => {
                 self.counts.accepted += 1;
-                step.act(recording.acknowledgement());
-                self.waiting.push_back(recording.open);
+                true
             }
-            Ok(Recorded::Seen { finished }) => {
-                step.act(recording.acknowledgement());
-                let open = recording.open;
+            Recorded::Seen { finished } => {
                 tracing::debug!(key = open.key, finished, "a command came again");
-                if !finished && !self.is_open(&open.key) {
-                    self.waiting.push_back(open);
-                }
+                !finished && !self.is_open(&open.key)
             }
-            Err(reason) => {
-                // Not acknowledged: the hub keeps it and would send it again on the next connection.
-                tracing::warn!(reason, "a command cannot be written down and stays with the hub; trying again");
-                self.unrecorded.push_back((step.now.monotonic + LEDGER_RETRY, recording));
-            }
+        };
+        if takes_it {
+            self.stirred = true;
+            self.waiting.push_back(open);
         }
     }
 
@@ -170,18 +167,32 @@ impl Commands {
         result: Result<Option<AckId>, String>,
         step: &mut Step<'_>,
     ) -> Option<(AckId, Bytes, bool)> {
-        let mut outcome = self.finishing.remove(&ticket)?;
-        if let Some(ask) = outcome.asked.take() {
-            answer(ask, result.as_ref().map(drop).map_err(|reason| FinishFailure::Unavailable(reason.clone())), step);
+        let Written { asked, result } = self.ledger.written(ticket, result, step)?;
+        if let Some(ask) = asked {
+            let result = result.as_ref().map(drop).map_err(|reason| FinishFailure::Unavailable(reason.clone()));
+            answer(ask, result, step);
         }
-        match result {
-            Ok(ack) => ack.zip(outcome.ack).map(|(ack, body)| (ack, body, outcome.offline)),
-            Err(reason) => {
-                tracing::warn!(reason, "a command's outcome cannot be written down; trying again");
-                self.unwritten.push_back((step.now.monotonic + LEDGER_RETRY, outcome));
-                None
-            }
+        result.ok().flatten()
+    }
+
+    /// Runs the command of a rule that matched: on a child by its unique id, or on the device itself. Nobody is told how
+    /// it ends.
+    pub(crate) fn local(&mut self, device: Option<&str>, text: &str, step: &mut Step<'_>) {
+        if self.local.len() >= LOCAL_MAX
+            && let Some(oldest) = self.local.pop_front()
+        {
+            tracing::warn!(
+                id = oldest.key,
+                "{LOCAL_MAX} commands of rules wait for their plugin; the oldest is dropped"
+            );
         }
+        // Not the number of one from before a restart: a plugin may remember that.
+        let number = step.ticket().0;
+        let key = format!("{}{}-{number}", task::LOCAL, step.unix_ms);
+        let child = device.filter(|device| *device != step.config.unique_id);
+        self.local.push_back(Open { is_local: true, ..Open::new(key, Task::local(child, text), step) });
+        self.stirred = true;
+        self.start(step);
     }
 
     pub(crate) fn plugins_scanned(&mut self) {
@@ -189,19 +200,16 @@ impl Commands {
     }
 
     pub(crate) fn plugin_up(&mut self, up: &PluginUp) {
-        if up.commands.is_some() {
-            self.handlers.insert(up.plugin.clone(), None);
-        } else {
-            self.handlers.remove(&up.plugin);
-        }
+        self.stirred = true;
+        self.handlers.up(&up.plugin, up.commands.clone());
     }
 
     pub(crate) fn plugin_down(&mut self, plugin: &str, gone: bool, now: Now) {
+        self.stirred = true;
         if gone {
-            self.handlers.remove(plugin);
-        } else if let Some(until) = self.handlers.get_mut(plugin) {
-            // A plugin that goes down again before it was up gets no more time.
-            until.get_or_insert(now.monotonic + HOLD_MAX);
+            self.handlers.gone(plugin);
+        } else {
+            self.handlers.down(plugin, now.monotonic + HOLD_MAX);
         }
     }
 
@@ -220,6 +228,7 @@ impl Commands {
             return;
         }
         let Some(running) = self.running.remove(plugin) else { return };
+        self.stirred = true;
         let Some(open) = running.open else {
             if result != Ok(Reply::Deferred) {
                 tracing::warn!(plugin, "ended a command by acks.finish and again by its answer; the first end counts");
@@ -243,38 +252,27 @@ impl Commands {
     }
 
     /// A plugin tells the end of a command; it is answered when that is on disk.
-    pub(crate) fn asked_to_finish(&mut self, plugin: &str, ask: AskId, id: &str, end: Ending, step: &mut Step<'_>) {
+    pub(crate) fn asked_to_finish(&mut self, plugin: &str, ask: AskId, id: &str, ending: Ending, step: &mut Step<'_>) {
         let running = self.running.iter_mut().find(|(_, running)| running.is(id));
         let (holder, open) = match (running, self.deferred.holder(id)) {
             (Some((holder, running)), _) if holder == plugin => (plugin, running.open.take()),
             (Some((holder, _)), _) => (holder.as_str(), None),
             (None, Some(holder)) if holder == plugin => (plugin, self.deferred.take(id)),
             (None, Some(holder)) => (holder, None),
-            (None, None) => return self.asked_to_finish_again(plugin, ask, id, &end, step),
+            (None, None) => return self.asked_to_finish_again(plugin, ask, id, &ending, step),
         };
-        match open {
-            Some(open) => {
-                let mut outcome = self.outcome(open, end.clone(), step);
-                outcome.told_by = Some((plugin.to_owned(), end));
-                outcome.asked = Some(ask);
-                self.write(outcome, step);
-            }
-            None => {
-                tracing::debug!(plugin, holder, id, "wants to end another plugin's command");
-                answer(ask, Err(FinishFailure::NotYours), step);
-            }
-        }
+        let Some(open) = open else {
+            tracing::debug!(plugin, holder, id, "wants to end another plugin's command");
+            return answer(ask, Err(FinishFailure::NotYours), step);
+        };
+        let told = Told { by: plugin.to_owned(), ending: ending.clone(), asked: Some(ask) };
+        self.end(open, ending, Some(told), step);
     }
 
     /// It has its end already, unless that could not be written down yet and this is the same once more.
-    fn asked_to_finish_again(&mut self, plugin: &str, ask: AskId, id: &str, end: &Ending, step: &mut Step<'_>) {
-        let unwritten = self.unwritten.iter_mut().map(|(_, outcome)| outcome).chain(self.finishing.values_mut());
-        let same = |outcome: &&mut Outcome| {
-            let told = outcome.told_by.as_ref();
-            outcome.key == id && told.is_some_and(|(by, told)| by == plugin && told == end)
-        };
-        match unwritten.filter(|outcome| outcome.asked.is_none()).find(same) {
-            Some(outcome) => outcome.asked = Some(ask),
+    fn asked_to_finish_again(&mut self, plugin: &str, ask: AskId, id: &str, ending: &Ending, step: &mut Step<'_>) {
+        match self.ledger.told_before(plugin, id, ending) {
+            Some(told) => told.asked = Some(ask),
             None => {
                 tracing::debug!(plugin, id, "wants to end a command that is not under way");
                 answer(ask, Err(FinishFailure::Unknown), step);
@@ -289,21 +287,7 @@ impl Commands {
 
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
         let now = step.now.monotonic;
-        while let Some((at, _)) = self.unrecorded.front()
-            && now >= *at
-            && let Some((_, recording)) = self.unrecorded.pop_front()
-        {
-            // Those of a connection that is over come again by themselves.
-            if step.world.online.as_ref().is_some_and(|online| online.connection == recording.connection) {
-                self.record(recording, step);
-            }
-        }
-        while let Some((at, _)) = self.unwritten.front()
-            && now >= *at
-            && let Some((_, outcome)) = self.unwritten.pop_front()
-        {
-            self.write(outcome, step);
-        }
+        self.ledger.advance(step);
         let overdue: Vec<_> = self
             .running
             .iter()
@@ -311,6 +295,7 @@ impl Commands {
             .map(|(plugin, _)| plugin.clone())
             .collect();
         for plugin in overdue {
+            self.stirred = true;
             if let Some(open) = self.running.remove(&plugin).and_then(|running| running.open) {
                 self.finish(open, Ending::Failed(format!("plugin {plugin} did not answer in time")), step);
             }
@@ -320,29 +305,23 @@ impl Commands {
             let reason = format!("plugin {plugin} deferred it and did not end it within {minutes} minutes");
             self.finish(open, Ending::Failed(reason), step);
         }
-        if self.plugins_scanned || self.hold_until.is_some_and(|until| now >= until) {
+        if self.hold_until.is_some_and(|until| self.plugins_scanned || now >= until) {
             self.hold_until = None;
+            self.stirred = true;
         }
-        for down in self.handlers.values_mut() {
-            if down.is_some_and(|until| now >= until) {
-                // Waited long enough: from now on its commands fail at once, until it is up again.
-                *down = Some(Duration::ZERO);
-            }
-        }
-        if self.hold_until.is_none() && !self.stopping && step.world.template.is_some() {
-            self.start(step);
-        }
+        self.stirred |= self.handlers.give_up(now);
+        self.stirred |= self.child_until.is_some_and(|until| now >= until);
+        self.start(step);
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        let deadlines = self.running.values().map(|running| running.deadline);
-        let unrecorded = self.unrecorded.front().map(|(at, _)| *at);
-        let unwritten = self.unwritten.front().map(|(at, _)| *at);
-        let waits = !self.waiting.is_empty() && !self.stopping;
-        let hold = self.hold_until.filter(|_| waits);
-        let down = self.handlers.values().flatten().filter(|until| waits && !until.is_zero()).copied();
-        let deferred = self.deferred.timeout();
-        deadlines.chain(deferred).chain(unrecorded).chain(unwritten).chain(hold).chain(down).min()
+        let running = self.running.values().map(|running| running.deadline);
+        let begun = running.chain(self.deferred.timeout()).chain(self.ledger.timeout()).min();
+        if self.stopping || (self.waiting.is_empty() && self.local.is_empty()) {
+            return begun;
+        }
+        let waiting = self.hold_until.into_iter().chain(self.child_until).chain(self.handlers.timeout());
+        waiting.chain(begun).min()
     }
 
     pub(crate) fn counts(&self) -> CommandCounts {
@@ -354,88 +333,116 @@ impl Commands {
     }
 
     fn open(&self) -> usize {
-        let in_ledger = self.recording.len() + self.unrecorded.len() + self.unwritten.len();
-        in_ledger + self.waiting.len() + self.running.len() + self.deferred.len()
+        self.ledger.len() + self.waiting.len() + self.running.len() + self.deferred.len()
     }
 
     fn is_open(&self, key: &str) -> bool {
         self.waiting.iter().any(|open| open.key == key)
             || self.running.values().any(|running| running.is(key))
             || self.deferred.holder(key).is_some()
-            || self.finishing.values().any(|outcome| outcome.key == key)
-            || self.unwritten.iter().any(|(_, outcome)| outcome.key == key)
+            || self.ledger.is_ending(key)
     }
 
-    fn record(&mut self, recording: Recording, step: &mut Step<'_>) {
-        let (ticket, key, at_unix_ms) = (step.ticket(), recording.open.key.clone(), step.unix_ms);
-        step.act(Action::Record { ticket, key, body: recording.body.clone(), at_unix_ms });
-        self.recording.insert(ticket, recording);
-    }
-
-    /// Starts every waiting command whose plugin is free.
+    /// Starts or ends every waiting command that need not wait any longer. Looks at them only when something changed.
     fn start(&mut self, step: &mut Step<'_>) {
+        let world = step.world;
+        let same = match (&self.definition, &world.definition) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if (same && !self.stirred) || self.stopping || world.speaks.is_none() {
+            return;
+        }
+        self.definition.clone_from(&world.definition);
+        self.stirred = false;
+        self.child_until = None;
         for open in std::mem::take(&mut self.waiting) {
-            let command = match &open.command {
-                Ok(command) => command,
-                Err(reason) => {
-                    let reason = reason.clone();
-                    self.finish(open, Ending::Failed(reason), step);
-                    continue;
-                }
-            };
-            let Some((plugin, down)) = self.handlers.first_key_value().map(|(name, down)| (name.clone(), *down)) else {
-                self.finish(open, Ending::Failed("no plugin on this device handles commands".into()), step);
-                continue;
-            };
-            if down == Some(Duration::ZERO) {
-                self.finish(open, Ending::Failed(format!("plugin {plugin} is down")), step);
-                continue;
-            }
-            if down.is_some() || self.running.contains_key(&plugin) {
+            if let Some(open) = self.start_one(open, step) {
                 self.waiting.push_back(open);
-                continue;
             }
-            let call = CallId(step.ticket().0);
-            let child = command.child(&step.config.cpid, &step.config.unique_id).map(str::to_owned);
-            let (id, text) = (open.key.clone(), command.text.clone());
-            step.act(Action::Call { plugin: plugin.clone(), call, id, text, child });
-            let deadline = step.now.monotonic + CALL_TIME_MAX;
-            self.running.insert(plugin, Running { call, deadline, open: Some(open) });
+        }
+        for open in std::mem::take(&mut self.local) {
+            if let Some(open) = self.start_one(open, step) {
+                self.local.push_back(open);
+            }
         }
     }
 
-    fn finish(&mut self, open: Open, ending: Ending, step: &mut Step<'_>) {
-        let outcome = self.outcome(open, ending, step);
-        self.write(outcome, step);
-    }
-
-    fn outcome(&mut self, open: Open, ending: Ending, step: &Step<'_>) -> Outcome {
-        let (status, message) = match ending {
-            Ending::Done(message) => {
-                self.counts.done += 1;
-                (Status::Done, message)
-            }
-            Ending::Failed(message) => {
-                self.counts.failed += 1;
-                (Status::Failed, message)
+    /// Gives back what has to wait.
+    fn start_one(&mut self, open: Open, step: &mut Step<'_>) -> Option<Open> {
+        let text = match &open.task.work {
+            Work::Run(text) => text.clone(),
+            Work::Refuse(reason) => {
+                let reason = reason.clone();
+                self.finish(open, Ending::Failed(reason), step);
+                return None;
             }
         };
-        let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-        let ack = open.ack_id.as_deref().and_then(|ack_id| {
-            let template = step.world.template.as_ref()?;
-            let st = step.config.ack_status.number(template.version, AckKind::Command, status);
-            let ack = Ack { kind: AckKind::Command, ack_id, st, msg: &msg, child_id: None };
-            let body = ack::encode(template, &ack, &step.world.sdk, &Timestamp::from_unix_ms(step.unix_ms));
-            Some(Bytes::from(body))
-        });
-        Outcome::of(open.key, ack, step.offline())
+        if self.hold_until.is_some() {
+            return Some(open);
+        }
+        let child = open.task.child.clone();
+        let is_known = |id: &str| {
+            step.world.definition.as_ref().is_some_and(|said| said.devices.iter().any(|device| device.id == id))
+        };
+        if let Some(unknown) = child.as_deref().filter(|child| !is_known(child)) {
+            let until = open.since + CHILD_TIME_MAX;
+            if step.now.monotonic < until {
+                self.child_until = self.child_until.into_iter().chain([until]).min();
+                return Some(open);
+            }
+            let reason = format!("this device has no child {unknown:?}");
+            self.finish(open, Ending::Failed(reason), step);
+            return None;
+        }
+        let device = child.as_deref().unwrap_or(&step.config.unique_id);
+        let plugin = match self.handlers.route(device, &text) {
+            Route::To(plugin) if self.running.contains_key(plugin) => return Some(open),
+            Route::To(plugin) => plugin.to_owned(),
+            Route::Wait => return Some(open),
+            Route::Down(plugin) => {
+                let reason = format!("plugin {plugin} is down");
+                self.finish(open, Ending::Failed(reason), step);
+                return None;
+            }
+            Route::Nobody => {
+                let reason = match child {
+                    Some(child) => format!("no plugin on this device handles this command for {child}"),
+                    None => "no plugin on this device handles this command".to_owned(),
+                };
+                self.finish(open, Ending::Failed(reason), step);
+                return None;
+            }
+        };
+        let call = CallId(step.ticket().0);
+        step.act(Action::Call { plugin: plugin.clone(), call, id: open.key.clone(), text, child });
+        let deadline = step.now.monotonic + CALL_TIME_MAX;
+        self.running.insert(plugin, Running { call, deadline, open: Some(open) });
+        None
     }
 
-    fn write(&mut self, outcome: Outcome, step: &mut Step<'_>) {
-        let ticket = step.ticket();
-        let (key, ack, offline) = (outcome.key.clone(), outcome.ack.clone(), outcome.offline);
-        step.act(Action::Finish { ticket, key, ack, offline, at_unix_ms: step.unix_ms });
-        self.finishing.insert(ticket, outcome);
+    fn finish(&mut self, open: Open, ending: Ending, step: &mut Step<'_>) {
+        self.end(open, ending, None, step);
+    }
+
+    fn end(&mut self, open: Open, ending: Ending, told: Option<Told>, step: &mut Step<'_>) {
+        let (status, message) = match ending {
+            Ending::Done(message) => (Status::Done, message),
+            Ending::Failed(message) => (Status::Failed, message),
+        };
+        if open.is_local {
+            log_local(&open, status, &message);
+            if let Some(ask) = told.and_then(|told| told.asked) {
+                answer(ask, Ok(()), step);
+            }
+            return;
+        }
+        match status {
+            Status::Done => self.counts.done += 1,
+            _ => self.counts.failed += 1,
+        }
+        let ack = open.task.acknowledgement(status, &message, step);
+        self.ledger.write(Outcome { key: open.key, ack, offline: step.offline(), told }, step);
     }
 }
 
@@ -444,55 +451,41 @@ fn answer(ask: AskId, result: Result<(), FinishFailure>, step: &mut Step<'_>) {
     step.act(Action::Answer { ask, answer: Answer::Finished(result) });
 }
 
+fn log_local(open: &Open, status: Status, message: &str) {
+    if status == Status::Done {
+        tracing::debug!(id = open.key, message, "the command of a rule was carried out");
+    } else {
+        tracing::warn!(id = open.key, reason = message, "the command of a rule failed");
+    }
+}
+
+impl Open {
+    fn new(key: String, task: Task, step: &Step<'_>) -> Self {
+        Self { key, task, is_local: false, since: step.now.monotonic }
+    }
+}
+
 impl Running {
     fn is(&self, key: &str) -> bool {
         self.open.as_ref().is_some_and(|open| open.key == key)
     }
 }
 
-impl Outcome {
-    fn of(key: String, ack: Option<Bytes>, offline: bool) -> Self {
-        Self { key, ack, offline, told_by: None, asked: None }
+impl Task {
+    /// The body that tells the cloud, if it wants to hear of it.
+    fn acknowledgement(&self, status: Status, message: &str, step: &Step<'_>) -> Option<Bytes> {
+        let (to, template) = (self.ack.as_ref()?, step.world.speaks.as_ref()?);
+        let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let st = step.config.ack_status.number(template.version, to.kind, status);
+        let child_id = match (template.version, to.kind) {
+            // The old SDKs name a child only for its firmware.
+            (Version::Legacy, AckKind::Command | AckKind::Module) => None,
+            _ => self.child.as_deref(),
+        };
+        let ack = Ack { kind: to.kind, ack_id: &to.id, st, msg: &msg, child_id };
+        let body = ack::encode(template, &ack, &step.world.sdk, &Timestamp::from_unix_ms(step.unix_ms));
+        Some(Bytes::from(body))
     }
-}
-
-impl Recording {
-    /// To the hub, which may then forget it.
-    fn acknowledgement(&self) -> Action {
-        Action::Acknowledge { connection: self.connection, delivery: self.delivery }
-    }
-}
-
-impl Open {
-    /// Reads a message that needs an outcome; the error says why this one needs none.
-    fn parse(body: &[u8], key: impl FnOnce() -> String) -> Result<Self, String> {
-        Self::of(CloudMessage::parse(Version::Legacy, body), key)
-    }
-
-    fn of(message: CloudMessage, key: impl FnOnce() -> String) -> Result<Self, String> {
-        match message {
-            CloudMessage::Command(command) => Ok(Self {
-                key: command.ack_id.clone().unwrap_or_else(key),
-                ack_id: command.ack_id.clone().filter(|_| command.ack_wanted),
-                command: Ok(command),
-            }),
-            CloudMessage::Unusable { ack_id, reason, .. } => {
-                Ok(Self { key: ack_id.clone(), ack_id: Some(ack_id), command: Err(reason) })
-            }
-            other => Err(format!("{other:?} has no handler yet")),
-        }
-    }
-}
-
-/// The key of a command that the cloud gave no id: its topic (whose properties tell messages apart) and body.
-fn hash_key(topic: &str, payload: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = Sha256::new().chain_update(topic).chain_update([0]).chain_update(payload).finalize();
-    digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

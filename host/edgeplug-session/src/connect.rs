@@ -5,34 +5,45 @@
 //! The exception to "sync first" is a device that has synced before: when the portal says nothing about it, whatever the
 //! reason, it connects to the hub it knows.
 //!
+//! Both protocols are walked alike: discovery, then sync (1.0) or identity (2.1), which tells the hub; in 2.1 the rest is
+//! asked for over the link ([`questions`]). What the cloud said is kept here as one [`Definition`], whoever said it.
+//!
 //! A token is renewed on the same way, walked while the old connection is still open: only when the new password is
 //! signed is the link closed, in a quiet moment, and opened again at once (MQTT has no renewal in band). What fails on
 //! that way leaves the open connection alone until the hub ends it.
 
+mod children;
 mod hold;
 mod hub;
 mod link;
 mod portal;
 mod provision;
+mod questions;
+mod refresh;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::sas::SasRequest;
 use edgeplug_protocol::c2d::Reply;
-use edgeplug_protocol::definition::{Definition, Hub};
-use edgeplug_protocol::legacy::discovery::BaseUrl;
+use edgeplug_protocol::definition::{Definition, Update};
 use edgeplug_protocol::legacy::sync::SyncReply;
+use edgeplug_protocol::retry::Retry;
+use edgeplug_protocol::topics::Topics;
+use edgeplug_protocol::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ConnectTo;
 use crate::backoff::Backoff;
+use crate::config::{ProtocolChoice, SessionConfig};
 use crate::event::{Failure, FailureKind, HttpReply, Registration};
-use crate::status::{LinkState, Trouble};
+use crate::status::{LinkState, RefreshStatus, Trouble};
 use crate::{Action, ConnectionId, KeySlot, Now, Online, Step, Ticket};
+pub(crate) use hold::{Holder, Waiter};
 use provision::Provision;
 
 /// Waits between tries: up to five seconds, then doubled, up to what is configured.
@@ -46,20 +57,42 @@ const FAILURES_BEFORE_SYNC: u32 = 3;
 const REFUSALS_BEFORE_DPS: u32 = 3;
 /// Least time between two registrations, so that a portal that lags behind is not hammered.
 const DPS_PERIOD_MIN: Duration = Duration::from_secs(10 * 60);
+/// Waits begin at this when the portal refuses the device until somebody acts there.
+const SLOW_WAIT: Duration = Duration::from_secs(60);
+/// And this long, less up to a half, when only a new configuration can help: it is asked all the same, because portals err.
+const HOPELESS_WAIT: Duration = Duration::from_secs(30 * 60);
+/// A server's `Retry-After` is believed up to this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What the rest of the session learns from this part.
 pub(crate) enum Change {
     /// What the cloud says about the device, as a whole.
-    Definition(Box<Definition>),
+    Definition {
+        definition: Box<Definition>,
+        /// Whether its attributes are known; in 2.1 they come later than the connection.
+        complete: bool,
+    },
     /// A planned reconnect begins: publish nothing new.
     Pausing,
     /// Publish here.
     Online(Online),
     /// No link.
-    Offline {
-        /// A renewal, not an outage.
-        planned: bool,
-    },
+    Offline(Gap),
+    /// The cloud stopped this device, and why; that is on disk.
+    Stopped(String),
+    /// An operator took that back.
+    Resumed,
+}
+
+/// Why there is no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// A new token: nobody needs to know.
+    Renewal,
+    /// The cloud asked for another connection: nothing is lost, but plugins are told.
+    Move,
+    /// An outage, or nobody wants a link.
+    Outage,
 }
 
 pub(crate) struct Connect {
@@ -67,11 +100,19 @@ pub(crate) struct Connect {
     /// The connection that is open, whatever else is under way.
     open: Option<Open>,
     registration: Option<Registration>,
-    /// Where sync lies; asked for once, and again when the agent says it moved.
-    base_url: Option<BaseUrl>,
-    /// The hub of the last good sync.
-    hub: Option<Hub>,
-    /// The hub of the last registration; wins over `hub` until a sync agrees.
+    /// Whom to ask about this device.
+    portal: portal::Portal,
+    /// All that the cloud said, its parts replaced as they come.
+    definition: Option<Definition>,
+    /// Whether the definition's attributes were ever said.
+    complete: bool,
+    /// What is asked again while a connection is open or not.
+    refresh: refresh::Refresh,
+    /// What is asked over the link (2.1).
+    questions: questions::Questions,
+    /// What operators want of children (2.1).
+    children: children::Children,
+    /// The hub of the last registration; wins over the definition's until a sync agrees.
     assignment: Option<KnownAssignment>,
     /// Whether a sync succeeded since start.
     synced: bool,
@@ -89,8 +130,14 @@ pub(crate) struct Connect {
     /// Why we ended the connection ourselves, when it was no renewal.
     gave_up: Option<&'static str>,
     registered_at: Option<Duration>,
-    /// A plugin wants no connection.
+    /// A plugin or an operator wants no connection.
     hold: Option<hold::Hold>,
+    /// The cloud wants none: it stopped this device.
+    stopped: bool,
+    /// The cloud wants a new connection; the next renewal is one.
+    moving: bool,
+    /// What the portal last asked us to wait.
+    retry_after: Option<Duration>,
 }
 
 enum State {
@@ -118,11 +165,11 @@ enum State {
         until: Duration,
         then: Next,
     },
-    /// Closing the connection on request of a plugin: after the last PUBACKs or `until`; `None` when that was done.
+    /// Closing the connection for good: after the last PUBACKs or `until`; `None` when that was done.
     Leaving {
         until: Option<Duration>,
     },
-    /// Closed on request of a plugin.
+    /// Closed, and nobody wants another one.
     Held,
     Closing {
         connection: ConnectionId,
@@ -132,6 +179,7 @@ enum State {
 
 struct Open {
     connection: ConnectionId,
+    topics: Arc<Topics>,
     since: Duration,
     life: TokenLife,
     renew_at: Duration,
@@ -161,16 +209,20 @@ struct KnownAssignment {
 }
 
 impl Connect {
-    pub(crate) fn new(retry_max: Duration) -> Self {
+    pub(crate) fn new(config: &SessionConfig) -> Self {
         Self {
             state: State::Starting,
             open: None,
             registration: None,
-            base_url: None,
-            hub: None,
+            portal: portal::Portal::default(),
+            definition: None,
+            complete: false,
+            refresh: refresh::Refresh::new(config.retry_max),
+            questions: questions::Questions::default(),
+            children: children::Children::default(),
             assignment: None,
             synced: false,
-            backoff: Backoff::new(RETRY_BASE, retry_max),
+            backoff: Backoff::new(RETRY_BASE, config.retry_max),
             trouble: None,
             last_connection: 0,
             failures: 0,
@@ -180,6 +232,9 @@ impl Connect {
             gave_up: None,
             registered_at: None,
             hold: None,
+            stopped: false,
+            moving: false,
+            retry_after: None,
         }
     }
 
@@ -190,25 +245,62 @@ impl Connect {
         assignment: Option<Bytes>,
         step: &mut Step<'_>,
     ) -> Option<Change> {
+        if self.stopped {
+            self.state = State::Held;
+        } else {
+            self.open_identity(step);
+        }
+        let definition = kept(sync.as_ref()?)?;
+        if !is_of_this_device(&definition, step.config) {
+            tracing::warn!("what the last run kept is of another device or protocol than configured now; not used");
+            if assignment.is_some_and(|bytes| !bytes.is_empty()) {
+                self.forget_assignment(step);
+            }
+            return None;
+        }
         self.assignment = assignment.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        self.open_identity(step);
-        let sync = sync?;
-        let definition = match serde_json::from_slice::<Definition>(&sync) {
-            Ok(definition) => definition,
-            // Versions before 0.2 kept the reply as it came.
-            Err(_) => match SyncReply::parse(200, &sync) {
-                Ok(SyncReply::Ready(definition)) => *definition,
-                _ => return None,
-            },
-        };
-        self.hub = Some(definition.hub.clone());
-        Some(Change::Definition(Box::new(definition)))
+        self.portal.prefer(definition.version);
+        self.definition = Some(definition);
+        self.complete = true;
+        self.changed()
     }
 
     /// The cloud answered a question of ours (2.1).
-    pub(crate) fn replied(&mut self, reply: Reply, _step: &mut Step<'_>) -> Option<Change> {
-        tracing::debug!(number = reply.number, code = reply.code, "an answer nobody waits for");
-        None
+    pub(crate) fn replied(&mut self, reply: Reply, step: &mut Step<'_>) -> Option<Change> {
+        let Reply { number, code, updates } = reply;
+        let for_child = self.child_answered(number, code, step);
+        let awaited = self.questions.answered(number, code);
+        if !awaited && !for_child {
+            tracing::debug!(number, code, "an answer nobody waits for");
+        }
+        if code != 0 {
+            return None;
+        }
+        self.update(updates)
+    }
+
+    /// Takes over parts that the cloud said. Says whether that made a difference.
+    fn update(&mut self, updates: Vec<Update>) -> Option<Change> {
+        let definition = self.definition.as_mut()?;
+        let mut changed = false;
+        for update in updates {
+            if matches!(update, Update::Attributes(_)) {
+                changed |= !std::mem::replace(&mut self.complete, true);
+            }
+            changed |= definition.apply(update);
+        }
+        if changed { self.changed() } else { None }
+    }
+
+    /// Everything the cloud said, for the others.
+    fn changed(&self) -> Option<Change> {
+        let definition = Box::new(self.definition.clone()?);
+        Some(Change::Definition { definition, complete: self.complete })
+    }
+
+    /// Data frequency in seconds, by order of the cloud.
+    pub(crate) fn frequency(&mut self, seconds: u64) -> Option<Change> {
+        self.update(vec![Update::Frequency(seconds)])
     }
 
     pub(crate) fn identity_opened(
@@ -240,12 +332,12 @@ impl Connect {
         result: Result<HttpReply, Failure>,
         step: &mut Step<'_>,
     ) -> Option<Change> {
+        if self.refresh.awaits(ticket) {
+            return self.refreshed(result, step);
+        }
         match &mut self.state {
-            State::Discovering(awaited) if *awaited == ticket => {
-                self.discovered(result, step);
-                None
-            }
-            State::Syncing(awaited) if *awaited == ticket => self.sync_answered(result, step),
+            State::Discovering(awaited) if *awaited == ticket => self.discovered(result, step),
+            State::Syncing(awaited) if *awaited == ticket => self.portal_answered(result, step),
             State::Provisioning(provision) => {
                 let outcome = provision.http_done(ticket, result, step);
                 self.provisioned(outcome, step);
@@ -312,11 +404,13 @@ impl Connect {
             }
             _ => {}
         }
+        self.refresh_advance(step);
+        self.ask_questions(step);
         None
     }
 
     pub(crate) fn close(&mut self, actions: &mut VecDeque<Action>) {
-        actions.extend(self.give_up_hold());
+        actions.extend(self.give_up_waiting());
         let connecting = match self.state {
             State::Connecting(connection, _) => Some(connection),
             _ => None,
@@ -342,6 +436,12 @@ impl Connect {
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
+        let asked = self.can_ask().then(|| self.questions.timeout()).flatten();
+        let others = [self.step_timeout(), self.refresh.timeout(), asked, self.children.timeout()];
+        others.into_iter().flatten().min()
+    }
+
+    fn step_timeout(&self) -> Option<Duration> {
         match &self.state {
             State::Waiting { until, .. } | State::Quieting { until, .. } => Some(*until),
             State::Online => self.open.as_ref().map(|open| self.looks_again_at(open)),
@@ -357,6 +457,18 @@ impl Connect {
 
     pub(crate) fn hub_name(&self) -> Option<String> {
         self.target().map(|(hub, device_id)| format!("{}/{device_id}", hub.host))
+    }
+
+    /// The protocol that is spoken, or was last.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.definition.as_ref().map(|definition| definition.version)
+    }
+
+    /// What is asked again, if anything.
+    pub(crate) fn refreshing(&self, now: Now) -> Option<RefreshStatus> {
+        let (mut waiting_for, trouble, retry_in_s) = self.refresh.status(now);
+        waiting_for.extend(self.questions.unanswered());
+        (!waiting_for.is_empty()).then_some(RefreshStatus { waiting_for, trouble, retry_in_s })
     }
 
     pub(crate) fn retry_in(&self, now: Now) -> Option<Duration> {
@@ -395,15 +507,27 @@ impl Connect {
         step.act(Action::OpenIdentity { ticket });
     }
 
-    fn wait(&mut self, mut failure: Failure, then: Next, step: &mut Step<'_>) {
-        if self.hold.is_some() && self.open.is_none() {
+    fn wait(&mut self, failure: Failure, then: Next, step: &mut Step<'_>) {
+        self.wait_at(Retry::Soon, failure, then, step);
+    }
+
+    fn wait_at(&mut self, pace: Retry, mut failure: Failure, then: Next, step: &mut Step<'_>) {
+        let asked_to = self.retry_after.take();
+        if self.is_unwanted() && self.open.is_none() {
             tracing::debug!(reason = failure.text, "not tried again, because no connection is wanted");
             return self.left(step);
         }
         if failure.kind == FailureKind::Certificate && !step.clock.is_known(step.now) {
             failure.text.push_str("; the time of day is not known, and a wrong clock makes good certificates look bad");
         }
-        let wait = self.backoff.next(step.rng);
+        if pace == Retry::Slow {
+            self.backoff.begin_at(SLOW_WAIT);
+        }
+        let mut wait = self.backoff.next(step.rng);
+        if pace == Retry::Never {
+            wait = wait.max(HOPELESS_WAIT.mul_f64(0.5 + step.rng.f64() / 2.0));
+        }
+        let wait = asked_to.map_or(wait, |asked_to| wait.max(asked_to));
         let trouble = Trouble { kind: failure.kind, text: failure.text };
         if self.trouble.as_ref() == Some(&trouble) {
             tracing::debug!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "still not connected");
@@ -415,4 +539,28 @@ impl Connect {
         self.trouble = Some(trouble);
         self.state = State::Waiting { until: step.now.monotonic + wait, then };
     }
+}
+
+/// Reads what the last run kept of the cloud's words.
+fn kept(sync: &[u8]) -> Option<Definition> {
+    if let Ok(definition) = serde_json::from_slice(sync) {
+        return Some(definition);
+    }
+    // Versions before 0.2 kept the reply as it came.
+    match SyncReply::parse(200, sync) {
+        Ok(SyncReply::Ready(definition)) => Some(*definition),
+        _ => None,
+    }
+}
+
+/// Whether this was said of the device that is configured, in a protocol it may speak.
+fn is_of_this_device(definition: &Definition, config: &SessionConfig) -> bool {
+    let speaks = match config.protocol {
+        ProtocolChoice::Auto => true,
+        ProtocolChoice::Only(version) => definition.version == version,
+    };
+    // The cloud writes the company's id in the case it likes.
+    let company = definition.cpid.is_empty() || definition.cpid.eq_ignore_ascii_case(&config.cpid);
+    let device = definition.devices.first().is_none_or(|device| device.id == config.unique_id);
+    speaks && company && device
 }

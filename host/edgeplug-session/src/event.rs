@@ -179,6 +179,11 @@ pub enum Event {
         /// A few words.
         message: String,
     },
+    /// A plugin could not take a [`crate::Action::TellDesired`] now, because too many calls wait for it.
+    DesiredMissed {
+        /// Who.
+        plugin: String,
+    },
     /// Answer to [`crate::Action::KeepFor`].
     Kept {
         /// Of the action.

@@ -14,6 +14,7 @@
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
 //! * Every question of a plugin ([`Event::Asked`]) gets one [`Action::Answer`].
 //! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
+//! * A hard stop by the cloud is on disk before it is acknowledged, and nothing is sent or taken until it is taken back.
 //! * What is outstanding is bounded: see the constants of each part.
 //!
 //! Deliberately absent: retrying inside an action. An action is tried once; the session decides about the next try.
@@ -23,6 +24,8 @@ mod clock;
 mod commands;
 mod connect;
 mod control;
+mod edge;
+mod frequency;
 mod plugins;
 mod status;
 mod twin;
@@ -43,21 +46,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::azure::hub::Inbound;
-use edgeplug_protocol::c2d::CloudMessage;
+use edgeplug_protocol::c2d::{CloudMessage, Control};
 use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::template::Template;
 use edgeplug_protocol::topics::Topics;
 use edgeplug_protocol::version::Version;
 
 pub use crate::action::Action;
-use crate::action::{Connection, Fact};
+use crate::action::{Connection, Fact, Outcome};
 pub use crate::clock::Now;
 pub use crate::config::SessionConfig;
-use crate::connect::Change;
+use crate::connect::{Change, Gap, Holder, Waiter};
+use crate::edge::LocalCommand;
 pub use crate::event::Event;
-use crate::event::{Ask, FailureKind, HttpReply, LinkDownReason};
+use crate::event::{Ask, FailureKind, HttpReply, LinkDownReason, OperatorRequest};
+use crate::frequency::Gate;
+use crate::status::UplinkCounts;
 pub use crate::status::{LinkState, Status, Trouble};
 
 macro_rules! ids {
@@ -107,6 +114,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     world: World,
     connect: connect::Connect,
+    frequency: frequency::Frequency,
+    edge: edge::Edge,
     uplink: uplink::Uplink,
     commands: commands::Commands,
     plugins: plugins::Plugins,
@@ -123,8 +132,14 @@ pub struct Session {
 pub(crate) struct World {
     /// What the cloud says about the device; `None` before it ever said anything.
     definition: Option<Arc<Definition>>,
-    /// What may be sent, made of the definition.
+    /// What may be sent, made of the definition; `None` as long as the attributes are not known.
     template: Option<Arc<Template>>,
+    /// The same, from the moment that there is a definition, though perhaps without attributes: for all but readings.
+    speaks: Option<Arc<Template>>,
+    /// The 2.1 template code last heard of, also while the legacy protocol is spoken.
+    code: uplink::Code,
+    /// The rules of an edge device.
+    rules: Arc<edge::Rules>,
     /// Why the cloud stopped this device, if it did: nothing is sent or taken.
     stopped: Option<String>,
     /// Where to publish; `None` while there is no link.
@@ -172,6 +187,49 @@ pub(crate) struct Step<'a> {
     last_ticket: &'a mut u64,
 }
 
+impl World {
+    fn new(sdk: Sdk) -> Self {
+        Self {
+            definition: None,
+            template: None,
+            speaks: None,
+            code: None,
+            rules: Arc::default(),
+            stopped: None,
+            online: None,
+            pausing: false,
+            sdk,
+        }
+    }
+
+    /// What may be sent, once it is known. One without attributes is not.
+    fn template(&self) -> Option<&Arc<Template>> {
+        self.template.as_ref().filter(|template| template.attribute_count() > 0)
+    }
+
+    /// Whether windows and rules take the place of reports.
+    fn is_edge(&self) -> bool {
+        self.definition.as_ref().is_some_and(|definition| definition.edge)
+    }
+
+    /// Least time between two calls of a source, if the cloud wants one.
+    fn frequency(&self) -> Option<Duration> {
+        /// Longer than that is never.
+        const FREQUENCY_MAX_S: u64 = 366 * 24 * 3600;
+        let definition =
+            self.definition.as_ref().filter(|definition| !definition.edge && definition.frequency_s > 0)?;
+        Some(Duration::from_secs(definition.frequency_s.min(FREQUENCY_MAX_S)))
+    }
+
+    /// Under which code a body made by this template goes.
+    fn code_for(&self, template: &Template) -> uplink::Code {
+        match template.version {
+            Version::Legacy => None,
+            Version::V21 => self.code.clone(),
+        }
+    }
+}
+
 impl Step<'_> {
     fn ticket(&mut self) -> Ticket {
         *self.last_ticket += 1;
@@ -213,8 +271,10 @@ impl Session {
             rng: fastrand::Rng::with_seed(seed),
             last_ticket: 0,
             actions: VecDeque::new(),
-            world: World { definition: None, template: None, stopped: None, online: None, pausing: false, sdk },
-            connect: connect::Connect::new(config.retry_max),
+            world: World::new(sdk),
+            connect: connect::Connect::new(&config),
+            frequency: frequency::Frequency::default(),
+            edge: edge::Edge::default(),
             uplink: uplink::Uplink::default(),
             commands: commands::Commands::default(),
             plugins: plugins::Plugins::default(),
@@ -238,8 +298,9 @@ impl Session {
             Event::Restored(mut restored) => {
                 self.uplink.restore(&mut restored);
                 self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
-                self.twin.restore(restored.twin.take(), step!(self, now));
-                let change = self.control.restore(restored.hard_stop.take(), step!(self, now));
+                self.edge.restore(restored.windows.take().as_ref(), step!(self, now));
+                self.twin.restore(restored.twin.take());
+                let change = self.control.restore(restored.hard_stop.take());
                 self.apply(change, now);
                 let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
                 self.apply(change, now);
@@ -267,13 +328,21 @@ impl Session {
                 self.apply(change, now);
             }
             Event::Delivered { connection, tickets } => {
+                self.twin.delivered(&tickets);
+                self.control.delivered(&tickets);
                 self.uplink.delivered(connection, &tickets, step!(self, now));
             }
             Event::Received { connection, delivery, topic, payload } => {
                 self.received(connection, delivery, &topic, payload, now);
             }
-            Event::Committed { rows } => self.uplink.committed(&rows, step!(self, now)),
-            Event::NotStored { tickets, reason } => self.uplink.not_stored(&tickets, &reason, step!(self, now)),
+            Event::Committed { rows } => {
+                let windows = self.uplink.committed(&rows, step!(self, now));
+                self.edge.stored(&windows);
+            }
+            Event::NotStored { tickets, reason } => {
+                let windows = self.uplink.not_stored(&tickets, &reason, step!(self, now));
+                self.edge.not_stored(&windows, &reason, step!(self, now));
+            }
             Event::Removed { rows } => self.uplink.removed(rows),
             Event::Evicted { through, rows } => self.uplink.evicted(through, rows),
             Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, now),
@@ -286,20 +355,22 @@ impl Session {
             Event::PluginsScanned => self.commands.plugins_scanned(),
             Event::PluginUp(up) => {
                 self.commands.plugin_up(&up);
+                self.twin.plugin_up(&up.plugin, step!(self, now));
                 self.plugins.up(up, now);
             }
             Event::PluginDown { plugin, gone } => {
                 self.commands.plugin_down(&plugin, gone, now);
+                self.twin.plugin_down(&plugin);
                 self.plugins.down(&plugin);
             }
             Event::PluginsStopping => self.commands.plugins_stopping(),
             Event::Sampled { plugin, call, result } => {
                 if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
-                    self.uplink.accept_sampled(&plugin, &samples, step!(self, now));
+                    self.read(&plugin, None, &samples, now);
                 }
             }
             Event::Offered { plugin, offer, samples } => {
-                self.uplink.accept_offered(&plugin, offer, &samples, step!(self, now));
+                self.read(&plugin, Some(offer), &samples, now);
             }
             Event::Replied { plugin, call, result } => {
                 self.commands.replied(&plugin, call, result, step!(self, now));
@@ -308,13 +379,15 @@ impl Session {
             Event::Progress { plugin, id, percent, message } => {
                 self.commands.progress(&plugin, &id, percent, &message);
             }
+            Event::DesiredMissed { plugin } => self.twin.missed(plugin, step!(self, now)),
             Event::Kept { ticket, result } => {
-                let change = self.control.kept(ticket, &result, step!(self, now));
-                self.apply(change, now);
+                if !self.edge.kept(ticket, &result, &mut self.uplink, step!(self, now)) {
+                    let change = self.control.kept(ticket, &result, step!(self, now));
+                    self.apply(change, now);
+                }
             }
             Event::Operator { request, what } => {
-                let change = self.control.asked(request, &what, step!(self, now));
-                self.apply(change, now);
+                self.operated(request, &what, now);
             }
             Event::Stop => self.begin_stop(now),
         }
@@ -338,8 +411,10 @@ impl Session {
         }
         [
             self.connect.timeout(),
-            self.plugins.timeout(),
+            self.plugins.timeout(&self.world),
             self.commands.timeout(),
+            self.frequency.timeout(self.world.frequency()),
+            self.edge.timeout(),
             self.uplink.timeout(&self.config),
             self.twin.timeout(),
             self.control.timeout(),
@@ -356,11 +431,23 @@ impl Session {
             link: self.connect.link_state(self.stop.is_some()),
             trouble: self.connect.trouble().cloned(),
             retry_in_s: self.connect.retry_in(now).map(|wait| wait.as_secs_f64()),
-            disconnected_by: self.connect.held_by().map(str::to_owned),
+            disconnected_by: self.connect.held_by().map(|holder| match holder {
+                Holder::Plugin(plugin) => plugin.clone(),
+                Holder::Operator => "an operator".to_owned(),
+            }),
+            stopped_by_cloud: self.world.stopped.clone(),
+            protocol: self.connect.version(),
+            heartbeat_s: self.control.heartbeat_s(),
+            refresh: self.connect.refreshing(now),
             hub: self.connect.hub_name(),
             time_known: self.clock.is_known(now),
             template_attributes: self.world.template.as_ref().map(|template| template.attribute_count()),
-            uplink: self.uplink.counts(),
+            uplink: UplinkCounts {
+                held_back: self.frequency.held_back(),
+                held_back_lost: self.frequency.lost(),
+                ..self.uplink.counts()
+            },
+            edge: self.edge.status(&self.world.rules),
             commands: self.commands.counts(),
             deferred: self.commands.deferred(now),
             plugins: self.plugins.schedules(now),
@@ -395,14 +482,17 @@ impl Session {
     fn advance(&mut self, now: Now) {
         if let Some(Stop::Draining { until, closed_by }) = self.stop {
             if self.world.online.is_some() && !self.uplink.is_drained() && now.monotonic < until {
+                self.edge.save(step!(self, now));
                 return self.uplink.advance(step!(self, now));
             }
             self.stop = Some(Stop::Closing { until: closed_by });
             self.uplink.close(step!(self, now));
+            self.twin.close(step!(self, now));
             self.connect.close(&mut self.actions);
         }
         if let Some(Stop::Closing { until }) = self.stop {
-            let saved = self.uplink.save(step!(self, now));
+            let windows_saved = self.edge.save(step!(self, now));
+            let saved = self.uplink.save(step!(self, now)) && windows_saved;
             if (self.connect.is_closed() && saved) || now.monotonic >= until {
                 self.stop = Some(Stop::Done);
                 self.actions.push_back(Action::Stopped);
@@ -412,14 +502,58 @@ impl Session {
         if self.uplink.has_stalled(now, &self.config) {
             self.connect.give_up_link("the hub does not acknowledge messages any more", step!(self, now));
         }
-        let idle = self.uplink.nothing_in_flight();
+        let idle = self.uplink.nothing_in_flight() && self.twin.is_quiet();
         let change = self.connect.advance(idle, step!(self, now));
         self.apply(change, now);
+        for (source, samples) in self.frequency.due(step!(self, now)) {
+            self.take(&source, None, &samples, now);
+        }
+        self.edge.advance(&mut self.uplink, step!(self, now));
         self.plugins.advance(step!(self, now));
         self.commands.advance(step!(self, now));
         self.twin.advance(step!(self, now));
         self.control.advance(step!(self, now));
         self.uplink.advance(step!(self, now));
+    }
+
+    /// Readings of a plugin, or of a local program. `offer` wants to know what becomes of them.
+    fn read(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], now: Now) {
+        if let Some(reason) = &self.world.stopped {
+            self.frequency.forget();
+            let outcome = Outcome::Rejected(format!("the cloud stopped this device: {reason}"));
+            return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));
+        }
+        match self.frequency.call(source, samples, step!(self, now)) {
+            Gate::Open(kept) => {
+                if !kept.is_empty() {
+                    self.take(source, None, &kept, now);
+                }
+                self.take(source, offer, samples, now);
+            }
+            Gate::Closed => self.uplink.hold_back(offer, samples.len(), step!(self, now)),
+        }
+    }
+
+    /// Readings whose time has come: into rows, or into the windows and rules of an edge device.
+    fn take(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], now: Now) {
+        if !self.world.is_edge() {
+            return self.uplink.accept(source, offer, samples, step!(self, now));
+        }
+        if !self.edge.has_room() {
+            let outcome = Outcome::Rejected("windows are written down too slowly; send less or later".to_owned());
+            return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));
+        }
+        let mut prepared = self.uplink.prepare(samples, step!(self, now));
+        for LocalCommand { device, text } in std::mem::take(&mut prepared.commands) {
+            self.commands.local(device.as_deref(), &text, step!(self, now));
+        }
+        self.edge.count_matches(prepared.matches);
+        let numbers = std::mem::take(&mut prepared.numbers);
+        if numbers.is_empty() {
+            return self.uplink.take_in(source, offer, prepared, step!(self, now));
+        }
+        let batch = self.uplink.take_in_with_windows(source, offer, prepared, step!(self, now));
+        self.edge.fold(numbers, batch, step!(self, now));
     }
 
     /// A message from the hub: to the part it concerns.
@@ -459,9 +593,13 @@ impl Session {
         now: Now,
     ) {
         match CloudMessage::parse(version, &payload) {
+            CloudMessage::Control(Control::HardStop(reason)) => {
+                self.control.hard_stop(connection, delivery, reason, step!(self, now));
+            }
             CloudMessage::Control(order) => {
-                let change = self.control.ordered(connection, delivery, order, step!(self, now));
-                self.apply(change, now);
+                // A crash in between costs nothing: the next run asks for everything anyway.
+                self.actions.push_back(Action::Acknowledge { connection, delivery });
+                self.ordered(order, now);
             }
             CloudMessage::Reply(reply) => {
                 self.actions.push_back(Action::Acknowledge { connection, delivery });
@@ -481,18 +619,69 @@ impl Session {
         }
     }
 
+    /// Does what the cloud orders.
+    fn ordered(&mut self, order: Control, now: Now) {
+        match order {
+            Control::Refresh(part) => self.connect.part_changed(part, step!(self, now)),
+            Control::RefreshConnection => self.connect.connection_changed(step!(self, now)),
+            Control::RefreshAll => self.connect.everything_changed(step!(self, now)),
+            Control::Frequency(seconds) => {
+                let change = self.connect.frequency(seconds);
+                self.apply(change, now);
+            }
+            Control::StartHeartbeat(period_s) => self.control.start_heartbeat(period_s, step!(self, now)),
+            Control::StopHeartbeat => self.control.stop_heartbeat(),
+            // Goes another way, because it is written down before it is acknowledged.
+            Control::HardStop(_) => {}
+        }
+    }
+
+    /// Does what an operator wants; every request gets one answer, some later.
+    fn operated(&mut self, request: RequestId, what: &OperatorRequest, now: Now) {
+        match what {
+            _ if self.stop.is_some() => {
+                let result = Err("the daemon is stopping".to_owned());
+                self.actions.push_back(Action::AnswerOperator { request, result });
+            }
+            OperatorRequest::Disconnect => {
+                let waiter = Waiter::Operator(request);
+                let change = self.connect.disconnect(Holder::Operator, waiter, step!(self, now));
+                self.apply(change, now);
+            }
+            OperatorRequest::Connect => {
+                self.connect.reconnect(&Holder::Operator, Waiter::Operator(request), step!(self, now));
+            }
+            OperatorRequest::Resume => self.control.resume(request, step!(self, now)),
+            OperatorRequest::Refresh => self.connect.refresh_for(request, step!(self, now)),
+            OperatorRequest::CreateChild { .. } | OperatorRequest::DeleteChild { .. } => {
+                self.connect.change_children(request, what, step!(self, now));
+            }
+        }
+    }
+
     /// Spreads what a part found out.
     fn apply(&mut self, change: Option<Change>, now: Now) {
         match change {
             None => {}
-            Some(Change::Definition(definition)) => {
-                // Also without its hub's password, which was never read.
-                if let Ok(value) = serde_json::to_vec(&definition) {
+            Some(Change::Definition { definition, complete }) => {
+                let template = Arc::new(definition.template(&self.config.rounding));
+                self.world.speaks = Some(Arc::clone(&template));
+                self.world.template = complete.then_some(template);
+                let definition = Arc::new(*definition);
+                self.world.definition = Some(Arc::clone(&definition));
+                if definition.version == Version::V21 {
+                    self.world.code = Some(definition.template_id.as_str().into());
+                }
+                if !complete {
+                    return;
+                }
+                self.world.rules = edge::Rules::of(&definition, &self.world.rules);
+                self.edge.define(step!(self, now));
+                // Without its hub's password, which was never read.
+                if let Ok(value) = serde_json::to_vec(&*definition) {
                     self.actions.push_back(Action::Keep { fact: Fact::Sync, value: value.into() });
                 }
-                self.world.template = Some(Arc::new(definition.template(&self.config.rounding)));
                 let model = Arc::new(definition.model());
-                self.world.definition = Some(Arc::new(*definition));
                 if self.told_model.as_ref() != Some(&model) {
                     self.told_model = Some(Arc::clone(&model));
                     self.actions.push_back(Action::TellTemplate(model));
@@ -506,14 +695,29 @@ impl Session {
                 self.twin.link_up(step!(self, now));
                 self.tell_connected(Connection::Connected);
             }
-            Some(Change::Offline { planned }) => {
+            Some(Change::Offline(gap)) => {
+                let planned = gap != Gap::Outage;
                 self.world.online = None;
                 self.world.pausing = planned;
                 self.uplink.link_lost(planned);
-                self.twin.link_lost(step!(self, now));
-                if !planned {
-                    self.tell_connected(Connection::Disconnected(self.why_offline()));
+                self.twin.link_lost(gap == Gap::Renewal, step!(self, now));
+                self.control.link_lost();
+                match gap {
+                    Gap::Renewal => {}
+                    Gap::Move => self.tell_connected(Connection::Disconnected(
+                        "the cloud asked for a new connection; it is being opened".to_owned(),
+                    )),
+                    Gap::Outage => self.tell_connected(Connection::Disconnected(self.why_offline())),
                 }
+            }
+            Some(Change::Stopped(reason)) => {
+                self.world.stopped = Some(reason);
+                let change = self.connect.stop(step!(self, now));
+                self.apply(change, now);
+            }
+            Some(Change::Resumed) => {
+                self.world.stopped = None;
+                self.connect.resume(step!(self, now));
             }
         }
     }
@@ -527,9 +731,13 @@ impl Session {
     }
 
     fn why_offline(&self) -> String {
+        if let Some(reason) = &self.world.stopped {
+            return format!("the cloud stopped this device ({reason}); an operator can take that back");
+        }
         match (self.connect.held_by(), self.connect.trouble()) {
             _ if self.stop.is_some() => "the daemon is stopping".to_owned(),
-            (Some(plugin), _) => format!("on request of plugin {plugin}"),
+            (Some(Holder::Plugin(plugin)), _) => format!("on request of plugin {plugin}"),
+            (Some(Holder::Operator), _) => "on request of an operator".to_owned(),
             (None, Some(trouble)) => trouble.text.clone(),
             (None, None) => "the connection ended; it is being opened again".to_owned(),
         }
@@ -544,10 +752,14 @@ impl Session {
                 self.commands.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
             }
             Ask::Disconnect => {
-                let change = self.connect.disconnect(plugin, ask, step!(self, now));
+                let holder = Holder::Plugin(plugin.to_owned());
+                let change = self.connect.disconnect(holder, Waiter::Plugin(ask), step!(self, now));
                 self.apply(change, now);
             }
-            Ask::Reconnect => self.connect.reconnect(plugin, ask, step!(self, now)),
+            Ask::Reconnect => {
+                let holder = Holder::Plugin(plugin.to_owned());
+                self.connect.reconnect(&holder, Waiter::Plugin(ask), step!(self, now));
+            }
         }
     }
 
@@ -555,10 +767,13 @@ impl Session {
         if self.stop.is_none() {
             let (until, closed_by) = (now.monotonic + DRAIN_TIME_MAX, now.monotonic + CLOSE_TIME_MAX);
             self.stop = Some(Stop::Draining { until, closed_by });
+            self.control.daemon_stops(step!(self, now));
             // Whatever a renewal waits for, the connection that is open is the last one.
             if self.connect.end_renewal() {
                 self.world.pausing = false;
             }
+            self.frequency.forget();
+            self.edge.end_all(&mut self.uplink, step!(self, now));
             self.uplink.drain();
         }
     }

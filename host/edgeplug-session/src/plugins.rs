@@ -7,7 +7,7 @@ use edgeplug_protocol::sample::Sample;
 
 use crate::event::{CallFailure, PluginUp};
 use crate::status::Schedule;
-use crate::{Action, CallId, Now, Step};
+use crate::{Action, CallId, Now, Step, World};
 
 /// Least time between two samples of one plugin; a manifest that asks for less gets this.
 pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -80,6 +80,9 @@ impl Plugins {
     }
 
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
+        if step.world.stopped.is_some() {
+            return;
+        }
         let now = step.now.monotonic;
         for (plugin, timer) in &mut self.timers {
             if now < timer.due {
@@ -96,8 +99,9 @@ impl Plugins {
         }
     }
 
-    pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.timers.values().map(|timer| timer.due).min()
+    /// Nobody is sampled while the cloud has stopped the device.
+    pub(crate) fn timeout(&self, world: &World) -> Option<Duration> {
+        self.timers.values().map(|timer| timer.due).min().filter(|_| world.stopped.is_none())
     }
 
     pub(crate) fn schedules(&self, now: Now) -> Vec<Schedule> {

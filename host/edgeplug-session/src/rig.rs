@@ -5,6 +5,8 @@
 
 mod cloud;
 mod disk;
+mod portal;
+mod twin;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -55,10 +57,12 @@ pub(crate) struct Rig {
     pub(crate) outcomes: Vec<(OfferId, Vec<Outcome>)>,
     pub(crate) calls: Vec<String>,
     pub(crate) calls_by_id: Vec<(String, CallId)>,
+    /// Plugins that were called, and for which child.
+    pub(crate) called: Vec<(String, Option<String>)>,
     pub(crate) answers: Vec<(AskId, Answer)>,
     pub(crate) told: Vec<Connection>,
     pub(crate) told_templates: Vec<Arc<DeviceModel>>,
-    pub(crate) told_desired: Vec<DesiredChange>,
+    pub(crate) told_desired: Vec<(Option<String>, DesiredChange)>,
     pub(crate) operator_answers: Vec<(RequestId, Result<String, String>)>,
     /// How plugins answer a command; `None` leaves it open.
     pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
@@ -185,6 +189,7 @@ impl Rig {
             outcomes: Vec::new(),
             calls: Vec::new(),
             calls_by_id: Vec::new(),
+            called: Vec::new(),
             answers: Vec::new(),
             told: Vec::new(),
             told_templates: Vec::new(),
@@ -426,6 +431,7 @@ impl Rig {
                 self.later(LATENCY, Event::Signed { ticket, result });
             }
             Action::Connect { connection, to } => {
+                assert!(self.connection.is_none(), "a second connection would end the first");
                 self.cloud.tried_at.push(self.monotonic);
                 if let Err(reason) = self.connect_answer(&to) {
                     return self.later(LATENCY, Event::LinkDown { connection, reason });
@@ -448,16 +454,34 @@ impl Rig {
                 self.connection = None;
                 self.later(LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Asked });
             }
+            Action::Publish { connection, ticket, topic, body }
+                if self.connection == Some(connection) && topic.starts_with("$iothub/twin/") =>
+            {
+                self.later(LATENCY, Event::Delivered { connection, tickets: vec![ticket] });
+                self.ask_twin(connection, &topic, &body);
+            }
             Action::Publish { connection, ticket, topic, body } if self.connection == Some(connection) => {
                 assert!(body.len() <= 256 * 1024, "the hub takes no larger message");
                 self.unacknowledged.insert(ticket);
                 let held_max = 2 * usize::from(self.config.in_flight_max);
                 assert!(self.unacknowledged.len() <= held_max, "more publishes than the link holds");
-                self.cloud.take(self.monotonic, topic.len() + body.len(), &body);
+                self.cloud.take(self.monotonic, &topic, &body);
                 if let Some(delay) = self.puback_delay {
                     self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
                 }
             }
+            Action::Publish { connection, ticket, topic, body }
+                if self.connection == Some(connection) && (topic.contains("&di=1&") || topic.contains("&mt=5&")) =>
+            {
+                if let Some(delay) = self.puback_delay {
+                    self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
+                }
+                match topic.contains("&di=1&") {
+                    true => self.question(&body),
+                    false => self.cloud.portal.heartbeats.push(self.monotonic),
+                }
+            }
+            Action::Acknowledge { delivery, .. } if delivery == twin::DELIVERY => {}
             Action::Acknowledge { connection, delivery } if self.connection == Some(connection) => {
                 self.cloud.queue.remove(&delivery.0);
                 self.acknowledged += 1;
@@ -468,7 +492,8 @@ impl Rig {
                 let result = (self.sample)(&plugin, self.samples_taken);
                 self.later(LATENCY, Event::Sampled { plugin, call, result });
             }
-            Action::Call { plugin, call, id, text, .. } => {
+            Action::Call { plugin, call, id, text, child } => {
+                self.called.push((plugin.clone(), child));
                 self.calls.push(text.clone());
                 self.calls_by_id.push((id, call));
                 if let Some(result) = (self.answer)(&text) {
@@ -484,7 +509,7 @@ impl Rig {
                 self.told.push(connection);
             }
             Action::TellTemplate(model) => self.told_templates.push(model),
-            Action::TellDesired(change) => self.told_desired.push(change),
+            Action::TellDesired { to, change } => self.told_desired.push((to, change)),
             Action::AnswerOperator { request, result } => self.operator_answers.push((request, result)),
             Action::Answer { ask, answer } => self.answers.push((ask, answer)),
             Action::Stopped => self.stopped = true,

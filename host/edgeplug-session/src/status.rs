@@ -1,5 +1,6 @@
 //! What `edgeplug status` shows of the session.
 
+use edgeplug_protocol::version::Version;
 use serde::Serialize;
 
 use crate::event::FailureKind;
@@ -13,8 +14,16 @@ pub struct Status {
     pub trouble: Option<Trouble>,
     /// Seconds to the next try.
     pub retry_in_s: Option<f64>,
-    /// The plugin that had the connection closed, as long as it stays closed.
+    /// The plugin that had the connection closed, or `an operator`, as long as it stays closed.
     pub disconnected_by: Option<String>,
+    /// Which order of the cloud stopped this device, until that is taken back.
+    pub stopped_by_cloud: Option<String>,
+    /// The protocol that is spoken, or was last.
+    pub protocol: Option<Version>,
+    /// Seconds between the heartbeats the cloud wants, if it does.
+    pub heartbeat_s: Option<u64>,
+    /// What the cloud is being asked again, if anything.
+    pub refresh: Option<RefreshStatus>,
     /// Hub host and device id.
     pub hub: Option<String>,
     /// Attributes in the device template; `None` before the first sync.
@@ -23,12 +32,25 @@ pub struct Status {
     pub time_known: bool,
     /// Readings on their way.
     pub uplink: UplinkCounts,
+    /// What an edge device does in place of sending readings.
+    pub edge: EdgeStatus,
     /// Commands.
     pub commands: CommandCounts,
     /// Commands that plugins deferred and have not ended.
     pub deferred: Vec<DeferredCommand>,
     /// Sampling of each plugin.
     pub plugins: Vec<Schedule>,
+}
+
+/// What the cloud said to have changed and has not told yet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RefreshStatus {
+    /// Parts of a sync (1.0) or numbers of messages (2.1).
+    pub waiting_for: Vec<String>,
+    /// Why the last try failed.
+    pub trouble: Option<String>,
+    /// Seconds to the next try.
+    pub retry_in_s: Option<f64>,
 }
 
 /// Steps on the way to the cloud.
@@ -55,7 +77,7 @@ pub enum LinkState {
     Renewing,
     /// Waiting before the next try.
     Waiting,
-    /// Closed on request of a plugin.
+    /// Closed on request of a plugin or an operator, or by the cloud's hard stop.
     Disconnected,
     /// Coming to rest.
     Stopping,
@@ -77,6 +99,10 @@ pub struct UplinkCounts {
     pub accepted: u64,
     /// Samples not taken.
     pub rejected: u64,
+    /// Samples that came sooner than the cloud wants them (data frequency).
+    pub held_back: u64,
+    /// Devices' latest values that were held back and given up.
+    pub held_back_lost: u64,
     /// Rows the hub took over.
     pub delivered: u64,
     /// Stored samples that cannot be read or that no template has a place for; given up, and logged.
@@ -97,6 +123,30 @@ pub struct UplinkCounts {
     pub bytes_today: u64,
     /// Whether the daily budget is spent, so that only alarms go.
     pub budget_spent: bool,
+}
+
+/// An edge device's windows and rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EdgeStatus {
+    /// Open windows with values, each device's counted by itself.
+    pub windows: u64,
+    /// Rules in use.
+    pub rules: u64,
+    /// Rules that are left out.
+    pub rules_not_understood: Vec<RuleTrouble>,
+    /// Times a rule matched since start.
+    pub matches: u64,
+}
+
+/// A rule that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleTrouble {
+    /// Its guid at the portal.
+    pub guid: String,
+    /// Its condition, as typed there.
+    pub condition: String,
+    /// What is wrong with it, and where.
+    pub reason: String,
 }
 
 /// Counts of commands since start.

@@ -7,16 +7,17 @@
 //!   out of the store. It is removed only after all messages made of it are delivered.
 //! * Rows published and possibly still on disk are at most [`crate::SessionConfig::window`]: what a crash sends twice.
 //!   (Rows that were in flight when a link broke come on top; they are sent again anyway.)
-//! * Acknowledgements go first, alone and at once. Then rows committed since the link came up (*live*), then what the store
-//!   held before that and what the live lane had no room for (*backlog*), at a bounded pace. Each lane is sent in the order
-//!   of its rows.
+//! * Acknowledgements go first, alone and at once. Then rule matches, just so; what the store held of them before the link
+//!   came up, when its page is read. Then rows committed since the link came up (*live*), then what the store held before
+//!   that and what the live lane had no room for (*backlog*), at a bounded pace. Each lane is sent in the order of its rows.
 //! * After an outage everything in the store is backlog: memory then holds nothing that the store does not. A planned
 //!   reconnect forgets nothing and puts what was in flight back in front.
 //!
-//! Rows are whole messages; several of a lane become one when they are sent ([`Queue::front_run`]). Topic and offline mark
-//! are added then, too. What is stored before the template and the time are known is encoded when it is sent
+//! Rows are whole messages; several of a lane become one when they are sent ([`Queue::front_run`]). Topic ([`address`]) and
+//! offline mark are added then, too. What is stored before the template and the time are known is encoded when it is sent
 //! ([`Ripening`]).
 
+mod address;
 mod backlog;
 mod budget;
 mod complaints;
@@ -36,12 +37,15 @@ use edgeplug_protocol::azure::hub::D2C_BYTES_MAX;
 use edgeplug_protocol::legacy::mark_offline;
 use edgeplug_protocol::telemetry;
 use edgeplug_protocol::time::Timestamp;
+use edgeplug_protocol::version::Version;
+use serde::Deserialize;
 
 use self::backlog::Backlog;
 use self::budget::Budget;
 use self::complaints::Complaints;
 use self::custody::Storing;
 use self::intake::Batch;
+pub(crate) use self::item::Code;
 use self::item::{Alarm, Content, Item, Lane};
 use self::queue::{Queue, Run, RunMax};
 use self::stored::Ripening;
@@ -57,8 +61,10 @@ use crate::{AckId, Action, ConnectionId, Now, Online, RowId, SessionConfig, Step
 const LIVE_ROWS_MAX: usize = 10_000;
 /// And their bytes.
 const LIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Rule matches in memory, as many as a plugin may cause at once. Newer ones wait in the store.
+const MATCHES_MAX: usize = 1_000;
 /// Room for topic and properties beside the largest body.
-const BODY_BYTES_MAX: usize = D2C_BYTES_MAX - 4 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = D2C_BYTES_MAX - 4 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Uplink {
@@ -68,7 +74,10 @@ pub(crate) struct Uplink {
     storing_bytes: usize,
     /// Samples that wait for rows under way, by the ticket of the first row.
     batches: InOrder<Batch>,
+    /// Acknowledgements.
     alarms: VecDeque<Alarm>,
+    /// Rule matches.
+    matches: Queue,
     live: Queue,
     /// The live lane had no room: new rows become backlog until half of it is free.
     overflowing: bool,
@@ -111,7 +120,8 @@ impl Uplink {
     }
 
     pub(crate) fn queue_ack(&mut self, ack: AckId, body: Bytes, offline: bool) {
-        self.alarms.push_back(Alarm { ack, body, offline });
+        let version = version_of_ack(&body);
+        self.alarms.push_back(Alarm { ack, body, offline, version });
     }
 
     pub(crate) fn removed(&mut self, rows: u64) {
@@ -125,6 +135,7 @@ impl Uplink {
         self.counts.waiting = self.counts.waiting.saturating_sub(rows);
         self.evicted_through = self.evicted_through.max(Some(through));
         let window = &mut self.window;
+        self.matches.evict(through, |item| window.forget(Lane::Alarm, item));
         self.live.evict(through, |item| window.forget(Lane::Live, item));
         self.backlog.page.evict(through, |item| window.forget(Lane::Backlog, item));
         self.backlog.evict(through);
@@ -133,7 +144,9 @@ impl Uplink {
     pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<LoadedRows, String>, now: Now) {
         let (window, evicted_through) = (&self.window, self.evicted_through);
         let wanted = |row| Some(row) > evicted_through && !window.is_removing(row);
-        self.backlog.loaded(ticket, result, now.monotonic, wanted);
+        for alarm in self.backlog.loaded(ticket, result, now.monotonic, wanted) {
+            self.matches.push(alarm);
+        }
     }
 
     pub(crate) fn delivered(&mut self, connection: ConnectionId, tickets: &[Ticket], step: &mut Step<'_>) {
@@ -155,6 +168,8 @@ impl Uplink {
 
     /// A link is there.
     pub(crate) fn link_up(&mut self) {
+        // Its topics may be others.
+        Lane::ALL.into_iter().for_each(|lane| self.queue_mut(lane).forget_run());
         if !self.live_open {
             self.live_open = true;
             self.overflowing = false;
@@ -180,6 +195,7 @@ impl Uplink {
         self.overflowing = false;
         self.backlog.forget();
         self.window.forget_published();
+        self.matches.forget_stored();
         self.live.forget_stored();
         self.store_retry_at = None;
     }
@@ -197,9 +213,9 @@ impl Uplink {
         }
         // Out of the step, so that it can be used beside it.
         let world = step.world;
-        if let Some(online) = world.online.as_ref().filter(|_| !world.pausing) {
+        if let Some(online) = world.online.as_ref().filter(|_| !world.pausing && world.stopped.is_none()) {
             while !self.window.is_full(step.config) && self.publish_next(online, step) {}
-            if !self.draining {
+            if !self.draining && self.matches.len() < MATCHES_MAX / 2 {
                 self.backlog.load(step);
                 self.wake(self.backlog.retry_at());
             }
@@ -221,7 +237,8 @@ impl Uplink {
     /// Whether nothing is left that could still be delivered.
     pub(crate) fn is_drained(&self) -> bool {
         let live_left = !self.live.is_empty() && !self.budget.is_spent();
-        self.nothing_in_flight() && self.storing.len() == 0 && self.alarms.is_empty() && !live_left
+        let alarms_left = !self.alarms.is_empty() || !self.matches.is_empty();
+        self.nothing_in_flight() && self.storing.len() == 0 && !alarms_left && !live_left
     }
 
     /// The process is going to end, and so is the link.
@@ -238,7 +255,7 @@ impl Uplink {
             return true;
         }
         self.store_memory(step);
-        self.live.is_empty() && self.storing.len() == 0
+        self.matches.is_empty() && self.live.is_empty() && self.storing.len() == 0
     }
 
     pub(crate) fn nothing_in_flight(&self) -> bool {
@@ -260,7 +277,8 @@ impl Uplink {
 
     pub(crate) fn counts(&self) -> UplinkCounts {
         let on_disk = self.counts.waiting;
-        let live = if self.live_open { self.live.len() + self.window.rows_out(Lane::Live) } else { 0 };
+        let out = |lane| self.queue(lane).len() + self.window.rows_out(lane);
+        let live = if self.live_open { out(Lane::Alarm) + out(Lane::Live) } else { 0 };
         let live = live.saturating_sub(self.memory_rows);
         UplinkCounts {
             given_up: self.ripening.given_up,
@@ -281,11 +299,15 @@ impl Uplink {
     /// Sends the next message of the first lane that has one to send. Says whether to go on.
     fn publish_next(&mut self, online: &Online, step: &mut Step<'_>) -> bool {
         if let Some(alarm) = self.alarms.pop_front() {
-            let body = if alarm.offline { offline_form(&alarm.body) } else { alarm.body.clone() };
-            self.publish(online, Message::Alarm(alarm), body, step);
+            // In 2.1 nothing tells a late acknowledgement from one in time.
+            let is_late = alarm.offline && alarm.version == Version::Legacy;
+            let body = if is_late { offline_form(&alarm.body) } else { alarm.body.clone() };
+            let topic = address::of_alarm(&alarm, online, step.world).into_owned();
+            self.publish(online, topic, Message::Alarm(alarm), body, step);
             return true;
         }
-        self.publish_rows(Lane::Live, online, step)
+        self.publish_rows(Lane::Alarm, online, step)
+            || self.publish_rows(Lane::Live, online, step)
             || (!self.draining && self.publish_rows(Lane::Backlog, online, step))
     }
 
@@ -312,16 +334,21 @@ impl Uplink {
         if !self.window.has_room(lane, queue.iter().take(run.rows), step.config) {
             return false;
         }
-        if let Err(at) = self.budget.allows(run.bytes, step) {
+        if lane != Lane::Alarm
+            && let Err(at) = self.budget.allows(run.bytes, step)
+        {
             self.wake(at);
             return false;
         }
         let Some(items) = self.queue_mut(lane).pop_run(run) else { return false };
         let body = body_of(items.as_slice());
+        let first = items.as_slice().first();
+        let topic = first.map(|item| address::of_content(&item.content, item.offline, online, step.world));
+        let topic = topic.unwrap_or_default().into_owned();
         if lane == Lane::Backlog {
             self.backlog.sent(now, step.config.backlog_per_s);
         }
-        self.publish(online, Message::Rows(lane, items), body, step);
+        self.publish(online, topic, Message::Rows(lane, items), body, step);
         true
     }
 
@@ -329,23 +356,24 @@ impl Uplink {
         let max = RunMax {
             rows: if step.config.batch.is_some() { Window::message_rows_max(lane, step.config) } else { 1 },
             bytes: step.config.batch.map_or(0, |batch| batch.bytes_max.min(BODY_BYTES_MAX)),
-            topic_bytes: online.topics.report.len(),
         };
-        let Self { live, backlog, ripening, window, .. } = self;
+        let Self { matches, live, backlog, ripening, window, .. } = self;
         let queue = match lane {
+            Lane::Alarm => matches,
             Lane::Live => live,
             Lane::Backlog => &mut backlog.page,
         };
-        let run = queue.front_run(max, |item| ripening.ripen(item, window, step));
+        let topic_bytes = |item: &Item| address::of_content(&item.content, item.offline, online, step.world).len();
+        let run = queue.front_run(max, topic_bytes, |item| ripening.ripen(item, window, step));
         self.memory_rows = self.memory_rows.saturating_sub(std::mem::take(&mut self.ripening.memory_rows));
         run
     }
 
-    fn publish(&mut self, online: &Online, message: Message, body: Bytes, step: &mut Step<'_>) {
+    fn publish(&mut self, online: &Online, topic: String, message: Message, body: Bytes, step: &mut Step<'_>) {
         if self.nothing_in_flight() {
             self.last_progress = step.now.monotonic;
         }
-        let (ticket, topic) = (step.ticket(), online.topics.report.clone());
+        let ticket = step.ticket();
         self.budget.spend(topic.len() + body.len(), step);
         self.window.publish(ticket, message);
         step.act(Action::Publish { connection: online.connection, ticket, topic, body });
@@ -353,6 +381,7 @@ impl Uplink {
 
     fn queue(&self, lane: Lane) -> &Queue {
         match lane {
+            Lane::Alarm => &self.matches,
             Lane::Live => &self.live,
             Lane::Backlog => &self.backlog.page,
         }
@@ -360,6 +389,7 @@ impl Uplink {
 
     fn queue_mut(&mut self, lane: Lane) -> &mut Queue {
         match lane {
+            Lane::Alarm => &mut self.matches,
             Lane::Live => &mut self.live,
             Lane::Backlog => &mut self.backlog.page,
         }
@@ -374,13 +404,25 @@ impl Uplink {
 fn body_of(items: &[Item]) -> Bytes {
     let offline = items.first().is_some_and(|item| item.offline);
     let bodies = items.iter().filter_map(|item| match &item.content {
-        Content::Message(body) => Some(body),
+        Content::Message(body, _) => Some(body),
         _ => None,
     });
     match items.first().map(|item| &item.content) {
-        Some(Content::Other(bytes)) if offline => offline_form(bytes),
-        Some(Content::Other(bytes)) => bytes.clone(),
+        Some(Content::Other(bytes, _)) if offline => offline_form(bytes),
+        Some(Content::Other(bytes, _)) => bytes.clone(),
         _ => telemetry::merge(bodies, offline),
+    }
+}
+
+/// Which protocol an acknowledgement was made for: only the legacy one has a message number.
+fn version_of_ack(body: &Bytes) -> Version {
+    #[derive(Deserialize)]
+    struct Probe {
+        mt: Option<u64>,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Probe { mt: None }) => Version::V21,
+        _ => Version::Legacy,
     }
 }
 

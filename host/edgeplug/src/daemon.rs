@@ -346,6 +346,12 @@ impl Daemon {
                 self.plugins.template_changed(model);
                 None
             }
+            Action::TellDesired { to, change } => {
+                for event in self.plugins.tell_desired(to, &translate::desired(change)) {
+                    self.feed(event);
+                }
+                None
+            }
             Action::AnswerOperator { request, result } => {
                 self.operators.answer(request, result);
                 None

@@ -3,14 +3,14 @@
 //! They need a directory for compiled code. While that cannot be used there are no plugins, which is said and tried
 //! again; everything else runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_plugins::{
-    Answer, Ask, Change, Connection, DeviceInfo, FinishFailure, Limits, LogPage, PluginEvent, PluginStatus, Plugins,
-    PluginsOptions, Straggler, TwinFailure,
+    Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, Limits, LogPage, NotReady, PluginEvent,
+    PluginStatus, Plugins, PluginsOptions, Straggler, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_session::action::Outcome;
@@ -35,6 +35,10 @@ pub(crate) struct PluginHost {
     trouble: Option<String>,
     /// Those that can be called, for a session that begins anew.
     up: BTreeMap<String, PluginUp>,
+    /// Of these, who wants to know about the twin.
+    twin_events: BTreeSet<String>,
+    /// Numbers calls that the session does not wait for.
+    last_call: u64,
     /// Everything present at start was tried.
     scanned: bool,
     /// What those that start later are told first.
@@ -101,6 +105,8 @@ impl PluginHost {
             plugins: None,
             trouble: None,
             up: BTreeMap::new(),
+            twin_events: BTreeSet::new(),
+            last_call: 0,
             scanned: false,
             connection: None,
             model: None,
@@ -151,10 +157,14 @@ impl PluginHost {
                 }
             }
             PluginEvent::Progress { plugin, id, percent, message } => Event::Progress { plugin, id, percent, message },
+            PluginEvent::DesiredHandled { plugin, result, .. } => {
+                if let Err(failure) = result {
+                    tracing::warn!(plugin, %failure, "the plugin did not take the change of the twin");
+                }
+                return None;
+            }
             // Nothing in this daemon asks for these yet.
-            PluginEvent::DesiredHandled { plugin, call, .. }
-            | PluginEvent::Updated { plugin, call, .. }
-            | PluginEvent::Transformed { plugin, call, .. } => {
+            PluginEvent::Updated { plugin, call, .. } | PluginEvent::Transformed { plugin, call, .. } => {
                 tracing::debug!(plugin, call, "an answer that nobody waits for");
                 return None;
             }
@@ -170,6 +180,11 @@ impl PluginHost {
                 };
                 tracing::info!(plugin, sha256, may_touch = grants.join("; "), "plugin {how}");
                 let interval = exports.sensor.then_some(interval);
+                if exports.twin_events {
+                    self.twin_events.insert(plugin.clone());
+                } else {
+                    self.twin_events.remove(&plugin);
+                }
                 let up = PluginUp { plugin, interval, commands: exports.commands.then(|| translate::scope(commands)) };
                 self.up.insert(up.plugin.clone(), up.clone());
                 Event::PluginUp(up)
@@ -177,6 +192,7 @@ impl PluginHost {
             PluginEvent::Down { plugin, reason, gone } => {
                 tracing::warn!(plugin, reason, gone, "plugin down");
                 self.up.remove(&plugin);
+                self.twin_events.remove(&plugin);
                 Event::PluginDown { plugin, gone }
             }
             PluginEvent::Refused { plugin, file, reason } => {
@@ -234,6 +250,23 @@ impl PluginHost {
     pub(crate) fn call(&self, plugin: String, call: CallId, command: edgeplug_plugins::Command) -> Option<Event> {
         let Err(failure) = self.with(|plugins| plugins.command(&plugin, call.0, command)) else { return None };
         Some(Event::Replied { plugin, call, result: Err(failure) })
+    }
+
+    /// Tells one plugin, or all that want to know, what the cloud wants of the twin; says who has too many calls waiting.
+    pub(crate) fn tell_desired(&mut self, to: Option<String>, change: &DesiredChange) -> Vec<Event> {
+        let Some(plugins) = self.plugins.clone() else { return Vec::new() };
+        let names: Vec<_> = to.map_or_else(|| self.twin_events.iter().cloned().collect(), |plugin| vec![plugin]);
+        let mut missed = Vec::new();
+        for plugin in names {
+            self.last_call += 1;
+            match plugins.desired_changed(&plugin, self.last_call, change.clone()) {
+                Ok(()) => {}
+                Err(NotReady::Busy(_)) => missed.push(Event::DesiredMissed { plugin }),
+                // It is told when it is up again.
+                Err(error) => tracing::debug!(%error, "a plugin is not told of the twin"),
+            }
+        }
+        missed
     }
 
     pub(crate) fn answer_offer(&mut self, offer: OfferId, outcomes: Vec<Outcome>) {

@@ -3,7 +3,7 @@
 use edgeplug_identity::{IdentityError, IdentityKind};
 use edgeplug_link::{DownReason, HttpError, HttpMethod, Refusal};
 use edgeplug_session::action::{
-    Answer, Connection, FinishFailure, HttpRequest, Method, Outcome, TwinDocument, TwinFailure,
+    Answer, Connection, DesiredChange, FinishFailure, HttpRequest, Method, Outcome, TwinDocument, TwinFailure,
 };
 use edgeplug_session::event::{
     Ask, Attestation, CallFailure, CommandScope, Ending, Failure, FailureKind, HttpReply, LinkDownReason, Registration,
@@ -154,6 +154,11 @@ fn finish_failure(failure: FinishFailure) -> edgeplug_plugins::FinishFailure {
         FinishFailure::NotYours => edgeplug_plugins::FinishFailure::NotYours,
         FinishFailure::Unavailable(reason) => edgeplug_plugins::FinishFailure::Unavailable(reason),
     }
+}
+
+pub(crate) fn desired(change: DesiredChange) -> edgeplug_plugins::DesiredChange {
+    let DesiredChange { version, complete, desired } = change;
+    edgeplug_plugins::DesiredChange { version, complete, desired }
 }
 
 pub(crate) fn scope(scope: edgeplug_plugins::CommandScope) -> CommandScope {

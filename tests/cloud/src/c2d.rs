@@ -15,19 +15,32 @@ mod owed;
 mod v21;
 
 pub(crate) use legacy::{command as legacy_command, control as legacy_control, firmware as legacy_firmware};
-pub(crate) use owed::{Post, balance};
 pub use owed::{AckBalance, Owed, Sent};
+pub(crate) use owed::{Post, balance};
 
 /// The rows of the legacy table of message types (IoTConnect device message 1.0, C2D; every `cmdType` that an SDK names).
 /// `0x16` is only ever made on the device, `other` stands for all that no SDK names.
 pub const LEGACY_ROWS: [&str; 14] = [
-    "0x01", "0x02", "0x03", "0x10", "0x11", "0x12", "0x13", "0x15", "sync", "updatecrt", "0x16", "0x17", "0x99", "other",
+    "0x01",
+    "0x02",
+    "0x03",
+    "0x10",
+    "0x11",
+    "0x12",
+    "0x13",
+    "0x15",
+    "sync",
+    "updatecrt",
+    "0x16",
+    "0x17",
+    "0x99",
+    "other",
 ];
 
 /// The message types (`ct`) of 2.1 (IoTConnect device message 2.1, C2D). 116 is only ever made on the device.
 pub const V21_ROWS: [&str; 19] = [
-    "0", "1", "2", "101", "102", "103", "104", "105", "106", "107", "108", "109", "110", "111", "112", "113", "114", "115",
-    "116",
+    "0", "1", "2", "101", "102", "103", "104", "105", "106", "107", "108", "109", "110", "111", "112", "113", "114",
+    "115", "116",
 ];
 
 /// In which form a message is sent.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::changes::Changes;
+use crate::c2d::{AckBalance, CloudMessage, Dialect, Post, Sent};
+use crate::changes::{Changes, TimedOut};
 use crate::control;
 use crate::device::{Device, Identity};
 use crate::dps::Dps;
@@ -20,13 +21,14 @@ use crate::recorder::Recorder;
 use crate::state;
 use crate::tls::{self, Authority};
 
-/// How to start a simulator. The defaults suit a test: cpid `CP`, env `poc`, scope `0ne00TEST`, free ports, a directory that
+/// How to start a simulator. The defaults suit a test: cpid `CP`, env `poc`, scope `0ne00TEST`, SID `TEST-SID`, free ports, a directory that
 /// goes away with the simulator, tokens enforced to the second.
 #[derive(Clone, Debug)]
 pub struct CloudOptions {
     cpid: String,
     env: String,
     scope_id: String,
+    sid: String,
     devices: Vec<Device>,
     directory: Option<PathBuf>,
     record_file: Option<PathBuf>,
@@ -64,6 +66,7 @@ impl CloudOptions {
             cpid: "CP".to_owned(),
             env: "poc".to_owned(),
             scope_id: "0ne00TEST".to_owned(),
+            sid: "TEST-SID".to_owned(),
             devices: Vec::new(),
             directory: None,
             record_file: None,
@@ -98,6 +101,13 @@ impl CloudOptions {
     #[must_use]
     pub fn scope_id(mut self, scope_id: &str) -> Self {
         self.scope_id = scope_id.to_owned();
+        self
+    }
+
+    /// Sets the SID, the other name of company and environment in 2.1.
+    #[must_use]
+    pub fn sid(mut self, sid: &str) -> Self {
+        self.sid = sid.to_owned();
         self
     }
 
@@ -164,8 +174,10 @@ pub(crate) struct Handles {
     pub(crate) portal: Portal,
     pub(crate) iotconnect: IotConnect,
     pub(crate) hub: Hub,
+    pub(crate) post: Post,
     pub(crate) recorder: Recorder,
     pub(crate) dps: Dps,
+    changes: Changes,
     pub(crate) addresses: Arc<Addresses>,
 }
 
@@ -179,6 +191,11 @@ impl Handles {
                 .filter_map(|record| Some(judge::complaints(record, &self.portal.cpid, devices.get(&record.device)?)));
             judged.flatten().collect()
         })
+    }
+
+    pub(crate) fn ack_balance(&self, unique_id: &str) -> AckBalance {
+        let Some(device) = self.portal.get(unique_id) else { return AckBalance::default() };
+        self.recorder.balance(&self.portal.hub_id(&device), &self.post.sent(unique_id))
     }
 }
 
@@ -202,7 +219,7 @@ impl Cloud {
         let changes = Changes::new();
         let recorder = Recorder::new(changes.clone(), options.record_file.as_deref())?;
         let hub = Hub::new(options.hub, recorder.clone(), changes.clone());
-        let portal = Portal::new(&options.cpid, &options.env, &options.scope_id);
+        let portal = Portal::new(&options.cpid, &options.env, &options.scope_id, &options.sid);
         for device in options.devices {
             portal.create(device, &hub)?;
         }
@@ -211,6 +228,8 @@ impl Cloud {
             state::restore(file, &portal, &hub)?;
         }
         let iotconnect = IotConnect::new(portal.clone(), hub.clone(), changes.clone());
+        hub.ask_for_identity(iotconnect.downgrade());
+        let post = Post::new(portal.clone(), hub.clone(), changes.clone());
         let dps = Dps::new(portal.clone(), hub.clone(), changes.clone(), options.trust_first);
 
         hub.listen(options.ports.hub, options.ports.hub_websocket, &acceptor).await?;
@@ -220,8 +239,8 @@ impl Cloud {
         let url = |port: &Port| format!("https://{HOST}:{}", port.address().port());
         iotconnect.set_base(&url(&iotconnect_port));
         let addresses = Arc::new(Addresses { discovery_url: url(&iotconnect_port), dps_url: url(&dps_port), ca_file });
-        let keeper = state_file.map(|file| Keeper::start(file, portal.clone(), hub.clone(), changes));
-        let handles = Handles { portal, iotconnect, hub, recorder, dps, addresses };
+        let keeper = state_file.map(|file| Keeper::start(file, portal.clone(), hub.clone(), changes.clone()));
+        let handles = Handles { portal, iotconnect, hub, post, recorder, dps, changes, addresses };
         let control_port = listen::http(options.ports.control, None, control::router(handles.clone())).await?;
         Ok(Self { handles, ca_pem, iotconnect_port, dps_port, control_port, keeper, _directory: temporary })
     }
@@ -260,6 +279,12 @@ impl Cloud {
     #[must_use]
     pub fn env(&self) -> &str {
         &self.handles.portal.env
+    }
+
+    /// The SID.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.handles.portal.sid
     }
 
     /// DPS's id scope.
@@ -350,6 +375,35 @@ impl Cloud {
             Identity::SymmetricKey { key, .. } => Some(key.to_base64()),
             Identity::Tpm { .. } => None,
         }
+    }
+
+    /// Queues a message for a device, in either protocol, and remembers what it is owed.
+    ///
+    /// # Errors
+    /// When nobody knows the device, 50 messages wait for it already, or the protocol has no such message.
+    pub fn send(&self, unique_id: &str, dialect: Dialect, message: &CloudMessage) -> anyhow::Result<()> {
+        self.handles.post.send(unique_id, dialect, message)
+    }
+
+    /// Every message that [`Cloud::send`] queued for the device, oldest first.
+    #[must_use]
+    pub fn sent(&self, unique_id: &str) -> Vec<Sent> {
+        self.handles.post.sent(unique_id)
+    }
+
+    /// The acks that the device owes for what [`Cloud::send`] queued, against those that came.
+    #[must_use]
+    pub fn ack_balance(&self, unique_id: &str) -> AckBalance {
+        self.handles.ack_balance(unique_id)
+    }
+
+    /// Waits until the device owes no ack.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_acks(&self, unique_id: &str, timeout: Duration) -> Result<AckBalance, TimedOut> {
+        let look = || Some(self.ack_balance(unique_id)).filter(|balance| balance.missing.is_empty());
+        self.handles.changes.until(&format!("the acks of {unique_id}"), timeout, look).await
     }
 
     /// What IoTConnect would silently drop of what has arrived: bodies that are not of the protocol's form, attributes and

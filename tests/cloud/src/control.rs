@@ -5,13 +5,17 @@
 //! |---|---|
 //! | `GET /control/status` | addresses, devices, connections, counts |
 //! | `GET /control/records?after=N&limit=M` | what arrived, from record number N on |
-//! | `GET /control/readings/{attribute}` · `/control/acks/{ack id}` | what legacy reports and acks say |
+//! | `GET /control/readings/{attribute}` · `/control/acks/{ack id}` | what reports and acks say |
+//! | `GET /control/windows/{attribute}` · `/control/rule-matches/{guid}` | what an edge device made of its readings |
 //! | `GET /control/complaints` | what IoTConnect would silently drop of it |
-//! | `POST /control/devices` | creates a device: `{"unique_id","kind":"tpm"/"symmetric","endorsement_key"?,"key"?,"template"?}` |
-//! | `POST /control/devices/{id}/command` | `{"text","ack_id","ack"?}` |
-//! | `POST /control/devices/{id}/message` | `{"kind":"0x10","data"?}` or any body with `{"raw":"…"}` |
+//! | `POST /control/devices` | creates a device: `{"unique_id","kind":"tpm"/"symmetric","offer":"1.0"/"2.1"/"both"?,"endorsement_key"?,"key"?,"template"?}` |
+//! | `POST /control/devices/{id}/send` | any message of either protocol: `{"protocol":"1.0"/"2.1"/"2.1-number","message":{"type":"stop"},"times"?}`, see [`CloudMessage`] |
+//! | `POST /control/devices/{id}/command` | legacy, `{"text","ack_id","ack"?}` |
+//! | `POST /control/devices/{id}/message` | legacy, `{"kind":"0x10","data"?}` or any body with `{"raw":"…"}` |
+//! | `GET /control/devices/{id}/acks` | acks owed for what `send` sent against those that came |
+//! | `POST /control/devices/{id}/template` | replaces the template |
 //! | `POST /control/devices/{id}/desired` | merges the body into the twin's desired section |
-//! | `GET /control/devices/{id}/twin` | the twin |
+//! | `GET /control/devices/{id}/twin` · `…/twin-requests` | the twin, and what the device asked of it |
 //! | `POST /control/devices/{id}/{cut,kick,expire,freeze,redeliver,revoke,remove}` | faults of one device |
 //! | `POST /control/faults` | see [`Faults`] |
 //! | `GET /control/dps/{registration id}` | calls that came |
@@ -24,13 +28,16 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::c2d::{CloudMessage, Dialect};
 use crate::cloud::Handles;
-use crate::device::{Device, Identity, Template};
+use crate::device::{Device, Identity};
 use crate::dps::DpsFault;
 use crate::hub::Pubacks;
 use crate::key::Key;
 use crate::limits::REQUEST_BYTES_MAX;
+use crate::protocol::Offer;
 use crate::script::{Answer, Endpoint};
+use crate::template::Template;
 use crate::topic::Properties;
 
 /// Most records one call hands out.
@@ -42,9 +49,15 @@ pub(crate) fn router(handles: Handles) -> Router {
         .route("/control/records", get(records))
         .route("/control/readings/{attribute}", get(readings))
         .route("/control/acks/{ack_id}", get(acks))
+        .route("/control/windows/{attribute}", get(windows))
+        .route("/control/rule-matches/{guid}", get(rule_matches))
         .route("/control/complaints", get(complaints))
         .route("/control/devices", post(create))
         .route("/control/devices/{device}/twin", get(twin))
+        .route("/control/devices/{device}/twin-requests", get(twin_requests))
+        .route("/control/devices/{device}/acks", get(ack_balance))
+        .route("/control/devices/{device}/template", post(template))
+        .route("/control/devices/{device}/send", post(send))
         .route("/control/devices/{device}/command", post(command))
         .route("/control/devices/{device}/message", post(message))
         .route("/control/devices/{device}/desired", post(desired))
@@ -102,7 +115,8 @@ async fn status(State(cloud): State<Handles>) -> Json<Value> {
         "hub_websocket": cloud.hub.websocket_address().map(|address| address.to_string()), "ca_file": cloud.addresses.ca_file,
         "devices": devices, "refusals": cloud.hub.refusals(), "records": cloud.recorder.len(),
         "duplicates": cloud.recorder.duplicates(), "unacknowledged": cloud.recorder.unacknowledged(),
-        "discoveries": cloud.iotconnect.discoveries(), "syncs": cloud.iotconnect.syncs()
+        "discoveries": cloud.iotconnect.discoveries(), "syncs": cloud.iotconnect.syncs(),
+        "discoveries_21": cloud.iotconnect.asked(Endpoint::DiscoveryV21), "identities": cloud.iotconnect.asked(Endpoint::Identity)
     }))
 }
 
@@ -130,6 +144,14 @@ async fn acks(State(cloud): State<Handles>, Path(ack_id): Path<String>) -> Json<
     Json(json!(cloud.recorder.acks(&ack_id)))
 }
 
+async fn windows(State(cloud): State<Handles>, Path(attribute): Path<String>) -> Json<Value> {
+    Json(json!(cloud.recorder.windows(&attribute)))
+}
+
+async fn rule_matches(State(cloud): State<Handles>, Path(guid): Path<String>) -> Json<Value> {
+    Json(json!(cloud.recorder.rule_matches(&guid)))
+}
+
 async fn complaints(State(cloud): State<Handles>) -> Json<Value> {
     Json(json!(cloud.complaints()))
 }
@@ -139,6 +161,8 @@ async fn complaints(State(cloud): State<Handles>) -> Json<Value> {
 struct Create {
     unique_id: String,
     kind: Kind,
+    #[serde(default)]
+    offer: Offer,
     endorsement_key: Option<String>,
     key: Option<String>,
     template: Option<Template>,
@@ -155,7 +179,8 @@ async fn create(State(cloud): State<Handles>, Json(wanted): Json<Create>) -> Ans
     let mut device = match wanted.kind {
         Kind::Tpm => Device::tpm(&wanted.unique_id),
         Kind::Symmetric => Device::symmetric(&wanted.unique_id),
-    };
+    }
+    .offer(wanted.offer);
     if let Some(key) = &wanted.key {
         device = device.key(Key::from_base64(key)?);
     }
@@ -171,6 +196,40 @@ async fn create(State(cloud): State<Handles>, Json(wanted): Json<Create>) -> Ans
 
 async fn twin(State(cloud): State<Handles>, Path(device): Path<String>) -> Answered {
     cloud.hub.twin(&device).map(Json).ok_or_else(|| anyhow::anyhow!("the hub does not know {device}").into())
+}
+
+async fn twin_requests(State(cloud): State<Handles>, Path(device): Path<String>) -> Json<Value> {
+    Json(json!(cloud.hub.twin_requests(&device)))
+}
+
+async fn ack_balance(State(cloud): State<Handles>, Path(device): Path<String>) -> Json<Value> {
+    Json(json!(cloud.ack_balance(&device)))
+}
+
+async fn template(State(cloud): State<Handles>, Path(device): Path<String>, Json(new): Json<Template>) -> Answered {
+    cloud.iotconnect.edit_template(&device, |template| *template = new)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Send {
+    protocol: Dialect,
+    message: CloudMessage,
+    /// The same message more than once.
+    #[serde(default = "once")]
+    times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+async fn send(State(cloud): State<Handles>, Path(device): Path<String>, Json(send): Json<Send>) -> Answered {
+    for _ in 0..send.times {
+        cloud.post.send(&device, send.protocol, &send.message)?;
+    }
+    done()
 }
 
 #[derive(Deserialize)]
@@ -246,7 +305,7 @@ async fn act(State(cloud): State<Handles>, Path((device, act)): Path<(String, St
 ///
 /// ```json
 /// {"pubacks": "held", "drop_pubacks": 3, "duplicate_pubacks": 3, "told_port": 9883, "refuse_connects": {"count": 5, "code": 3}, "forget_sessions": true,
-///  "hub_listening": false, "iotconnect": {"endpoint": "sync", "answers": [{"result_code": 3}, "not_json", {"http": 500}]},
+///  "ignore_c2d_pubacks": 1, "refuse_twin": {"count": 2, "status": 429}, "hub_listening": false, "iotconnect": {"endpoint": "sync", "answers": [{"result_code": 3}, "not_json", {"http": 500}]},
 ///  "dps": [{"challenge": "duplicate"}, {"too_many_requests": 5}, "drop_assigned"], "reassign": {"device": "GW", "host": "127.0.0.1"}}
 /// ```
 ///
@@ -257,6 +316,8 @@ struct Faults {
     pubacks: Option<PubacksWanted>,
     drop_pubacks: Option<u32>,
     duplicate_pubacks: Option<u32>,
+    ignore_c2d_pubacks: Option<u32>,
+    refuse_twin: Option<RefuseTwin>,
     told_port: Option<u16>,
     refuse_connects: Option<RefuseConnects>,
     forget_sessions: Option<bool>,
@@ -276,6 +337,13 @@ enum PubacksWanted {
     Dropped,
     DelayedMs(u64),
     Reordered(usize),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefuseTwin {
+    count: u32,
+    status: u16,
 }
 
 #[derive(Deserialize)]
@@ -314,6 +382,12 @@ async fn faults(State(cloud): State<Handles>, Json(faults): Json<Faults>) -> Ans
     }
     if let Some(count) = faults.duplicate_pubacks {
         hub.duplicate_pubacks(count);
+    }
+    if let Some(count) = faults.ignore_c2d_pubacks {
+        hub.ignore_c2d_pubacks(count);
+    }
+    if let Some(refuse) = faults.refuse_twin {
+        hub.refuse_twin(refuse.count, refuse.status);
     }
     if let Some(port) = faults.told_port {
         hub.tell_devices(Some(port));

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::changes::Changes;
+use crate::iotconnect::WeakIotConnect;
 use crate::key::Key;
 use crate::limits::{CONNECTION_LOG_MAX, DEVICES_MAX};
 use crate::listen::Port;
@@ -122,6 +123,25 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// One twin request of a device, as it was answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct TwinRequest {
+    /// When.
+    pub at: Timestamp,
+    /// The connection it came on.
+    pub connection: u64,
+    /// The `$rid`.
+    pub request: String,
+    /// The reported patch; `None` for a request of the whole twin, and for a patch that is not JSON.
+    pub patch: Option<Value>,
+    /// Whether it asked for the whole twin.
+    pub whole: bool,
+    /// 200, 204, or why not.
+    pub status: u16,
+    /// The reported section's new version.
+    pub version: Option<u64>,
+}
+
 /// The simulated IoT Hub. Cheap to clone. A device is named by its hub device id or its IoTConnect unique id.
 #[derive(Clone)]
 pub struct Hub {
@@ -135,6 +155,8 @@ struct Inner {
     recorder: Recorder,
     changes: Changes,
     doors: OnceLock<Doors>,
+    /// Answers the identity messages of 2.1; it is made after the hub.
+    identity: OnceLock<WeakIotConnect>,
 }
 
 struct Doors {
@@ -153,6 +175,10 @@ struct State {
     forget_sessions: bool,
     drop_pubacks: u32,
     duplicate_pubacks: u32,
+    /// PUBACKs of devices still to be ignored.
+    ignored_c2d_pubacks: u32,
+    /// Twin requests still to be refused, and the status for it.
+    refuse_twin: Option<(u32, u16)>,
     told_port: Option<u16>,
     methods: BTreeMap<String, oneshot::Sender<(i64, Value)>>,
     last_request: u64,
@@ -178,6 +204,7 @@ struct DeviceState {
     live: Option<Live>,
     c2d: VecDeque<Queued>,
     twin: Twin,
+    twin_log: VecDeque<TwinRequest>,
     /// Device-to-cloud messages until the connection is cut before a PUBACK.
     cut_after: Option<u32>,
 }
@@ -215,6 +242,7 @@ impl Hub {
             recorder,
             changes,
             doors: OnceLock::new(),
+            identity: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -226,6 +254,11 @@ impl Hub {
         };
         anyhow::ensure!(self.inner.doors.set(doors).is_ok(), "the hub listens already");
         Ok(())
+    }
+
+    pub(crate) fn ask_for_identity(&self, iotconnect: WeakIotConnect) {
+        // Set once, when the simulator is put together.
+        self.inner.identity.set(iotconnect).ok();
     }
 
     async fn open(&self, port: u16, door: Door, tls: &TlsAcceptor) -> anyhow::Result<Port> {
@@ -410,6 +443,7 @@ impl DeviceState {
             live: None,
             c2d: VecDeque::new(),
             twin: Twin::default(),
+            twin_log: VecDeque::new(),
             cut_after: None,
         }
     }

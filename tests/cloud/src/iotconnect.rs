@@ -215,12 +215,7 @@ fn authentication(device: &Device) -> u8 {
 }
 
 /// The scripted answer or the right one; `failed` makes the answer with a result code.
-async fn respond(
-    scripted: Option<Answer>,
-    mut right: Value,
-    failed: impl Fn(i64) -> Value,
-    cut: &Cut,
-) -> Response {
+async fn respond(scripted: Option<Answer>, mut right: Value, failed: impl Fn(i64) -> Value, cut: &Cut) -> Response {
     match scripted {
         None | Some(Answer::Right) => Json(right).into_response(),
         Some(Answer::ResultCode(code)) => Json(failed(code)).into_response(),

@@ -3,7 +3,8 @@
 //!
 //! It is an independent witness: it shares no code with the daemon it tests, reads every topic, token and blob with its own
 //! parsers, and judges "lost" by its own record. It holds device keys in plain files and trusts whoever reaches its control
-//! port, so it listens on 127.0.0.1 only and is never part of what is shipped. Legacy protocol ("1.0") so far.
+//! port, so it listens on 127.0.0.1 only and is never part of what is shipped. A device is offered the legacy protocol unless
+//! its [`Offer`] says 2.1 or both.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -21,6 +22,7 @@
 //! ```
 
 mod blob;
+mod c2d;
 mod changes;
 mod cloud;
 mod control;
@@ -34,22 +36,29 @@ mod key;
 mod limits;
 mod listen;
 mod portal;
+mod protocol;
 mod recorder;
 pub mod sas;
 mod script;
 mod state;
+mod template;
 mod tls;
 mod topic;
 
 pub use blob::Spoil;
+pub use c2d::{
+    AckBalance, CloudMessage, Dialect, Firmware, FirmwareFile, LEGACY_ROWS, Owed, PendingFirmware, Sent, V21_ROWS,
+};
 pub use changes::TimedOut;
 pub use cloud::{Cloud, CloudOptions, Ports};
-pub use device::{Attribute, Child, Device, Identity, Kind, Template};
+pub use device::{Device, Identity};
 pub use dps::{Dps, DpsCall, DpsFault, DpsStep};
-pub use hub::{Connection, End, Hub, HubOptions, Pubacks, Refusal, SubscriptionRefusal};
+pub use hub::{Connection, End, Hub, HubOptions, Pubacks, Refusal, SubscriptionRefusal, TwinRequest};
 pub use iotconnect::IotConnect;
 pub use judge::Complaint;
 pub use key::Key;
-pub use recorder::{Ack, Reading, Record, Recorder};
+pub use protocol::{Offer, Protocol};
+pub use recorder::{Ack, AckKind, MessageKind, Reading, Record, Recorder, RuleMatch, Sample, Window};
 pub use script::{Answer, Endpoint};
+pub use template::{Attribute, Child, Kind, Rule, Template};
 pub use topic::Properties;

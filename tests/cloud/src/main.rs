@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use edgeplug_cloud::{Cloud, CloudOptions, Device, Key, Ports, Record, Template};
+use edgeplug_cloud::{Cloud, CloudOptions, Device, Key, MessageKind, Offer, Ports, Protocol, Record, Template};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 /// A simulated /IOTCONNECT cloud on this machine: discovery, sync, DPS with real TPM challenges, a strict IoT Hub.
@@ -30,6 +31,12 @@ struct Arguments {
     /// DPS's id scope
     #[arg(long, default_value = "0ne00TEST")]
     scope_id: String,
+    /// The SID, which stands for company and environment in 2.1
+    #[arg(long, default_value = "TEST-SID")]
+    sid: String,
+    /// The protocols that all devices are offered: 1.0, 2.1 or both
+    #[arg(long, value_name = "PROTOCOL", default_value = "1.0", value_parser = offer)]
+    protocol: Offer,
     /// A device, by TPM or by symmetric key (its key is kept in DIRECTORY/ID.key); may be given more than once
     #[arg(long = "device", value_name = "ID[:tpm|:sym]", default_value = "GW:tpm")]
     devices: Vec<DeviceArgument>,
@@ -84,6 +91,15 @@ impl FromStr for DeviceArgument {
     }
 }
 
+fn offer(text: &str) -> Result<Offer, String> {
+    match text {
+        "1.0" => Ok(Offer::Legacy),
+        "2.1" => Ok(Offer::V21),
+        "both" => Ok(Offer::Both),
+        other => Err(format!("a protocol is '1.0', '2.1' or 'both', not '{other}'")),
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("edgeplug_cloud=info"));
@@ -112,6 +128,7 @@ async fn start(arguments: &Arguments) -> anyhow::Result<Cloud> {
         .cpid(&arguments.cpid)
         .env(&arguments.env)
         .scope_id(&arguments.scope_id)
+        .sid(&arguments.sid)
         .record_file(directory.join("records.jsonl"))
         .expiry_grace(Duration::from_secs(arguments.expiry_grace))
         .ports(Ports {
@@ -127,7 +144,7 @@ async fn start(arguments: &Arguments) -> anyhow::Result<Cloud> {
         } else {
             Device::tpm(&wanted.id)
         };
-        options = options.device(device.template(template.clone()));
+        options = options.device(device.offer(arguments.protocol).template(template.clone()));
     }
     if arguments.trust_first_ek {
         options = options.trust_first_endorsement_key();
@@ -182,7 +199,13 @@ fn kept_key(file: &Path) -> anyhow::Result<Key> {
 fn greeting(cloud: &Cloud, arguments: &Arguments) -> anyhow::Result<String> {
     let mut text = String::new();
     let hub = cloud.hub().address().context("the hub does not listen")?;
-    writeln!(text, "The simulated cloud is up, company {}, environment {}.", cloud.cpid(), cloud.env())?;
+    writeln!(
+        text,
+        "The simulated cloud is up, company {}, environment {}, SID {}.",
+        cloud.cpid(),
+        cloud.env(),
+        cloud.sid()
+    )?;
     writeln!(text, "  discovery and sync  {}", cloud.discovery_url())?;
     writeln!(text, "  DPS                 {}  (scope {})", cloud.dps_url(), cloud.scope_id())?;
     writeln!(text, "  hub (MQTT, TLS)     localhost:{}", hub.port())?;
@@ -210,12 +233,13 @@ fn greeting(cloud: &Cloud, arguments: &Arguments) -> anyhow::Result<String> {
         writeln!(text, "{}", cloud.connection_block(id))?;
     }
     if let Some(first) = arguments.devices.first() {
-        let url = format!("{}/control/devices/{}/command", cloud.control_url(), first.id);
+        let url = format!("{}/control/devices/{}/send", cloud.control_url(), first.id);
+        let protocol = if arguments.protocol.includes(Protocol::V21) { "2.1" } else { "1.0" };
+        let command = json!({
+            "protocol": protocol, "message": {"type": "command", "text": "set-interval 5", "ack_id": "1"}
+        });
         writeln!(text, "Send a command:")?;
-        writeln!(
-            text,
-            "  curl -H 'content-type: application/json' -d '{{\"text\":\"set-interval 5\",\"ack_id\":\"1\"}}' {url}"
-        )?;
+        writeln!(text, "  curl -H 'content-type: application/json' -d '{command}' {url}")?;
     }
     writeln!(text, "Ready; stop with Ctrl-C.")?;
     Ok(text)
@@ -252,15 +276,17 @@ async fn print_messages(cloud: &Cloud) -> anyhow::Result<()> {
 
 /// One message as one line, such as `2026-11-23T06:00:00Z CP-GW report {…}`.
 fn line(record: &Record) -> String {
-    let kind = match record.message_type() {
-        Some(0) => "report".to_owned(),
-        Some(1) => "fault".to_owned(),
-        Some(2) => "aggregate".to_owned(),
-        Some(3) => "rule match".to_owned(),
-        Some(5) => "command ack".to_owned(),
-        Some(11) => "firmware ack".to_owned(),
-        Some(other) => format!("message type {other}"),
-        None => "message".to_owned(),
+    let kind = match record.kind() {
+        MessageKind::Report => "report",
+        MessageKind::Fault => "fault",
+        MessageKind::Aggregate => "aggregate",
+        MessageKind::RuleMatch => "rule match",
+        MessageKind::Ack => "ack",
+        MessageKind::Offline => "stored",
+        MessageKind::Heartbeat => "heartbeat",
+        MessageKind::DeviceLog => "device log",
+        MessageKind::Identity => "identity message",
+        MessageKind::Malformed => "MALFORMED",
     };
     // What every message repeats is left out.
     let body = match record.json() {

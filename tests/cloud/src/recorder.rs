@@ -1,7 +1,7 @@
 //! What arrived: every device-to-cloud message, in order, with what the simulator knows about its delivery.
 //!
 //! This is the witness that "lost" is judged by, so it records before it acknowledges and never drops anything in silence. It
-//! reads bodies (legacy reports and acks) only for those who ask; a body that is not JSON is recorded all the same.
+//! reads bodies only for those who ask; one that is malformed is recorded all the same, and called so.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -17,16 +17,45 @@ use serde::ser::{SerializeStruct as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::c2d::{self, AckBalance, Sent};
 use crate::changes::{Changes, TimedOut};
 use crate::limits::RECORDS_MAX;
+use crate::protocol::Protocol;
 use crate::topic::{self, Properties, Publication};
 
-mod legacy;
+mod content;
+pub(crate) mod v21;
 
-pub use legacy::{Ack, Reading};
+pub use content::{Ack, AckKind, Reading, RuleMatch, Sample, Window};
+
+/// What a message is, by its topic (2.1) or its `mt` (legacy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// Values as they should be.
+    Report,
+    /// Values that are not.
+    Fault,
+    /// Windows of an edge device.
+    Aggregate,
+    /// Matches of an edge device's rules.
+    RuleMatch,
+    /// The answer to a command, a firmware update or a module.
+    Ack,
+    /// 2.1: what was stored while the device was offline, whatever it was.
+    Offline,
+    /// 2.1: a sign of life.
+    Heartbeat,
+    /// 2.1: a device's log.
+    DeviceLog,
+    /// 2.1: a device asks what it is (200 to 222).
+    Identity,
+    /// None of them.
+    Malformed,
+}
 
 /// One device-to-cloud message as it arrived.
-/// As JSON it is an object of these fields, with `properties` and `json` for the body.
+/// As JSON it is an object of these fields, with `kind`, `properties` and `json` for the body.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Position in the record, from 0; never given twice.
@@ -54,9 +83,32 @@ pub struct Record {
 }
 
 impl Record {
-    /// The legacy message type (`mt`), 0 report, 1 fault, 5 command ack and so on.
+    /// The protocol it is in: 2.1 has a property bag, the legacy one has none.
     #[must_use]
-    pub fn message_type(&self) -> Option<i64> {
+    pub fn protocol(&self) -> Protocol {
+        // Looked at for every record of a long run: most have no bag to decode.
+        let bag = self.topic.rsplit('/').next().unwrap_or_default();
+        if !bag.is_empty() && v21::is_meant(&self.properties()) { Protocol::V21 } else { Protocol::Legacy }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> MessageKind {
+        match self.protocol() {
+            Protocol::Legacy => match self.legacy_type() {
+                Some(0) => MessageKind::Report,
+                Some(1) => MessageKind::Fault,
+                Some(2) => MessageKind::Aggregate,
+                Some(3) => MessageKind::RuleMatch,
+                Some(5 | 11) => MessageKind::Ack,
+                _ => MessageKind::Malformed,
+            },
+            Protocol::V21 => v21::kind(&self.properties(), &self.body).map_or(MessageKind::Malformed, |(_, kind)| kind),
+        }
+    }
+
+    /// Legacy: the body's `mt`.
+    fn legacy_type(&self) -> Option<i64> {
         #[derive(Deserialize)]
         struct Head {
             mt: i64,
@@ -88,12 +140,13 @@ impl Record {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Record", 12)?;
+        let mut fields = serializer.serialize_struct("Record", 13)?;
         fields.serialize_field("number", &self.number)?;
         fields.serialize_field("at", &self.at)?;
         fields.serialize_field("device", &self.device)?;
         fields.serialize_field("connection", &self.connection)?;
         fields.serialize_field("topic", &self.topic)?;
+        fields.serialize_field("kind", &self.kind())?;
         fields.serialize_field("properties", &self.properties())?;
         fields.serialize_field("json", &self.json())?;
         fields.serialize_field("dup", &self.dup)?;
@@ -197,7 +250,7 @@ impl Recorder {
             // Only what is new is read, or waiting for many would take the square of the time.
             next = self.with(|records| {
                 let new = records.get(records.partition_point(|record| record.number < next)..).unwrap_or_default();
-                readings.extend(new.iter().flat_map(legacy::readings).filter_map(|reading| reading.of(attribute)));
+                readings.extend(new.iter().flat_map(content::readings).filter_map(|reading| reading.of(attribute)));
                 new.last().map_or(next, |last| last.number + 1)
             });
             (readings.len() >= count).then(|| std::mem::take(&mut readings))
@@ -214,31 +267,108 @@ impl Recorder {
         self.changes.until(&what, timeout, || self.acks(ack_id).into_iter().next()).await
     }
 
-    /// Every value of `attribute` in legacy reports (`mt` 0), in order of arrival, duplicates included.
+    /// Every value of `attribute` in reports, in order of arrival, duplicates included.
     /// `gyro` gives the whole object, `gyro.x` its member.
     #[must_use]
     pub fn readings(&self, attribute: &str) -> Vec<Reading> {
         self.with(|records| {
-            records.iter().flat_map(legacy::readings).filter_map(|reading| reading.of(attribute)).collect()
+            records.iter().flat_map(content::readings).filter_map(|reading| reading.of(attribute)).collect()
         })
     }
 
-    /// Every value of every attribute in legacy reports, in order of arrival, duplicates included.
+    /// Every value of every attribute in reports, in order of arrival, duplicates included.
     #[must_use]
     pub fn all_readings(&self) -> Vec<Reading> {
-        self.with(|records| records.iter().flat_map(legacy::readings).collect())
+        self.with(|records| records.iter().flat_map(content::readings).collect())
     }
 
-    /// Every legacy command ack (`mt` 5) or OTA ack (`mt` 11) with this id, in order of arrival, duplicates included.
+    /// Every report's entry, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        self.with(|records| records.iter().flat_map(content::samples).collect())
+    }
+
+    /// Every ack with this id, in order of arrival, duplicates included.
     #[must_use]
     pub fn acks(&self, ack_id: &str) -> Vec<Ack> {
-        self.with(|records| records.iter().filter_map(legacy::ack).filter(|ack| ack.ack_id == ack_id).collect())
+        self.with(|records| records.iter().filter_map(content::ack).filter(|ack| ack.ack_id == ack_id).collect())
     }
 
-    /// Every legacy ack, in order of arrival, duplicates included.
+    /// Every ack, in order of arrival, duplicates included.
     #[must_use]
     pub fn all_acks(&self) -> Vec<Ack> {
-        self.with(|records| records.iter().filter_map(legacy::ack).collect())
+        self.with(|records| records.iter().filter_map(content::ack).collect())
+    }
+
+    /// Every value of `attribute` in faults, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn faults(&self, attribute: &str) -> Vec<Reading> {
+        self.with(|records| {
+            records.iter().flat_map(content::faults).filter_map(|reading| reading.of(attribute)).collect()
+        })
+    }
+
+    /// Every window of `attribute` (`gyro.x` for the member of an object), in order of arrival, duplicates included.
+    #[must_use]
+    pub fn windows(&self, attribute: &str) -> Vec<Window> {
+        self.with(|records| {
+            records.iter().flat_map(content::windows).filter(|window| window.attribute == attribute).collect()
+        })
+    }
+
+    /// Waits until `count` windows of `attribute` of `device` have arrived, and returns all there are of it.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for_windows(
+        &self,
+        device: &str,
+        attribute: &str,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Window>, TimedOut> {
+        let look = || {
+            let mut windows = self.windows(attribute);
+            windows.retain(|window| window.device == device);
+            (windows.len() >= count).then_some(windows)
+        };
+        self.changes.until(&format!("{count} windows of {attribute} of {device}"), timeout, look).await
+    }
+
+    /// Every match of the rule with this guid, in order of arrival, duplicates included.
+    #[must_use]
+    pub fn rule_matches(&self, guid: &str) -> Vec<RuleMatch> {
+        self.with(|records| {
+            records.iter().flat_map(content::rule_matches).filter(|matched| matched.rule == guid).collect()
+        })
+    }
+
+    /// Every record of this kind, in order of arrival, duplicates included: heartbeats, identity messages, malformed ones.
+    #[must_use]
+    pub fn of_kind(&self, kind: MessageKind) -> Vec<Record> {
+        self.with(|records| records.iter().filter(|record| record.kind() == kind).cloned().collect())
+    }
+
+    /// Waits until `count` records of this kind have arrived, and returns all there are.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for_kind(
+        &self,
+        kind: MessageKind,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Record>, TimedOut> {
+        let look = || Some(self.of_kind(kind)).filter(|records| records.len() >= count);
+        self.changes.until(&format!("{count} messages of kind {kind:?}"), timeout, look).await
+    }
+
+    /// What the acks of the device `hub_id` make of what was `sent` to it.
+    pub(crate) fn balance(&self, hub_id: &str, sent: &[Sent]) -> AckBalance {
+        self.with(|records| {
+            let own = records.iter().filter(|record| record.device == hub_id);
+            c2d::balance(sent, own.filter_map(|record| Some((content::ack(record)?, record))).collect())
+        })
     }
 
     /// How many messages arrived again: same device, same body as an earlier one.

@@ -163,6 +163,13 @@ impl Template {
     }
 }
 
+impl Kind {
+    /// Whether a legacy report has a number for it.
+    pub(crate) fn is_number(self) -> bool {
+        self.legacy() == 0
+    }
+}
+
 impl Rule {
     /// A rule whose match carries `guid` and a subscription made of it.
     #[must_use]

@@ -138,17 +138,11 @@ impl Accepted {
 
 /// What reports brought, by run.
 fn arrived(recorder: &Recorder) -> BTreeMap<String, BTreeSet<i64>> {
-    recorder.with(|records| {
-        let mut arrived: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
-        for record in records.iter().filter(|record| record.message_type() == Some(0)) {
-            let body = record.json();
-            let entries = body.as_ref().and_then(|body| body.get("d")).and_then(Value::as_array);
-            for values in entries.into_iter().flatten().filter_map(|entry| entry.pointer("/d/0")) {
-                let Some(number) = values.get("sequence").and_then(Value::as_i64) else { continue };
-                let run = values.get("run").and_then(Value::as_str).unwrap_or_default();
-                arrived.entry(run.to_owned()).or_default().insert(number);
-            }
-        }
-        arrived
-    })
+    let mut arrived: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
+    for values in recorder.samples().into_iter().map(|sample| sample.values) {
+        let Some(number) = values.get("sequence").and_then(Value::as_i64) else { continue };
+        let run = values.get("run").and_then(Value::as_str).unwrap_or_default();
+        arrived.entry(run.to_owned()).or_default().insert(number);
+    }
+    arrived
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use edgeplug_cloud::{Cloud, CloudOptions, Device, Template};
+use edgeplug_cloud::{Cloud, CloudOptions, Device, Offer, Template};
 use edgeplug_test_support::programs::{guest, program};
 use edgeplug_test_support::swtpm::Swtpm;
 use serde_json::Value;
@@ -25,10 +25,14 @@ const END_TIME_MAX: Duration = Duration::from_secs(20);
 pub struct WorldOptions {
     /// What the portal's template holds.
     pub template: Template,
+    /// Which protocols the portal offers the device.
+    pub offer: Offer,
     /// A symmetric key instead of a TPM.
     pub symmetric_key: bool,
     /// Leave the device out of the portal's enrolments.
     pub not_enrolled: bool,
+    /// Lines for the `[cloud]` part of the configuration.
+    pub cloud: String,
     /// Lines for the `[plugins]` part of the configuration.
     pub plugins: String,
     /// Tables at the end of the configuration, such as `[uplink]`.
@@ -93,7 +97,7 @@ impl World {
     /// When the daemon's program does not print one.
     pub async fn enrol(&self) -> anyhow::Result<()> {
         if self.options.symmetric_key {
-            self.cloud.add_device(Device::symmetric(UNIQUE_ID).template(self.options.template.clone()))?;
+            self.cloud.add_device(self.as_offered(Device::symmetric(UNIQUE_ID)))?;
             let key = self.cloud.symmetric_key(UNIQUE_ID).context("the simulator made a key")?;
             write_private(&self.key_file(), &key)?;
             return Ok(());
@@ -101,7 +105,7 @@ impl World {
         let shown = self.identity_show().await?;
         let key = shown.get("endorsement_key").and_then(Value::as_str).context("identity show prints the key")?;
         let device = Device::tpm(UNIQUE_ID).endorsement_key(STANDARD.decode(key)?);
-        self.cloud.add_device(device.template(self.options.template.clone()))
+        self.cloud.add_device(self.as_offered(device))
     }
 
     /// `edgeplug identity show --json`.
@@ -187,7 +191,7 @@ impl World {
         std::fs::create_dir_all(self.state_directory())?;
         let text = format!(
             "state_dir = {:?}\nsocket = {:?}\n\n[cloud]\ncpid = {:?}\nenv = {:?}\nunique_id = {UNIQUE_ID:?}\n\
-             scope_id = {:?}\ndiscovery_url = {:?}\ndps_url = {:?}\nca_file = {:?}\n{cloud_lines}\n\n[identity]\n{identity}\n\n\
+             scope_id = {:?}\ndiscovery_url = {:?}\ndps_url = {:?}\nca_file = {:?}\n{}{cloud_lines}\n\n[identity]\n{identity}\n\n\
              [plugins]\ndirectory = {:?}\n{}\n{}\n",
             self.state_directory(),
             self.socket(),
@@ -197,6 +201,7 @@ impl World {
             self.cloud.discovery_url(),
             self.cloud.dps_url(),
             self.cloud.ca_file(),
+            self.options.cloud,
             self.plugins_directory(),
             self.options.plugins,
             self.options.tables,
@@ -260,6 +265,10 @@ impl World {
         let mut command = Command::new(path);
         command.args(arguments).env("TSS2_LOG", "all+none").env_remove("EDGEPLUG_LOG");
         command
+    }
+
+    fn as_offered(&self, device: Device) -> Device {
+        device.offer(self.options.offer).template(self.options.template.clone())
     }
 
     fn socket(&self) -> PathBuf {
@@ -336,6 +345,17 @@ impl Edgeplug {
     /// When it does not in time.
     pub async fn ended(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
         tokio::time::timeout(timeout, self.child.wait()).await.context("the daemon did not end")?.map_err(Into::into)
+    }
+
+    /// An order of an operator, such as `disconnect`.
+    ///
+    /// # Errors
+    /// When it is not carried out; the message has what the program said.
+    pub async fn order(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output =
+            Command::new(program("edgeplug")?).args(arguments).arg("--socket").arg(&self.socket).output().await?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     }
 
     async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {

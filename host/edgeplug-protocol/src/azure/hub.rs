@@ -30,6 +30,18 @@ pub fn devicebound_filter(device_id: &str) -> String {
     format!("devices/{device_id}/messages/devicebound/#")
 }
 
+/// Where to ask for the whole twin; the answer comes under [`TWIN_ANSWERS_FILTER`] with the same `$rid`.
+#[must_use]
+pub fn twin_get_topic(request_id: impl std::fmt::Display) -> String {
+    format!("$iothub/twin/GET/?$rid={request_id}")
+}
+
+/// Where to publish a patch of reported properties; answered like [`twin_get_topic`].
+#[must_use]
+pub fn twin_report_topic(request_id: impl std::fmt::Display) -> String {
+    format!("$iothub/twin/PATCH/properties/reported/?$rid={request_id}")
+}
+
 /// The MQTT user name.
 #[must_use]
 pub fn user_name(host: &str, device_id: &str) -> String {

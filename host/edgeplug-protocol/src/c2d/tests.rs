@@ -2,63 +2,146 @@ use proptest::prelude::*;
 
 use super::*;
 
-#[test]
-fn the_live_capture_of_a_command_is_read() {
-    let body = br#"{"cmdType":"0x01","data":{"cpid":"avtds","guid":"a4bf","uniqueId":"justatoken","command":"routine parameter","ack":true,"ackId":"aaaf","cmdType":"0x01"}}"#;
-    let CloudMessage::Command(command) = CloudMessage::parse(Version::Legacy, body) else { panic!("not a command") };
-    assert_eq!(command.text, "routine parameter");
-    assert_eq!(command.ack_id.as_deref(), Some("aaaf"));
-    assert!(command.ack_wanted);
-    assert_eq!(command.child("avtds", "justatoken"), None);
-    assert_eq!(command.child("avtds", "gateway"), Some("justatoken"));
+fn device(id: &str, tag: &str) -> Device {
+    Device { id: id.into(), tag: tag.into() }
+}
+
+fn family() -> Vec<Device> {
+    vec![device("GW", "gw"), device("C1", "c"), device("C2", "c"), device("CP-X", "x")]
+}
+
+fn file(url: &str, tag: Option<&str>, unique_id: Option<&str>) -> OtaFile {
+    OtaFile { url: url.into(), name: None, tag: tag.map(Into::into), unique_id: unique_id.map(Into::into) }
+}
+
+fn update(files: Vec<OtaFile>) -> Ota {
+    Ota { text: "ota".into(), ack_id: Some("a".into()), software: String::new(), hardware: String::new(), files }
 }
 
 #[test]
-fn an_ack_that_nobody_wants_still_has_its_id() {
-    let body = br#"{"cmdType":"0x01","data":{"command":"x","ack":false,"ackId":"aaaf"}}"#;
-    let CloudMessage::Command(command) = CloudMessage::parse(Version::Legacy, body) else { panic!("not a command") };
-    assert_eq!((command.ack_id.as_deref(), command.ack_wanted), (Some("aaaf"), false));
-}
-
-#[test]
-fn both_spellings_of_the_device_are_the_device() {
+fn a_command_finds_its_device_in_every_spelling() {
     let addressed =
-        |id: &str| Command { text: "x".into(), unique_id: Some(id.into()), ack_id: None, ack_wanted: false };
-    assert_eq!(addressed("GW").child("CP", "GW"), None);
-    assert_eq!(addressed("CP-GW").child("CP", "GW"), None);
-    assert_eq!(addressed("CP-C1").child("CP", "GW"), Some("C1"));
-    assert_eq!(addressed("C1").child("CP", "GW"), Some("C1"));
-}
-
-#[test]
-fn what_is_no_command_is_said() {
-    for body in [
-        "not json",
-        "[]",
-        "{}",
-        r#"{"cmdType":1}"#,
-        r#"{"cmdType":"0x01"}"#,
-        r#"{"cmdType":"0x01","data":{"command":""}}"#,
-        r#"{"cmdType":"0x01","data":{"command":5}}"#,
+        |id: Option<&str>| Command { text: "x".into(), unique_id: id.map(Into::into), ack_id: None, ack_wanted: false };
+    let devices = family();
+    for (id, target) in [
+        (None, Target::Device),
+        (Some("GW"), Target::Device),
+        (Some("CP-GW"), Target::Device),
+        (Some("cp-GW"), Target::Device),
+        (Some("C1"), Target::Child("C1")),
+        (Some("CP-C1"), Target::Child("C1")),
+        (Some("CP-X"), Target::Child("CP-X")),
+        (Some("CP-CP-X"), Target::Child("CP-X")),
+        (Some("X"), Target::Unknown("X")),
+        (Some("CPGW"), Target::Unknown("CPGW")),
+        (Some("CP-"), Target::Unknown("")),
+        (Some("C"), Target::Unknown("C")),
+        (Some("\u{1f980}"), Target::Unknown("\u{1f980}")),
     ] {
-        assert!(matches!(CloudMessage::parse(Version::Legacy, body.as_bytes()), CloudMessage::NotUnderstood(_)), "{body}");
+        assert_eq!(addressed(id).target("CP", "GW", &devices), target, "{id:?}");
     }
-    assert_eq!(CloudMessage::parse(Version::Legacy, br#"{"cmdType":"0x10","data":{}}"#), CloudMessage::Other("0x10".into()));
-    assert_eq!(CloudMessage::parse(Version::Legacy, br#"{"cmdType":"resetpwd"}"#), CloudMessage::Other("resetpwd".into()));
+    assert_eq!(addressed(Some("GW")).target("CP", "GW", &[]), Target::Device, "before the first definition");
 }
 
 #[test]
-fn an_unusable_command_can_still_be_answered() {
-    let long = "x".repeat(COMMAND_BYTES_MAX + 1);
-    for text in ["", &long] {
-        let body = format!(r#"{{"cmdType":"0x01","data":{{"command":"{text}","ack":true,"ackId":"a"}}}}"#);
-        assert!(matches!(CloudMessage::parse(Version::Legacy, body.as_bytes()), CloudMessage::Unusable { ack_id, .. } if ack_id == "a"));
+fn every_target_of_an_update_is_owed_one_acknowledgement() {
+    let devices = family();
+    for (files, targets) in [
+        (vec![file("u", None, None)], vec![Target::Device]),
+        (
+            vec![file("u", Some("gw"), None), file("v", Some("c"), Some("C1"))],
+            vec![Target::Device, Target::Child("C1")],
+        ),
+        (
+            vec![file("u", Some("c"), None), file("v", Some("c"), None), file("u", Some("gw"), None)],
+            vec![Target::Child("C1"), Target::Child("C2"), Target::Device],
+        ),
+        (vec![file("u", Some("no such tag"), None)], vec![Target::Device]),
+        (vec![file("u", None, Some("stranger"))], vec![Target::Unknown("stranger")]),
+    ] {
+        assert_eq!(update(files.clone()).targets("CP", "GW", &devices), targets, "{files:?}");
     }
+}
+
+#[test]
+fn a_file_is_named_by_the_cloud_or_by_its_url_and_never_by_a_path() {
+    let named =
+        |url: &str, name: Option<&str>| OtaFile { name: name.map(Into::into), ..file(url, None, None) }.file_name();
+    for (url, name, expected) in [
+        ("https://x/y.bin?sig=1", None, Some("y.bin")),
+        ("https://fw.example.net/a/fw%20v1.bin?sig=x%2By&se=2030", None, Some("fw v1.bin")),
+        ("https://x/y.bin", Some("fw.bin"), Some("fw.bin")),
+        ("u1", None, Some("u1")),
+        ("https://host", None, None),
+        ("https://host/", None, None),
+        ("https://host/..", None, None),
+        ("https://host/%2e%2e%2fetc%2fpasswd", None, None),
+        ("https://host/a%5Cb", None, None),
+        ("https://host/a%00b", None, None),
+        ("https://host/%FF", None, None),
+        ("https://host/y.bin", Some("../../etc/passwd"), None),
+        ("https://host/y.bin", Some(".."), None),
+    ] {
+        assert_eq!(named(url, name).as_deref(), expected, "{url} {name:?}");
+    }
+    assert_eq!(named("https://x/y", Some(&"n".repeat(FILE_NAME_BYTES_MAX + 1))), None);
+}
+
+#[test]
+fn a_signed_url_is_not_printed() {
+    let printed = format!("{:?}", update(vec![file("https://x/y.bin?sig=secret&se=1", None, None)]));
+    assert!(printed.contains("https://x/y.bin?…") && !printed.contains("secret"), "{printed}");
 }
 
 proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = CloudMessage::parse(Version::Legacy, &body);
+        let _ = CloudMessage::parse(Version::V21, &body);
     }
+
+    /// Members of both protocols, holding anything.
+    #[test]
+    fn no_message_panics(
+        kind in prop_oneof![Just("0x01"), Just("0x02"), Just("0x03"), Just("0x17"), Just("0x99"), Just("sync")],
+        number in prop_oneof![0_i64..3, 100_i64..117, 200_i64..223, any::<i64>()],
+        values in proptest::collection::vec(hostile(), 12),
+    ) {
+        let names =
+            ["command", "ack", "ackId", "uniqueId", "urls", "ver", "df", "cmd", "id", "f", "att", "d"];
+        let mut data: Map<String, Value> = names.iter().map(|name| (*name).to_owned()).zip(values).collect();
+        let legacy = serde_json::json!({ "cmdType": kind, "data": data });
+        let _ = CloudMessage::parse(Version::Legacy, legacy.to_string().as_bytes());
+        data.insert("ct".into(), number.into());
+        let answer = serde_json::json!({ "d": data });
+        let _ = CloudMessage::parse(Version::V21, answer.to_string().as_bytes());
+        data.remove("d");
+        let message = CloudMessage::parse(Version::V21, Value::Object(data).to_string().as_bytes());
+        if let CloudMessage::Ota(ota) = message {
+            prop_assert!(!ota.targets("CP", "GW", &family()).is_empty());
+            ota.files.iter().for_each(|file| drop(file.file_name()));
+        }
+    }
+}
+
+/// Any JSON value, three levels deep.
+fn hostile() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop_oneof![Just(String::new()), Just("https://x/y".into()), ".{0,20}"].prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map(
+                prop_oneof![Just("url".to_owned()), Just("tag".into()), Just("sw".into()), Just("ln".into()), ".{0,4}"],
+                inner,
+                0..4
+            )
+            .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
 }

@@ -4,6 +4,8 @@ use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 
 use crate::azure::sas::RESERVED;
+use crate::retry::Retry;
+use crate::wire;
 
 /// The public discovery service.
 pub const DEFAULT_URL: &str = "https://discovery.iotconnect.io";
@@ -23,6 +25,17 @@ pub enum DiscoveryError {
     /// The body is not what discovery answers.
     #[error("discovery sent an answer that cannot be understood: {0}")]
     Malformed(String),
+}
+
+impl DiscoveryError {
+    /// When to ask again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Status(status) => Retry::of_status(*status),
+            Self::Malformed(_) => Retry::Slow,
+        }
+    }
 }
 
 /// URL to GET.
@@ -53,7 +66,7 @@ impl BaseUrl {
         }
         let reply: Reply = serde_json::from_slice(body).map_err(|e| DiscoveryError::Malformed(e.to_string()))?;
         match reply.base_url {
-            Some(url) if is_http_url(&url) => Ok(Self(if url.ends_with('/') { url } else { format!("{url}/") })),
+            Some(url) if wire::is_http_url(&url) => Ok(Self(if url.ends_with('/') { url } else { format!("{url}/") })),
             Some(_) => Err(DiscoveryError::Malformed("baseUrl is not an http(s) URL".into())),
             None => Err(DiscoveryError::Malformed("baseUrl is missing".into())),
         }
@@ -70,13 +83,6 @@ impl BaseUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn is_http_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| rest.len() > 1 && !rest.starts_with('/'))
-        && text.len() <= 2048
-        && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]

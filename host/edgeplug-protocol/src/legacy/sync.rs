@@ -4,15 +4,16 @@
 //! one that asked for a part only. Null lists are empty lists, unknown members are ignored, and whatever the daemon acts on
 //! (host, ids, topics) is checked here once.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::definition::{
-    AttributeDefinition, AuthType, DATA_FREQUENCY_DEFAULT_S, Definition, Group, Hub, Rule, Setting, Update,
-};
-use crate::template::Device;
+use crate::azure;
+use crate::c2d::Part;
+use crate::definition::{AuthType, DATA_FREQUENCY_DEFAULT_S, Definition, Group, Hub, Update};
+use crate::retry::Retry;
 use crate::topics::Topics;
 use crate::version::Version;
+use crate::wire::{self, Endpoint, WireAttribute, WireDevice, WireEndpoint, WireGroup, WireRule};
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
@@ -38,6 +39,18 @@ impl SyncOption {
     /// Everything, as a full sync asks for it.
     pub const ALL: [Self; 6] =
         [Self::Attribute, Self::Setting, Self::Protocol, Self::Device, Self::SdkConfig, Self::Rule];
+
+    /// What to ask for when the cloud says that a part changed; nothing asks for a waiting firmware update alone.
+    #[must_use]
+    pub fn of_part(part: Part) -> Option<Self> {
+        match part {
+            Part::Attributes => Some(Self::Attribute),
+            Part::Settings => Some(Self::Setting),
+            Part::Rules => Some(Self::Rule),
+            Part::Devices => Some(Self::Device),
+            Part::Ota => None,
+        }
+    }
 
     fn wire_name(self) -> &'static str {
         match self {
@@ -80,6 +93,9 @@ pub enum SyncError {
     /// Not a sync reply.
     #[error("sync sent an answer that cannot be understood: {0}")]
     Malformed(String),
+    /// 1, where only a part was asked for; a full sync answers [`SyncReply::NotRegistered`].
+    #[error("the portal says the device is not registered")]
+    NotRegistered,
     /// 2: the portal registers it by itself.
     #[error("the portal is still registering the device")]
     AutoRegister,
@@ -103,63 +119,77 @@ pub enum SyncError {
     UnknownCode(i64),
 }
 
-impl SyncReply {
-    /// Reads the reply to a full sync.
-    pub fn parse(status: u16, body: &[u8]) -> Result<Self, SyncError> {
-        match read(status, body)? {
-            Read::Ready(d, auth) => Ok(Self::Ready(Box::new(definition(*d, auth)?))),
-            Read::NotRegistered => Ok(Self::NotRegistered),
+impl SyncError {
+    /// When to ask again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Status(status) => Retry::of_status(*status),
+            Self::Moved => Retry::Soon,
+            Self::CompanyNotFound => Retry::Never,
+            _ => Retry::Slow,
+        }
+    }
+
+    /// `rc` or `ds`; `None` for 0.
+    fn of_code(code: i64) -> Option<Self> {
+        match code {
+            0 => None,
+            1 => Some(Self::NotRegistered),
+            2 => Some(Self::AutoRegister),
+            3 => Some(Self::DeviceNotFound),
+            4 => Some(Self::DeviceInactive),
+            5 => Some(Self::Moved),
+            6 | 7 => Some(Self::CompanyNotFound),
+            8 => Some(Self::QuotaExhausted),
+            other => Some(Self::UnknownCode(other)),
         }
     }
 }
 
-/// Reads the reply to a sync that asked for one part: what of it there is. The same codes as for a full sync.
+impl SyncReply {
+    /// Reads the reply to a full sync.
+    pub fn parse(status: u16, body: &[u8]) -> Result<Self, SyncError> {
+        let (d, auth) = read(status, body)?;
+        match SyncError::of_code(d.code(auth)?) {
+            None => Ok(Self::Ready(Box::new(definition(d, auth)?))),
+            Some(SyncError::NotRegistered) => Ok(Self::NotRegistered),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Reads the reply to a sync that asked for one part. Here `rc` counts for every device (as in the TPM SDK 3.0.1), and a
+/// null is the empty list: the cloud has none any more. A part that is not in the reply updates nothing.
 pub fn parse_part(status: u16, body: &[u8], option: SyncOption) -> Result<Vec<Update>, SyncError> {
-    let (d, _) = match read(status, body)? {
-        Read::Ready(d, auth) => (d, auth),
-        Read::NotRegistered => return Err(SyncError::DeviceInactive),
+    let (d, _) = read(status, body)?;
+    if let Some(error) = SyncError::of_code(d.result()?) {
+        return Err(error);
+    }
+    let update = match option {
+        SyncOption::Attribute => d.att.map(|att| Update::Attributes(groups(att))),
+        SyncOption::Setting => d.set.map(|set| Update::Settings(wire::settings(set.unwrap_or_default()))),
+        SyncOption::Device => d.d.map(|devices| Update::Devices(wire::devices(devices.unwrap_or_default()))),
+        SyncOption::Rule => d.r.map(|rules| Update::Rules(wire::rules(rules.unwrap_or_default()))),
+        SyncOption::SdkConfig => d.sc.and_then(|sc| sc.df).map(Update::Frequency),
+        SyncOption::Protocol => Some(Update::Hub(Box::new(connection(d.p)?))),
     };
-    let d = *d;
-    Ok(match option {
-        SyncOption::Attribute => d.att.map(|att| Update::Attributes(groups(att))).into_iter().collect(),
-        SyncOption::Setting => d.set.map(|set| Update::Settings(settings(set))).into_iter().collect(),
-        SyncOption::Device => d.d.map(|devices| Update::Devices(self::devices(devices))).into_iter().collect(),
-        SyncOption::Rule => d.r.map(|rules| Update::Rules(self::rules(rules))).into_iter().collect(),
-        SyncOption::SdkConfig => d.sc.and_then(|sc| sc.df).map(Update::Frequency).into_iter().collect(),
-        SyncOption::Protocol => d.p.map(hub).transpose()?.map(Update::Hub).into_iter().collect(),
-    })
+    Ok(update.into_iter().collect())
 }
 
-enum Read {
-    Ready(Box<WireSync>, AuthType),
-    NotRegistered,
-}
-
-fn read(status: u16, body: &[u8]) -> Result<Read, SyncError> {
+fn read(status: u16, body: &[u8]) -> Result<(WireSync, AuthType), SyncError> {
     if status != 200 {
         return Err(SyncError::Status(status));
     }
     let reply: WireReply = serde_json::from_slice(body).map_err(|e| SyncError::Malformed(e.to_string()))?;
     let Some(d) = reply.d else {
         return Err(match reply.message {
-            Some(message) => SyncError::Refused(message.chars().filter(|c| !c.is_control()).take(300).collect()),
+            Some(message) => SyncError::Refused(wire::words(&message)),
             None => SyncError::Malformed("neither d nor message".into()),
         });
     };
     let auth = AuthType::from_wire(d.at.unwrap_or(0));
-    let result = d.rc.ok_or_else(|| SyncError::Malformed("no rc".into()))?;
-    let code = if auth == AuthType::Tpm { d.ds.unwrap_or(result) } else { result };
-    match code {
-        0 => Ok(Read::Ready(Box::new(d), auth)),
-        1 => Ok(Read::NotRegistered),
-        2 => Err(SyncError::AutoRegister),
-        3 => Err(SyncError::DeviceNotFound),
-        4 => Err(SyncError::DeviceInactive),
-        5 => Err(SyncError::Moved),
-        6 | 7 => Err(SyncError::CompanyNotFound),
-        8 => Err(SyncError::QuotaExhausted),
-        other => Err(SyncError::UnknownCode(other)),
-    }
+    Ok((d, auth))
 }
 
 fn definition(d: WireSync, auth: AuthType) -> Result<Definition, SyncError> {
@@ -170,88 +200,31 @@ fn definition(d: WireSync, auth: AuthType) -> Result<Definition, SyncError> {
         auth,
         edge: d.ee == Some(1),
         frequency_s: d.sc.and_then(|sc| sc.df).unwrap_or(DATA_FREQUENCY_DEFAULT_S),
-        hub: d.p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)?,
-        devices: devices(d.d.unwrap_or_default()),
+        hub: connection(d.p)?,
+        devices: wire::devices(d.d.flatten().unwrap_or_default()),
         gateway_guid: None,
-        groups: groups(d.att.unwrap_or_default()),
-        settings: settings(d.set.unwrap_or_default()),
-        rules: rules(d.r.unwrap_or_default()),
-        pending_ota: d.ota.filter(|ota| !ota.is_null()),
+        groups: groups(d.att.flatten()),
+        settings: wire::settings(d.set.flatten().unwrap_or_default()),
+        rules: wire::rules(d.r.flatten().unwrap_or_default()),
+        pending_ota: d.ota,
     })
 }
 
-fn devices(wire: Vec<WireDevice>) -> Vec<Device> {
-    wire.into_iter().map(|device| Device { id: device.id, tag: device.tg }).collect()
+fn groups(wire: Option<Vec<WireGroup>>) -> Vec<Group> {
+    wire::groups(Version::Legacy, wire.unwrap_or_default())
 }
 
-fn groups(wire: Vec<WireGroup>) -> Vec<Group> {
-    wire.into_iter().map(WireGroup::group).collect()
-}
-
-fn settings(wire: Vec<WireAttribute>) -> Vec<Setting> {
-    wire.into_iter().map(|set| Setting { name: set.ln, data_type: set.dt, validity: set.dv }).collect()
-}
-
-fn rules(wire: Vec<WireRule>) -> Vec<Rule> {
-    wire.into_iter().map(Rule::from).collect()
+fn connection(p: Option<WireProtocol>) -> Result<Hub, SyncError> {
+    p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)
 }
 
 fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
-    let missing = |name: &str| SyncError::Malformed(format!("p.{name} is missing or unusable"));
-    let text = |value: Option<String>, name| value.filter(|v| is_wire_name(v)).ok_or_else(|| missing(name));
-    let host = text(p.h, "h")?;
-    let client_id = text(p.id, "id").and_then(|id| if is_topic(&id) { Ok(id) } else { Err(missing("id")) })?;
-    if p.n.as_deref() != Some("mqtt") {
-        return Err(SyncError::Malformed(format!("p.n is {:?}; this daemon speaks mqtt", p.n.unwrap_or_default())));
-    }
-    Ok(Hub {
-        user_name: p.un.filter(|v| is_wire_name(v)).unwrap_or_else(|| crate::azure::hub::user_name(&host, &client_id)),
-        topics: Topics::legacy(
-            &p.publish.filter(|v| is_topic(v)).unwrap_or_else(|| crate::azure::hub::events_topic(&client_id)),
-            &p.sub.filter(|v| is_wire_name(v)).unwrap_or_else(|| crate::azure::hub::devicebound_filter(&client_id)),
-        ),
-        port: p.p.unwrap_or(crate::azure::hub::MQTT_PORT),
-        host,
-        client_id,
-    })
-}
-
-/// Host, client id, topic: something, not endless, no white space or control characters.
-fn is_wire_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 512 && !text.chars().any(|c| c.is_control() || c.is_whitespace())
-}
-
-/// A name without the wildcards that make a topic unpublishable (MQTT 3.1.1, section 4.7).
-fn is_topic(text: &str) -> bool {
-    is_wire_name(text) && !text.contains(['+', '#'])
-}
-
-/// The reply as it may be kept: without the password that comes with some kinds of authentication.
-#[must_use]
-pub fn without_secrets(body: &[u8]) -> Vec<u8> {
-    let Ok(mut reply) = serde_json::from_slice::<serde_json::Value>(body) else { return Vec::new() };
-    for secret in ["/d/p/pwd", "/d/sc/hb/pwd", "/d/sc/log/pwd"] {
-        if let Some(secret) = reply.pointer_mut(secret) {
-            *secret = "".into();
-        }
-    }
-    reply.to_string().into_bytes()
-}
-
-impl From<WireRule> for Rule {
-    fn from(rule: WireRule) -> Self {
-        Self {
-            guid: rule.g,
-            event_subscription: rule.es,
-            condition: rule.con,
-            command: Some(rule.cmd).filter(|command| !command.is_empty()),
-        }
-    }
-}
-
-/// A null where a list or text stands otherwise is the empty one.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    let Endpoint { host, port, client_id, user_name } = p.endpoint.read().map_err(SyncError::Malformed)?;
+    let topics = Topics::legacy(
+        &p.publish.filter(|topic| wire::is_topic(topic)).unwrap_or_else(|| azure::hub::events_topic(&client_id)),
+        &p.sub.filter(|filter| wire::is_name(filter)).unwrap_or_else(|| azure::hub::devicebound_filter(&client_id)),
+    );
+    Ok(Hub { host, port, client_id, user_name, topics })
 }
 
 #[derive(Deserialize)]
@@ -260,6 +233,19 @@ struct WireReply {
     message: Option<String>,
 }
 
+impl WireSync {
+    fn result(&self) -> Result<i64, SyncError> {
+        self.rc.ok_or_else(|| SyncError::Malformed("no rc".into()))
+    }
+
+    /// A TPM device is judged by `ds`, the others by `rc`.
+    fn code(&self, auth: AuthType) -> Result<i64, SyncError> {
+        let result = self.result()?;
+        Ok(if auth == AuthType::Tpm { self.ds.unwrap_or(result) } else { result })
+    }
+}
+
+/// The lists keep "null" apart from "not asked for".
 #[derive(Deserialize)]
 struct WireSync {
     rc: Option<i64>,
@@ -271,98 +257,30 @@ struct WireSync {
     cpid: Option<String>,
     sc: Option<WireConfig>,
     p: Option<WireProtocol>,
-    d: Option<Vec<WireDevice>>,
-    att: Option<Vec<WireGroup>>,
-    set: Option<Vec<WireAttribute>>,
-    r: Option<Vec<WireRule>>,
+    #[serde(default, deserialize_with = "wire::present")]
+    d: Option<Option<Vec<WireDevice>>>,
+    #[serde(default, deserialize_with = "wire::present")]
+    att: Option<Option<Vec<WireGroup>>>,
+    #[serde(default, deserialize_with = "wire::present")]
+    set: Option<Option<Vec<WireAttribute>>>,
+    #[serde(default, deserialize_with = "wire::present")]
+    r: Option<Option<Vec<WireRule>>>,
     ota: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct WireConfig {
+    #[serde(default, deserialize_with = "wire::seconds")]
     df: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct WireProtocol {
-    n: Option<String>,
-    h: Option<String>,
-    p: Option<u16>,
-    id: Option<String>,
-    un: Option<String>,
+    #[serde(flatten)]
+    endpoint: WireEndpoint,
     #[serde(rename = "pub")]
     publish: Option<String>,
     sub: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireDevice {
-    id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    tg: String,
-}
-
-#[derive(Deserialize)]
-struct WireGroup {
-    #[serde(default, deserialize_with = "or_default")]
-    p: String,
-    #[serde(default, deserialize_with = "or_default")]
-    tg: String,
-    #[serde(default, deserialize_with = "or_default")]
-    tw: String,
-    #[serde(default, deserialize_with = "or_default")]
-    d: Vec<WireAttribute>,
-}
-
-#[derive(Deserialize)]
-struct WireAttribute {
-    ln: String,
-    #[serde(default, deserialize_with = "or_default")]
-    dt: i64,
-    #[serde(default, deserialize_with = "or_default")]
-    dv: String,
-    #[serde(default, deserialize_with = "or_default")]
-    tg: String,
-    #[serde(default, deserialize_with = "or_default")]
-    agt: u8,
-    #[serde(default, deserialize_with = "or_default")]
-    tw: String,
-}
-
-#[derive(Deserialize)]
-struct WireRule {
-    #[serde(default, deserialize_with = "or_default")]
-    g: String,
-    #[serde(default, deserialize_with = "or_default")]
-    es: String,
-    #[serde(default, deserialize_with = "or_default")]
-    con: String,
-    #[serde(default, deserialize_with = "or_default")]
-    cmd: String,
-}
-
-impl WireGroup {
-    fn group(self) -> Group {
-        Group {
-            object: Some(self.p).filter(|name| !name.is_empty()),
-            tag: self.tg,
-            window: self.tw,
-            attributes: self.d.into_iter().map(WireAttribute::definition).collect(),
-        }
-    }
-}
-
-impl WireAttribute {
-    fn definition(self) -> AttributeDefinition {
-        AttributeDefinition {
-            name: self.ln,
-            data_type: self.dt,
-            validity: self.dv,
-            tag: self.tg,
-            aggregates: Some(self.agt),
-            window: self.tw,
-        }
-    }
 }
 
 #[cfg(test)]

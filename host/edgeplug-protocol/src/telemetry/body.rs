@@ -1,29 +1,63 @@
-//! Report and fault bodies, and several of them as one message.
+//! Bodies of telemetry, and several of them as one message.
 //!
-//! Bodies whose envelopes differ in nothing but `t` become one by joining their `d`: the entries stay as they are, in
-//! order, and `t` becomes the last body's. Every entry keeps its own `dt`, so no reading changes its time.
+//! Bodies of one kind whose envelopes differ in nothing but the time (`t`; `dt` in 2.1) become one by joining their `d`:
+//! the entries stay as they are, in order, and the time becomes the last body's. Every entry keeps its own `dt`, so no
+//! reading changes its time.
 //!
-//! What must stay true: a [`Body`] was either written by [`encode`](super::encode) or read by [`Body::read`], so its
-//! parts lie where they are said to lie, and joining gives JSON again. Deliberately absent: looking into the entries.
+//! What must stay true: a [`Body`] was either written in this module's parent or read by [`Body::read`], so its parts lie
+//! where they are said to lie, and joining gives JSON again. Deliberately absent: looking into the entries, and the
+//! template's code of 2.1, which stands in the topic: whoever joins sees to it that it is the same.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::azure::hub::D2C_BYTES_MAX;
+use crate::version::Version;
 
 /// Appended inside the last brace of a message that waited offline.
 const OFFLINE_MARK: &[u8] = b",\"od\":1";
 
-/// A report or a fault, whole, without the offline mark.
+/// What a body says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BodyKind {
+    /// Values that fit the template.
+    Report,
+    /// Values that do not.
+    Fault,
+    /// Closed windows of an edge device.
+    EdgeReport,
+    /// A rule of an edge device matched.
+    RuleMatch,
+}
+
+impl BodyKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Report, Self::Fault, Self::EdgeReport, Self::RuleMatch];
+
+    /// `mt` in the legacy protocol; in 2.1 the kind stands in the topic.
+    #[must_use]
+    pub fn legacy_number(self) -> u8 {
+        match self {
+            Self::Report => 0,
+            Self::Fault => 1,
+            Self::EdgeReport => 2,
+            Self::RuleMatch => 3,
+        }
+    }
+}
+
+/// A message of telemetry, whole, without the offline mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
+    version: Version,
+    kind: BodyKind,
     bytes: Bytes,
     parts: Parts,
 }
 
-/// Offsets into a body: the text of `t` without quotes, and the list `d` without brackets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Offsets into a body: the text of its time without quotes, and the list `d` without brackets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Parts {
     pub(super) t_start: usize,
     pub(super) t_end: usize,
@@ -33,7 +67,7 @@ pub(super) struct Parts {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire<'a> {
+struct Legacy<'a> {
     #[serde(borrow, rename = "cpId")]
     _cpid: &'a RawValue,
     t: &'a str,
@@ -46,27 +80,56 @@ struct Wire<'a> {
     _sdk: &'a RawValue,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct V21<'a> {
+    dt: &'a str,
+    #[serde(borrow)]
+    d: &'a RawValue,
+}
+
 impl Body {
-    pub(super) fn written(bytes: Vec<u8>, parts: Parts) -> Self {
-        Self { bytes: bytes.into(), parts }
+    pub(super) fn written(version: Version, kind: BodyKind, bytes: Vec<u8>, parts: Parts) -> Self {
+        Self { version, kind, bytes: bytes.into(), parts }
     }
 
-    /// Finds the parts of a stored body; `None` if it is anything but a report or a fault without offline mark (IoTConnect
-    /// device message 1.0).
+    /// Finds the parts of a stored body; `None` if it is anything but a body of this protocol and kind without offline
+    /// mark, written by us.
     #[must_use]
-    pub fn read(bytes: Bytes) -> Option<Self> {
+    pub fn read(version: Version, kind: BodyKind, bytes: Bytes) -> Option<Self> {
         if bytes.len() > D2C_BYTES_MAX || bytes.last() != Some(&b'}') {
             return None;
         }
-        let wire: Wire<'_> = serde_json::from_slice(&bytes).ok()?;
-        let entries = wire.d.get().strip_prefix('[')?.strip_suffix(']')?;
-        if wire.mt > 1 || entries.trim().is_empty() {
+        let (time, d) = match version {
+            Version::Legacy => {
+                let wire: Legacy<'_> = serde_json::from_slice(&bytes).ok()?;
+                (wire.mt == kind.legacy_number()).then_some((wire.t, wire.d))?
+            }
+            Version::V21 => {
+                let wire: V21<'_> = serde_json::from_slice(&bytes).ok()?;
+                (wire.dt, wire.d)
+            }
+        };
+        let entries = d.get().strip_prefix('[')?.strip_suffix(']')?;
+        if entries.trim().is_empty() {
             return None;
         }
         let offset = |part: &str| (part.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize);
-        let (t_start, d_start) = (offset(wire.t)?, offset(entries)?);
-        let parts = Parts { t_start, t_end: t_start + wire.t.len(), d_start, d_end: d_start + entries.len() };
-        (parts.t_end <= d_start).then_some(Self { bytes, parts })
+        let (t_start, d_start) = (offset(time)?, offset(entries)?);
+        let parts = Parts { t_start, t_end: t_start + time.len(), d_start, d_end: d_start + entries.len() };
+        (parts.t_end <= d_start).then_some(Self { version, kind, bytes, parts })
+    }
+
+    /// Which protocol it is written in.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn kind(&self) -> BodyKind {
+        self.kind
     }
 
     /// The body as it stands.
@@ -75,10 +138,13 @@ impl Body {
         &self.bytes
     }
 
-    /// Whether both have the same envelope, `t` apart.
+    /// Whether both are of one kind and have the same envelope, the time apart.
     #[must_use]
     pub fn joins(&self, other: &Self) -> bool {
-        self.head() == other.head() && self.middle() == other.middle() && self.tail() == other.tail()
+        (self.version, self.kind) == (other.version, other.kind)
+            && self.head() == other.head()
+            && self.middle() == other.middle()
+            && self.tail() == other.tail()
     }
 
     fn head(&self) -> &[u8] {

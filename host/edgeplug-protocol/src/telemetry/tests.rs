@@ -2,7 +2,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::legacy::ack::{self, Ack};
 use crate::legacy::mark_offline;
 use crate::template::{DataType, Scalar};
 use crate::validation::ValidValues;
@@ -144,6 +143,7 @@ fn what_has_no_place_is_reported_and_nothing_is_sent() {
         (None, json!({}), DropReason::Empty),
         (None, json!({"gyro": 5}), DropReason::NotAnObject("gyro".into())),
         (None, json!({"gyro": {"z": 5}}), DropReason::UnknownAttribute("gyro.z".into())),
+        (None, json!({"gyro": {}}), DropReason::EmptyObject("gyro".into())),
     ] {
         assert_eq!(encode_all(&plain(), &[sample(device, input)]), (None, None, vec![reason]));
     }
@@ -195,44 +195,188 @@ fn key_order_is_the_old_sdks() {
 }
 
 #[test]
-fn acks_carry_the_cloud_s_numbers() {
-    let sdk = Sdk::new("M_PYTHON", "poc");
-    let now = Timestamp::parse(NOW).unwrap();
-    let command = Ack { ack_id: "g-1", st: ack::STATUS_EXECUTED, msg: "", child_id: "" };
-    assert_eq!(
-        ack::encode(MessageType::CommandAck, "CP", "GW", &command, &sdk, &now),
-        r#"{"cpId":"CP","uniqueId":"GW","t":"2026-11-23T03:32:00.000Z","mt":5,"d":{"ackId":"g-1","st":6,"msg":"","childId":""},"sdk":{"l":"M_PYTHON","v":"2.0","e":"poc"}}"#
-    );
-    let ota = Ack { ack_id: "g-2", st: ack::STATUS_OTA_DONE, msg: "OTA updated successfully..!!", child_id: "C1" };
-    assert_eq!(
-        ack::encode(MessageType::OtaAck, "CP", "GW", &ota, &sdk, &now),
-        r#"{"cpId":"CP","uniqueId":"GW","t":"2026-11-23T03:32:00.000Z","mt":11,"d":{"ackId":"g-2","st":7,"msg":"OTA updated successfully..!!","childId":"C1"},"sdk":{"l":"M_PYTHON","v":"2.0","e":"poc"}}"#
-    );
-}
-
-#[test]
 fn a_message_that_waited_offline_says_so_at_its_end() {
     assert_eq!(mark_offline(r#"{"mt":0}"#), r#"{"mt":0,"od":1}"#);
     assert_eq!(mark_offline("{}"), r#"{"od":1}"#);
     assert_eq!(mark_offline("?"), "?");
 }
 
+fn v21(data_type: i64, dv: &str) -> Scalar {
+    Scalar {
+        data_type: DataType::from_wire(Version::V21, data_type),
+        valid: ValidValues::parse(dv),
+        ..Scalar::default()
+    }
+}
+
+/// A gateway with one child under 2.1, attributes as in the recorded cases.
+fn gateway_v21() -> Template {
+    let device = |id: &str, tag: &str| Device { id: id.into(), tag: tag.into() };
+    let mut template = Template::new(Version::V21, "", "XG4E2CA", vec![device("GW", "gw"), device("C1", "c")]);
+    template.declare("gw", "temp", Attribute::Scalar(v21(1, "1 to 15")));
+    template.declare("gw", "s", Attribute::Scalar(v21(4, "red,blue")));
+    template.declare("gw", "ll", Attribute::Scalar(v21(10, "")));
+    template.declare("c", "temp", Attribute::Scalar(v21(1, "")));
+    template.declare(
+        "c",
+        "gyro",
+        Attribute::Object([("x".to_owned(), v21(1, "")), ("y".to_owned(), v21(3, ""))].into()),
+    );
+    template
+}
+
+#[test]
+fn reports_of_2_1_hold_their_values_under_the_device() {
+    let (report, fault, dropped) = encode_all(
+        &gateway_v21(),
+        &[
+            sample(None, json!({"temp": "7", "ll": [1.5, 2.5]})),
+            sample(Some("C1"), json!({"temp": 2, "gyro": {"x": 5, "y": 2.5}})),
+        ],
+    );
+    assert_eq!(
+        report,
+        Some(json!({"dt": NOW, "d": [
+            {"id": "GW", "dt": TIME, "tg": "gw", "d": {"temp": 7, "ll": [1.5, 2.5]}},
+            {"id": "C1", "dt": TIME, "tg": "c", "d": {"temp": 2, "gyro": {"x": 5, "y": 2.5}}}]}))
+    );
+    assert_eq!((fault, dropped), (None, vec![]));
+}
+
+#[test]
+fn faults_of_2_1_are_raw_and_hold_what_the_template_does_not_know() {
+    let (report, fault, dropped) = encode_all(
+        &gateway_v21(),
+        &[
+            sample(None, json!({"temp": 99, "s": "green", "zzz": 1, "gyro": {"q": 1}})),
+            sample(Some("C1"), json!({"gyro": {"x": 1, "w": 2}})),
+            sample(Some("C1"), json!({"gyro": 5, "temp": 1})),
+        ],
+    );
+    let entry = |id: &str, tag: &str, d: Value| json!({"id": id, "dt": TIME, "tg": tag, "d": d});
+    let reported = [entry("C1", "c", json!({"gyro": {"x": 1}})), entry("C1", "c", json!({"temp": 1}))];
+    assert_eq!(report, Some(json!({"dt": NOW, "d": reported})));
+    let faulty = [
+        entry("GW", "gw", json!({"temp": 99, "s": "green", "zzz": 1, "gyro": {"q": 1}})),
+        entry("C1", "c", json!({"gyro": {"w": 2}})),
+        entry("C1", "c", json!({"gyro": 5})),
+    ];
+    assert_eq!(fault, Some(json!({"dt": NOW, "d": faulty})));
+    assert!(dropped.is_empty());
+}
+
+#[test]
+fn nothing_in_2_1_is_told_and_not_sent() {
+    let input = json!({"gyro": {"x": null, "y": 1}, "temp": null, "zzz": null});
+    let (report, fault, dropped) = encode_all(&gateway_v21(), &[sample(Some("C1"), input)]);
+    assert_eq!(report.unwrap()["d"][0]["d"], json!({"gyro": {"y": 1}}));
+    assert_eq!(fault.unwrap()["d"][0]["d"], json!({"zzz": null}), "nobody knows what it should be");
+    assert_eq!(dropped, [DropReason::Null("gyro.x".into()), DropReason::Null("temp".into())]);
+}
+
+#[test]
+fn the_time_stands_first_in_2_1() {
+    let encoded = encode(
+        &gateway_v21(),
+        &Sdk::new("M_PYTHON", "poc"),
+        &[sample(None, json!({"temp": 10}))],
+        &Timestamp::parse(NOW).unwrap(),
+    );
+    let report = encoded.report.unwrap();
+    assert_eq!((report.version(), report.kind()), (Version::V21, BodyKind::Report));
+    assert_eq!(
+        report.bytes(),
+        r#"{"dt":"2026-11-23T03:32:00.000Z","d":[{"id":"GW","dt":"2021-01-24T10:06:17.857Z","tg":"gw","d":{"temp":10}}]}"#
+    );
+}
+
+#[test]
+fn decimals_are_rounded_where_the_operator_wants_it() {
+    let rounded = |decimals| Attribute::Scalar(Scalar { decimals: Some(decimals), ..scalar(0, "0to30") });
+    let mut template = plain();
+    template.declare("", "one", rounded(1));
+    template.declare("", "none", rounded(0));
+    template.declare("", "most", rounded(u8::MAX));
+    let input = json!({"one": 20.26, "none": 20.5, "most": 0.1, "humidity": 20.26});
+    let (report, fault, _) = encode_all(&template, &[sample(None, input)]);
+    assert_eq!(report, one(0, json!({"one": 20.3, "none": 20.0, "most": 0.1, "humidity": 20.26})));
+    assert_eq!(fault, None);
+    let (report, fault, _) = encode_all(&template, &[sample(None, json!({"one": 12, "none": 30.4}))]);
+    assert_eq!((report, fault), (one(0, json!({"one": 12})), one(1, json!({"none": "30.4"}))));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop_oneof![".{0,20}", "NaN|inf|-inf|red|7| 7 "].prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("x|y|.{0,3}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// Every value of a sample, or of its last mention, is in a body or named as dropped.
+fn missing(values: &[(String, Value)], bodies: &[Option<&Value>], dropped: &[DropReason]) -> Option<String> {
+    let fields: Vec<_> = bodies
+        .iter()
+        .flatten()
+        .map(|body| match &body["d"][0]["d"] {
+            Value::Array(only) => only[0].clone(),
+            other => other.clone(),
+        })
+        .collect();
+    let named = |name: &str| dropped.iter().any(|reason| reason.to_string().contains(&format!("{name:?}")));
+    let present = |name: &str, member: Option<&str>| {
+        fields.iter().filter_map(|d| d.get(name)).any(|field| match member {
+            Some(member) => field.get(member).is_some() || !field.is_object(),
+            None => true,
+        })
+    };
+    let lost = |(name, value): &(String, Value)| match value {
+        Value::Object(members) if name == "gyro" && !members.is_empty() => members
+            .keys()
+            .find(|member| !present(name, Some(member)) && !named(&format!("{name}.{member}")))
+            .map(|member| format!("{name}.{member}")),
+        _ => (!present(name, None) && !named(name)).then(|| name.clone()),
+    };
+    values.iter().filter(|(name, _)| values.iter().filter(|(other, _)| other == name).count() == 1).find_map(lost)
+}
+
 proptest! {
-    /// Whatever JSON a sample holds: no panic, valid JSON out, and every value is in the report, in the fault or named.
+    /// Whatever JSON a sample holds, in either protocol and on an edge device: no panic, valid JSON out, nothing that JSON
+    /// does not know, and every value is in a body or named.
     #[test]
-    fn no_value_is_lost_silently(texts in proptest::collection::vec((prop_oneof!["temp1", "color", "gyro", "zzz"], ".{0,20}"), 1..6)) {
-        let values: Vec<(String, Value)> = texts.into_iter()
-            .map(|(name, text)| (name, serde_json::from_str(&text).unwrap_or(Value::String(text))))
-            .collect();
-        let mut names: Vec<_> = values.iter().map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names.dedup();
-        let sample = Sample { device: None, time: None, values };
-        let (report, fault, dropped) = encode_all(&plain(), &[sample]);
-        for name in names {
-            let within = |body: &Option<Value>| body.as_ref().is_some_and(|b| b["d"][0]["d"][0].get(&name).is_some());
-            let named = dropped.iter().any(|reason| reason.to_string().contains(&name));
-            prop_assert!(within(&report) || within(&fault) || named || name == "gyro", "{name}");
+    fn no_value_is_lost_silently(
+        values in proptest::collection::vec((prop_oneof!["temp1", "temp", "color", "s", "gyro", ".{0,4}"], any_json()), 0..6),
+        is_v21: bool,
+    ) {
+        let template = if is_v21 { gateway_v21() } else { plain() };
+        let sample = Sample { device: is_v21.then(|| "C1".into()), time: None, values: values.clone() };
+        let (report, fault, dropped) = encode_all(&template, std::slice::from_ref(&sample));
+        prop_assert_eq!(missing(&values, &[report.as_ref(), fault.as_ref()], &dropped), None);
+
+        let (sdk, now) = (Sdk::new("M_PYTHON", "poc"), Timestamp::parse(NOW).unwrap());
+        let samples = [sample];
+        let edge = encode_edge(&template, &sdk, &samples, &now);
+        let mut kept = serde_json::Map::new();
+        for value in edge.valid.iter().flat_map(|valid| &valid.values) {
+            match value.member {
+                None => drop(kept.insert(value.attribute.into(), (*value.value).clone())),
+                Some(member) => {
+                    kept.entry(value.attribute).or_insert_with(|| json!({}))[member] = (*value.value).clone();
+                }
+            }
         }
+        let kept = json!({"d": [{"d": kept}]});
+        let fault: Option<Value> = edge.fault.map(|body| serde_json::from_slice(body.bytes()).unwrap());
+        let dropped: Vec<_> = edge.dropped.into_iter().map(|dropped| dropped.reason).collect();
+        prop_assert_eq!(missing(&values, &[Some(&kept), fault.as_ref()], &dropped), None);
     }
 }

@@ -1,3 +1,6 @@
+mod once;
+mod targets;
+
 use std::time::Duration;
 
 use crate::event::{CallFailure, Event, Reply};
@@ -94,9 +97,10 @@ fn what_cannot_be_understood_is_got_rid_of() {
 fn a_command_that_cannot_be_carried_out_is_answered_all_the_same() {
     let mut rig = online();
     rig.plugin_up("p", None, true);
-    rig.send_c2d(r#"{"cmdType":"0x01","data":{"command":"","ack":true,"ackId":"empty"}}"#);
+    let text = "x".repeat(edgeplug_protocol::c2d::COMMAND_BYTES_MAX + 1);
+    rig.send_command(&text, "long");
     rig.pass(SECOND);
-    assert_eq!(rig.acks(), [("empty".to_owned(), 4)]);
+    assert_eq!((rig.acks(), rig.calls.len()), (vec![("long".to_owned(), 4)], 0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{Action, KeySlot, Step};
 impl Connect {
     /// The hub to connect to and our name there.
     pub(super) fn target(&self) -> Option<(Hub, String)> {
-        let hub = self.hub.clone()?;
+        let hub = self.definition.as_ref()?.hub.clone();
         let Some(assignment) = &self.assignment else {
             let device_id = hub.client_id.clone();
             return Some((hub, device_id));

@@ -1,11 +1,12 @@
 //! The connection itself: opened, kept, renewed, and what its end means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgeplug_protocol::azure::hub::{DESIRED_CHANGES_FILTER, TWIN_ANSWERS_FILTER};
 use edgeplug_protocol::azure::sas::SasToken;
 
-use super::{Change, Connect, FAILURES_BEFORE_SYNC, Next, Open, REFUSALS_BEFORE_DPS, State, TokenLife};
+use super::{Change, Connect, FAILURES_BEFORE_SYNC, Gap, Next, Open, REFUSALS_BEFORE_DPS, State, TokenLife};
 use crate::action::ConnectTo;
 use crate::event::{Failure, FailureKind, LinkDownReason};
 use crate::{Action, ConnectionId, Online, Step};
@@ -68,7 +69,7 @@ impl Connect {
     }
 
     fn connect(&mut self, to: ConnectTo, life: TokenLife, step: &mut Step<'_>) {
-        if self.hold.is_some() {
+        if self.is_unwanted() {
             return self.left(step);
         }
         self.last_connection += 1;
@@ -82,8 +83,11 @@ impl Connect {
         if awaited != connection {
             return None;
         }
-        self.open = Some(Open { connection, since: step.now.monotonic, life, renew_at: life.renew_at(step) });
-        if self.hold.is_some() {
+        let (hub, device_id) = self.target()?;
+        let topics = Arc::new(hub.topics);
+        let (since, renew_at) = (step.now.monotonic, life.renew_at(step));
+        self.open = Some(Open { connection, topics: Arc::clone(&topics), since, life, renew_at });
+        if self.is_unwanted() {
             // It is being closed; the two crossed.
             self.state = State::Leaving { until: None };
             return None;
@@ -96,9 +100,9 @@ impl Connect {
         self.refusals = 0;
         self.ask_dps = false;
         self.gave_up = None;
-        let (hub, device_id) = self.target()?;
+        self.questions.link_up(step.now.monotonic);
         tracing::info!(host = %hub.host, "connected to the hub");
-        Some(Change::Online(Online { connection, topics: std::sync::Arc::new(hub.topics), device_id }))
+        Some(Change::Online(Online { connection, topics, device_id }))
     }
 
     pub(crate) fn link_down(
@@ -121,9 +125,11 @@ impl Connect {
         match self.state {
             State::Connecting(ours, _) if ours == connection => {
                 self.failures += 1;
+                self.moving = false;
+                self.questions.link_lost();
                 self.connection_failed(reason, step);
                 // The pause of a renewal ends in an outage.
-                return Some(Change::Offline { planned: false });
+                return Some(Change::Offline(Gap::Outage));
             }
             State::Closing { connection: ours } if ours == connection => {
                 self.state = State::Closed;
@@ -132,10 +138,16 @@ impl Connect {
             _ => {}
         }
         let open = self.open.take_if(|open| open.connection == connection)?;
+        self.fail_children("the connection ended before the cloud answered; look at the portal", step);
         match std::mem::replace(&mut self.state, State::Online) {
             State::Renewing { next, life } => {
+                let moved = std::mem::take(&mut self.moving);
                 self.connect(*next, life, step);
-                return Some(Change::Offline { planned: self.hold.is_none() });
+                return Some(Change::Offline(match (self.is_unwanted(), moved) {
+                    (true, _) => Gap::Outage,
+                    (false, true) => Gap::Move,
+                    (false, false) => Gap::Renewal,
+                }));
             }
             State::Leaving { .. } => self.left(step),
             State::Quieting { next, life, .. } => self.connect(*next, life, step),
@@ -143,7 +155,9 @@ impl Connect {
             // A renewal is under way; it leads to a new connection by itself.
             under_way => self.state = under_way,
         }
-        Some(Change::Offline { planned: false })
+        self.moving = false;
+        self.questions.link_lost();
+        Some(Change::Offline(Gap::Outage))
     }
 
     /// Looks whether the open connection needs something.
@@ -156,10 +170,10 @@ impl Connect {
             self.kicks = 0;
             self.trouble = None;
         }
-        if !due {
+        if !due && !self.moving {
             return;
         }
-        tracing::debug!("renewing the token");
+        tracing::debug!(self.moving, "renewing the token");
         self.backoff.reset();
         self.failures = 0;
         // A template that was never refreshed since start is asked for on the way, and so is the time if two clocks

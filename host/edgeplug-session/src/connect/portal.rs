@@ -1,120 +1,377 @@
-//! Discovery, sync, and the way to DPS.
+//! Whom to ask about this device, in which protocol, and what the answer means for the connection.
+//!
+//! With `auto` the protocol of the last good answer is asked first. Without one, or after [`FAILURES_BEFORE_PROBE`] failures
+//! in a row, both are: 2.1, and then 1.0 if 2.1 does not serve this device or says that it has a TPM, for which 1.0 is the
+//! protocol that was seen to work. A failure of both is told as one.
 
 use edgeplug_protocol::azure::dps;
+use edgeplug_protocol::definition::{AuthType, Definition};
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
 use edgeplug_protocol::legacy::sync::{self, SyncError, SyncOption, SyncReply};
+use edgeplug_protocol::retry::Retry;
+use edgeplug_protocol::v21;
+use edgeplug_protocol::v21::discovery::{Account, AgentUrl, DiscoveryError as DiscoveryErrorV21};
+use edgeplug_protocol::v21::identity::{Has, IdentityError, IdentityReply};
+use edgeplug_protocol::version::Version;
 
 use super::provision::{Provision, Provisioned};
-use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, State};
+use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, RETRY_AFTER_MAX, State};
 use crate::action::{Fact, HttpRequest, Method};
+use crate::config::{ProtocolChoice, SessionConfig};
 use crate::event::{Attestation, Failure, FailureKind, HttpReply};
-use crate::{Action, Step};
+use crate::{Action, Step, Ticket};
+
+/// After so many failures in a row of the protocol that worked before, the other one is asked as well.
+const FAILURES_BEFORE_PROBE: u32 = 3;
+
+/// Whom to ask, in which protocol.
+#[derive(Default)]
+pub(super) struct Portal {
+    /// What is asked now.
+    asking: Version,
+    /// What was found out, where both are asked.
+    probe: Option<Probe>,
+    /// What worked last.
+    preferred: Option<Version>,
+    /// Ways to the portal that failed in a row.
+    failures: u32,
+    /// Where sync lies; asked for once, and again when the agent says it moved.
+    legacy: Option<BaseUrl>,
+    /// Where identity lies.
+    v21: Option<AgentUrl>,
+}
+
+/// Where the asking of both protocols stands.
+enum Probe {
+    /// 2.1 is asked.
+    Begun,
+    /// 2.1 does not serve this device, and 1.0 is asked.
+    Refused(PortalFailure),
+    /// 2.1 serves this device, but it has a TPM, so 1.0 is asked.
+    Fallback(Box<Definition>, Has),
+}
+
+/// An answer of the portal.
+pub(super) enum Answer {
+    /// Go on and connect.
+    Ready(Box<Definition>, Option<Has>),
+    /// The portal knows the device, the hub does not.
+    NotRegistered,
+}
+
+/// Why the portal did not help.
+pub(super) struct PortalFailure {
+    pub(super) failure: Failure,
+    pub(super) pace: Retry,
+    /// It said something about this very device: then a hub known from before is no way around.
+    about_us: bool,
+    /// The device may only have to be registered with DPS (2.1 does not tell).
+    unregistered: bool,
+}
+
+impl Portal {
+    /// This protocol worked.
+    pub(super) fn prefer(&mut self, version: Version) {
+        (self.preferred, self.asking, self.probe) = (Some(version), version, None);
+        self.failures = 0;
+    }
+
+    /// Where the agents lie may have changed.
+    pub(super) fn forget_agents(&mut self) {
+        (self.legacy, self.v21) = (None, None);
+    }
+
+    fn begin(&mut self, choice: ProtocolChoice) {
+        self.probe = None;
+        self.asking = match (choice, self.preferred) {
+            (ProtocolChoice::Only(version), _) => version,
+            (ProtocolChoice::Auto, Some(version)) if self.failures < FAILURES_BEFORE_PROBE => version,
+            (ProtocolChoice::Auto, _) => {
+                self.probe = Some(Probe::Begun);
+                Version::V21
+            }
+        };
+    }
+
+    /// The next request of a protocol, and whether it is discovery.
+    pub(super) fn request(
+        &self,
+        version: Version,
+        options: &[SyncOption],
+        config: &SessionConfig,
+    ) -> (HttpRequest, bool) {
+        match (version, &self.legacy, &self.v21) {
+            (Version::Legacy, Some(agent), _) => {
+                let body = sync::request_body(&config.cpid, &config.unique_id, options);
+                (request(Method::Post, agent.sync_url(), Some(body), sync::REPLY_BYTES_MAX), false)
+            }
+            (Version::Legacy, None, _) => {
+                let url = discovery::url(&config.discovery_url, &config.cpid, &config.environment, &config.language);
+                (request(Method::Get, url, None, discovery::REPLY_BYTES_MAX), true)
+            }
+            (Version::V21, _, Some(agent)) => {
+                let url = agent.identity_url(&config.unique_id);
+                (request(Method::Get, url, None, v21::identity::REPLY_BYTES_MAX), false)
+            }
+            (Version::V21, _, None) => {
+                let account = match &config.sid {
+                    Some(sid) => Account::Sid(sid),
+                    None => Account::Company { cpid: &config.cpid, environment: &config.environment },
+                };
+                let url = v21::discovery::url(&config.discovery_url, &account);
+                (request(Method::Get, url, None, v21::discovery::REPLY_BYTES_MAX), true)
+            }
+        }
+    }
+
+    /// Reads the answer to discovery.
+    pub(super) fn discovered(
+        &mut self,
+        version: Version,
+        result: Result<HttpReply, Failure>,
+    ) -> Result<(), PortalFailure> {
+        let reply = result.map_err(PortalFailure::unreachable)?;
+        match version {
+            Version::Legacy => {
+                let agent = BaseUrl::parse_reply(reply.status, &reply.body).map_err(|error| {
+                    let kind = match error {
+                        DiscoveryError::Status(408 | 429 | 500..) => FailureKind::Network,
+                        DiscoveryError::Status(_) => FailureKind::Enrolment,
+                        DiscoveryError::Malformed(_) => FailureKind::Protocol,
+                    };
+                    PortalFailure::new(kind, &error, error.retry())
+                })?;
+                self.legacy = Some(agent);
+            }
+            Version::V21 => {
+                let agent = AgentUrl::parse_reply(reply.status, &reply.body).map_err(|error| {
+                    let kind = match error {
+                        DiscoveryErrorV21::Status(408 | 429 | 500..) => FailureKind::Network,
+                        DiscoveryErrorV21::Malformed(_) => FailureKind::Protocol,
+                        _ => FailureKind::Enrolment,
+                    };
+                    PortalFailure::new(kind, &error, error.retry())
+                })?;
+                if agent.said_expired {
+                    tracing::warn!(
+                        "discovery says that the subscription has expired; going on, because that is often wrong"
+                    );
+                }
+                self.v21 = Some(agent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the answer to a full sync or to identity.
+    pub(super) fn answered(
+        version: Version,
+        result: Result<HttpReply, Failure>,
+        config: &SessionConfig,
+    ) -> Result<Answer, PortalFailure> {
+        let reply = result.map_err(PortalFailure::unreachable)?;
+        match version {
+            Version::Legacy => match SyncReply::parse(reply.status, &reply.body) {
+                Ok(SyncReply::Ready(definition)) => Ok(Answer::Ready(definition, None)),
+                Ok(SyncReply::NotRegistered) => Ok(Answer::NotRegistered),
+                Err(error) => Err(error.into()),
+            },
+            Version::V21 => match IdentityReply::parse(reply.status, &reply.body, &config.unique_id) {
+                Ok(IdentityReply::Ready { definition, has }) => Ok(Answer::Ready(definition, Some(has))),
+                Ok(IdentityReply::OnAws(definition)) => Err(PortalFailure {
+                    failure: Failure {
+                        kind: FailureKind::Enrolment,
+                        text: format!(
+                            "the portal sends this device to {}, and this daemon can only sign in at Azure IoT Hub; create \
+                             the device in an account on Azure",
+                            definition.hub.host
+                        ),
+                    },
+                    pace: Retry::Never,
+                    about_us: true,
+                    unregistered: false,
+                }),
+                Err(error) => {
+                    let (kind, about_us) = match error {
+                        IdentityError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
+                        IdentityError::Malformed(_) | IdentityError::UnknownCode(_) => (FailureKind::Protocol, false),
+                        IdentityError::Status(_) => (FailureKind::Enrolment, false),
+                        _ => (FailureKind::Enrolment, true),
+                    };
+                    let unregistered = error == IdentityError::DeviceNotFound;
+                    let failed = PortalFailure::new(kind, &error, error.retry());
+                    Err(PortalFailure { about_us, unregistered, ..failed })
+                }
+            },
+        }
+    }
+}
+
+impl PortalFailure {
+    fn new(kind: FailureKind, error: &dyn std::fmt::Display, pace: Retry) -> Self {
+        let failure = Failure { kind, text: error.to_string() };
+        Self { failure, pace, about_us: false, unregistered: false }
+    }
+
+    /// Nobody answered.
+    pub(super) fn unreachable(failure: Failure) -> Self {
+        Self { failure, pace: Retry::Soon, about_us: false, unregistered: false }
+    }
+
+    /// It answered, but not what it was asked.
+    pub(super) fn nothing_said(what: &str) -> Self {
+        let text = format!("the portal says nothing about this device's {what} yet");
+        Self::new(FailureKind::Enrolment, &text, Retry::Soon)
+    }
+
+    /// Of two protocols that both failed, the one that says more about the device leads.
+    fn and(self, v21: Self) -> Self {
+        if self.failure.text == v21.failure.text {
+            return self;
+        }
+        let legacy_leads = self.about_us || !v21.about_us;
+        let kind = if legacy_leads { self.failure.kind } else { v21.failure.kind };
+        let text = format!("{} (1.0); {} (2.1)", self.failure.text, v21.failure.text);
+        let about_us = self.about_us || v21.about_us;
+        // Whichever may heal sooner.
+        let pace = match (self.pace, v21.pace) {
+            (Retry::Soon, _) | (_, Retry::Soon) => Retry::Soon,
+            (Retry::Slow, _) | (_, Retry::Slow) => Retry::Slow,
+            (Retry::Never, Retry::Never) => Retry::Never,
+        };
+        Self { failure: Failure { kind, text }, pace, about_us, unregistered: false }
+    }
+}
+
+impl From<SyncError> for PortalFailure {
+    fn from(error: SyncError) -> Self {
+        let (kind, about_us) = match error {
+            SyncError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
+            SyncError::Malformed(_) | SyncError::UnknownCode(_) => (FailureKind::Protocol, false),
+            SyncError::Status(_) => (FailureKind::Enrolment, false),
+            _ => (FailureKind::Enrolment, true),
+        };
+        Self { about_us, ..Self::new(kind, &error, error.retry()) }
+    }
+}
 
 impl Connect {
     pub(super) fn discover(&mut self, step: &mut Step<'_>) {
-        if self.base_url.is_some() {
-            return self.sync(step);
-        }
-        let config = step.config;
-        let url = discovery::url(&config.discovery_url, &config.cpid, &config.environment, &config.language);
-        let request = HttpRequest {
-            method: Method::Get,
-            url,
-            authorization: None,
-            body: None,
-            reply_bytes_max: discovery::REPLY_BYTES_MAX,
-        };
-        let ticket = step.ticket();
-        self.state = State::Discovering(ticket);
+        self.portal.begin(step.config.protocol);
+        self.ask_portal(step);
+    }
+
+    fn ask_portal(&mut self, step: &mut Step<'_>) {
+        let (request, discovers) = self.portal.request(self.portal.asking, &SyncOption::ALL, step.config);
+        let ticket: Ticket = step.ticket();
+        self.state = if discovers { State::Discovering(ticket) } else { State::Syncing(ticket) };
         step.act(Action::Http { ticket, request });
     }
 
-    pub(super) fn discovered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) {
-        match result.map(|reply| BaseUrl::parse_reply(reply.status, &reply.body)) {
-            Ok(Ok(base_url)) => {
-                self.base_url = Some(base_url);
-                self.sync(step);
+    pub(super) fn discovered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) -> Option<Change> {
+        self.note_retry_after(&result);
+        match self.portal.discovered(self.portal.asking, result) {
+            Ok(()) => {
+                self.ask_portal(step);
+                None
             }
-            Ok(Err(error)) => {
-                let kind = match error {
-                    DiscoveryError::Status(408 | 429 | 500..) => FailureKind::Network,
-                    DiscoveryError::Status(_) => FailureKind::Enrolment,
-                    DiscoveryError::Malformed(_) => FailureKind::Protocol,
-                };
-                self.portal_failed(Failure { kind, text: error.to_string() }, step);
-            }
-            Err(failure) => self.portal_failed(failure, step),
+            Err(failed) => self.portal_failed(failed, step),
         }
     }
 
-    pub(super) fn sync(&mut self, step: &mut Step<'_>) {
-        let Some(base_url) = &self.base_url else { return self.discover(step) };
-        let request = HttpRequest {
-            method: Method::Post,
-            url: base_url.sync_url(),
-            authorization: None,
-            body: Some(sync::request_body(&step.config.cpid, &step.config.unique_id, &SyncOption::ALL)),
-            reply_bytes_max: sync::REPLY_BYTES_MAX,
-        };
-        let ticket = step.ticket();
-        self.state = State::Syncing(ticket);
-        step.act(Action::Http { ticket, request });
-    }
-
-    pub(super) fn sync_answered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) -> Option<Change> {
-        let reply = match result {
-            Ok(reply) => reply,
-            Err(failure) => {
-                self.portal_failed(failure, step);
-                return None;
+    pub(super) fn portal_answered(
+        &mut self,
+        result: Result<HttpReply, Failure>,
+        step: &mut Step<'_>,
+    ) -> Option<Change> {
+        self.note_retry_after(&result);
+        let begun = matches!(self.portal.probe, Some(Probe::Begun));
+        match Portal::answered(self.portal.asking, result, step.config) {
+            Ok(Answer::Ready(definition, Some(has))) if begun && definition.auth == AuthType::Tpm => {
+                self.portal.probe = Some(Probe::Fallback(definition, has));
+                self.portal.asking = Version::Legacy;
+                self.ask_portal(step);
+                None
             }
-        };
-        match SyncReply::parse(reply.status, &reply.body) {
-            Ok(SyncReply::Ready(sync)) => {
-                self.synced = true;
-                self.compare_with_assignment(&sync.hub, step);
-                self.hub = Some(sync.hub.clone());
-                let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
-                if !has_key {
-                    self.register(step, "there is no hub key yet");
-                } else if std::mem::take(&mut self.ask_dps) {
-                    self.register(step, "the hub refuses this device's key");
-                } else {
-                    self.authorise(step);
-                }
-                Some(Change::Definition(sync))
-            }
-            Ok(SyncReply::NotRegistered) => {
+            Ok(Answer::Ready(definition, has)) => self.accepted(definition, has, step),
+            Ok(Answer::NotRegistered) => {
+                self.portal.prefer(self.portal.asking);
                 self.register(step, "the portal says the device is not registered yet");
                 None
             }
-            Err(error) => {
-                let (kind, about_us) = match error {
-                    SyncError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
-                    SyncError::Malformed(_) | SyncError::UnknownCode(_) => (FailureKind::Protocol, false),
-                    SyncError::Status(_) => (FailureKind::Enrolment, false),
-                    _ => (FailureKind::Enrolment, true),
-                };
-                let failure = Failure { kind, text: error.to_string() };
-                if about_us {
-                    self.base_url = None;
-                    self.wait(failure, Next::Discovery, step);
-                } else {
-                    self.portal_failed(failure, step);
-                }
-                None
-            }
+            Err(failed) => self.portal_failed(failed, step),
         }
     }
 
-    /// Discovery or sync did not work, and said nothing about this device: whatever is wrong there, with a hub known from
-    /// before connect anyway.
-    fn portal_failed(&mut self, failure: Failure, step: &mut Step<'_>) {
-        // Discovery may know by now where the agent went.
-        self.base_url = None;
+    /// The portal says where to connect.
+    fn accepted(&mut self, definition: Box<Definition>, has: Option<Has>, step: &mut Step<'_>) -> Option<Change> {
+        self.synced = true;
+        self.retry_after = None;
+        self.portal.prefer(definition.version);
+        self.compare_with_assignment(&definition.hub, step);
+        self.take_over(*definition, has, step);
         let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
-        let knows_hub = self.hub.is_some() && has_key;
-        match (knows_hub, self.failures) {
+        if !has_key {
+            self.register(step, "there is no hub key yet");
+        } else if std::mem::take(&mut self.ask_dps) {
+            self.register(step, "the hub refuses this device's key");
+        } else {
+            self.authorise(step);
+        }
+        self.changed()
+    }
+
+    /// Replaces what is known by what the portal says. What 2.1 tells only later stays as it was, if it was said of the
+    /// same template.
+    pub(super) fn take_over(&mut self, mut definition: Definition, has: Option<Has>, step: &mut Step<'_>) {
+        self.complete = true;
+        if let Some(has) = has {
+            let same =
+                |old: &&Definition| old.version == definition.version && old.template_id == definition.template_id;
+            let old = self.definition.as_ref().filter(same);
+            self.complete = !has.attributes || (self.complete && old.is_some());
+            if let Some(old) = old {
+                definition.groups = if has.attributes { old.groups.clone() } else { Vec::new() };
+                definition.settings = if has.settings { old.settings.clone() } else { Vec::new() };
+                definition.rules = if has.rules { old.rules.clone() } else { Vec::new() };
+                if has.children {
+                    definition.devices.extend(old.devices.iter().skip(1).cloned());
+                }
+            }
+            self.questions.ask_all(has, step.now.monotonic);
+        } else {
+            self.questions.clear();
+            self.refresh.full_answer(&definition, step);
+        }
+        self.definition = Some(definition);
+    }
+
+    /// Discovery, sync or identity did not work. If it said nothing about this device, then whatever is wrong there,
+    /// with a hub known from before connect anyway.
+    fn portal_failed(&mut self, failed: PortalFailure, step: &mut Step<'_>) -> Option<Change> {
+        let failed = match self.portal.probe.take() {
+            Some(Probe::Begun) => {
+                tracing::debug!(reason = failed.failure.text, "not by protocol 2.1; asking by 1.0");
+                self.portal.probe = Some(Probe::Refused(failed));
+                self.portal.asking = Version::Legacy;
+                self.ask_portal(step);
+                return None;
+            }
+            Some(Probe::Refused(v21)) => failed.and(v21),
+            Some(Probe::Fallback(definition, has)) => return self.accepted(definition, Some(has), step),
+            None => failed,
+        };
+        self.portal.failures = self.portal.failures.saturating_add(1);
+        // Discovery may know by now where the agents went.
+        self.portal.forget_agents();
+        let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
+        let knows_hub = self.definition.is_some() && has_key;
+        let PortalFailure { failure, pace, about_us, unregistered } = failed;
+        if unregistered && !has_key && step.config.scope_id.is_some() {
+            self.register(step, "the portal has no identity for this device, and there is no hub key yet");
+            return None;
+        }
+        match (knows_hub && !about_us, self.failures) {
             // While a connection is open, this is its renewal; and a disputed clock is asked about on every way to the hub.
             (true, _) if self.open.is_some() || step.clock.is_contested(step.now) => self.authorise(step),
             (true, 0) => {
@@ -124,9 +381,15 @@ impl Connect {
                 );
                 self.authorise(step);
             }
-            (true, _) => self.wait(failure, Next::Hub, step),
-            (false, _) => self.wait(failure, Next::Discovery, step),
+            (true, _) => self.wait_at(pace, failure, Next::Hub, step),
+            (false, _) => self.wait_at(pace, failure, Next::Discovery, step),
         }
+        None
+    }
+
+    pub(super) fn note_retry_after(&mut self, result: &Result<HttpReply, Failure>) {
+        let asked = result.as_ref().ok().filter(|reply| reply.status != 200).and_then(|reply| reply.retry_after_s);
+        self.retry_after = asked.map(|seconds| std::time::Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
 
     pub(super) fn register(&mut self, step: &mut Step<'_>, why: &str) {
@@ -170,8 +433,8 @@ impl Connect {
                 }
                 self.assignment = Some(known);
                 self.backoff.reset();
-                // Only a sync after the registration knows the template of the new device.
-                self.sync(step);
+                // Only an answer from after the registration knows the template of the new device.
+                self.ask_portal(step);
             }
             Provisioned::Failed(failure) => {
                 let next =
@@ -185,4 +448,8 @@ impl Connect {
             }
         }
     }
+}
+
+fn request(method: Method, url: String, body: Option<String>, reply_bytes_max: usize) -> HttpRequest {
+    HttpRequest { method, url, authorization: None, body, reply_bytes_max }
 }

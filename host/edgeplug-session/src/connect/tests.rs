@@ -1,6 +1,9 @@
 mod failures;
 mod misfortunes;
 mod portal;
+mod protocols;
+mod questions;
+mod refresh;
 mod renewal;
 mod time;
 

@@ -8,6 +8,8 @@ use edgeplug_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::Rig;
+use super::portal::Portal;
+use super::twin::HubTwin;
 use crate::action::{ConnectTo, HttpRequest};
 use crate::event::{Failure, FailureKind, HttpReply, LinkDownReason};
 
@@ -15,6 +17,8 @@ use crate::event::{Failure, FailureKind, HttpReply, LinkDownReason};
 #[derive(Default)]
 pub(crate) struct Cloud {
     pub(crate) received: Vec<Value>,
+    /// The topic of each.
+    pub(crate) topics: Vec<String>,
     /// Entries of reports and faults in the order they came.
     pub(crate) arrivals: Vec<Arrival>,
     /// Keep no bodies: days of readings would fill the memory.
@@ -29,7 +33,7 @@ pub(crate) struct Cloud {
     pub(crate) sync_codes: VecDeque<i64>,
     pub(crate) registered: bool,
     /// Commands the hub holds until they are acknowledged.
-    pub(super) queue: BTreeMap<u64, Bytes>,
+    pub(crate) queue: BTreeMap<u64, Bytes>,
     pub(super) last_delivery: u64,
     pub(crate) refuse: bool,
     pub(crate) polls_left: u32,
@@ -49,6 +53,10 @@ pub(crate) struct Cloud {
     pub(crate) expiry_grace: Duration,
     /// When certificates are valid, Unix milliseconds; `None` is always.
     pub(crate) certificate: Option<std::ops::Range<i64>>,
+    pub(crate) twin: HubTwin,
+    pub(crate) portal: Portal,
+    /// What sync says of devices, when that is more than the device itself.
+    pub(crate) devices: Option<Value>,
 }
 
 /// One entry of a report or fault at the cloud.
@@ -99,33 +107,13 @@ impl Rig {
             return Err(Failure { kind: FailureKind::Network, text: format!("cannot reach {}", request.url) });
         }
         self.check_certificate()?;
-        let (status, body) = if let Some(answer) = self.cloud.portal_says
-            && !request.url.starts_with("https://dps/")
-        {
-            let (status, body) = answer.map_err(|kind| Failure { kind, text: "said the portal".into() })?;
-            (status, body.to_owned())
-        } else if request.url.starts_with("https://discovery/") {
-            (200, json!({"baseUrl": "https://agent/api/2.0/agent/"}).to_string())
-        } else if request.url.starts_with("https://agent/") {
-            self.cloud.syncs += 1;
-            (200, self.sync_body())
-        } else {
+        let (status, body) = if request.url.starts_with("https://dps/") {
             self.dps(request)
+        } else {
+            self.portal(request).map_err(|kind| Failure { kind, text: "said the portal".into() })?
         };
-        Ok(HttpReply { status, retry_after_s: None, date_unix_s: Some(self.real_unix_ms / 1000), body: body.into() })
-    }
-
-    fn sync_body(&mut self) -> String {
-        let scripted = self.cloud.sync_codes.pop_front();
-        let code = scripted.unwrap_or(if self.cloud.registered { 0 } else { 1 });
-        json!({"d": {
-            "sc": {"df": 0}, "rc": code, "ds": code, "at": 4, "ee": 0, "dtg": "D", "cpId": "CP",
-            "p": {"n": "mqtt", "h": "hub", "p": 8883, "id": "CP-GW", "un": "hub/CP-GW/?api-version=2018-06-30", "pwd": "",
-                  "pub": "devices/CP-GW/messages/events/", "sub": "devices/CP-GW/messages/devicebound/#"},
-            "d": [{"tg": "", "id": "GW"}],
-            "att": if self.cloud.no_attributes { json!(null) } else { json!([{"p": "", "dt": null, "tg": "", "d": [{"ln": "n", "dt": 0, "dv": "", "tg": ""}, {"ln": "small", "dt": 0, "dv": "0to9", "tg": ""}]}]) },
-            "set": null, "r": null, "ota": null}})
-        .to_string()
+        let retry_after_s = (status != 200).then_some(self.cloud.portal.retry_after_s).flatten();
+        Ok(HttpReply { status, retry_after_s, date_unix_s: Some(self.real_unix_ms / 1000), body: body.into() })
     }
 
     fn dps(&mut self, request: &HttpRequest) -> (u16, String) {
@@ -149,13 +137,15 @@ impl Rig {
 }
 
 impl Cloud {
-    pub(super) fn take(&mut self, at: Duration, bytes: usize, body: &[u8]) {
+    pub(super) fn take(&mut self, at: Duration, topic: &str, body: &[u8]) {
+        let bytes = topic.len() + body.len();
         let body: Value = serde_json::from_slice(body).unwrap();
         self.messages += 1;
         for entry in body["d"].as_array().into_iter().flatten() {
             let dt = Timestamp::parse(entry["dt"].as_str().unwrap()).unwrap().unix_ms();
-            let n = entry["d"][0]["n"].as_i64();
-            if let Some(n) = n.or_else(|| entry["d"][0]["n"].as_f64().map(|n| n as i64)) {
+            let values = entry["d"].get(0).unwrap_or(&entry["d"]);
+            let n = values["n"].as_i64().or_else(|| values["n"].as_f64().map(|n| n as i64));
+            if let Some(n) = n {
                 let offline = body["od"] == 1;
                 self.arrivals.push(Arrival {
                     at,
@@ -170,6 +160,7 @@ impl Cloud {
         }
         if !self.forgets_bodies {
             self.received.push(body);
+            self.topics.push(topic.to_owned());
         }
     }
 }

@@ -20,7 +20,9 @@ pub(crate) struct Disk {
     last_ack: u64,
     /// Bodies, and whether they have their outcome.
     pub(crate) commands: BTreeMap<String, (Bytes, bool)>,
-    pub(super) facts: HashMap<Fact, Bytes>,
+    pub(crate) facts: HashMap<Fact, Bytes>,
+    /// Facts written with an answer.
+    pub(crate) keeps: u32,
     /// What no event has said to be on disk yet.
     unsaid: BTreeMap<Ticket, Unsaid>,
 }
@@ -30,6 +32,8 @@ enum Unsaid {
     Row(u64),
     Recorded(String),
     Finished(String, Option<u64>),
+    /// What stood there before.
+    Kept(Fact, Option<Bytes>),
 }
 
 impl Disk {
@@ -63,7 +67,9 @@ impl Disk {
     pub(super) fn said(&mut self, event: &Event) {
         match event {
             Event::Committed { rows } => rows.iter().for_each(|(ticket, _)| drop(self.unsaid.remove(ticket))),
-            Event::Recorded { ticket, .. } | Event::Finished { ticket, .. } => drop(self.unsaid.remove(ticket)),
+            Event::Recorded { ticket, .. } | Event::Finished { ticket, .. } | Event::Kept { ticket, .. } => {
+                drop(self.unsaid.remove(ticket));
+            }
             _ => {}
         }
     }
@@ -75,6 +81,8 @@ impl Disk {
             match unsaid {
                 Unsaid::Row(row) => drop(self.rows.remove(&row)),
                 Unsaid::Recorded(key) => drop(self.commands.remove(&key)),
+                Unsaid::Kept(fact, Some(before)) => drop(self.facts.insert(fact, before)),
+                Unsaid::Kept(fact, None) => drop(self.facts.remove(&fact)),
                 Unsaid::Finished(key, ack) => {
                     self.commands.get_mut(&key).unwrap().1 = false;
                     ack.map(|ack| self.acks.remove(&ack));
@@ -188,7 +196,9 @@ impl Rig {
                 self.later(LATENCY, Event::Kept { ticket, result: Err("disk full".into()) });
             }
             Action::KeepFor { ticket, fact, value } => {
-                self.disk.facts.insert(fact, value);
+                let before = self.disk.facts.insert(fact, value);
+                self.disk.unsaid.insert(ticket, Unsaid::Kept(fact, before));
+                self.disk.keeps += 1;
                 self.later(Duration::from_millis(5), Event::Kept { ticket, result: Ok(()) });
             }
             Action::Wipe => self.evict(usize::MAX),

@@ -2,9 +2,12 @@
 //!
 //! At the first link, and after an outage, everything committed so far is one range. While the live lane has no room,
 //! newer rows make further ranges behind it. Ranges only hold committed rows and never touch, so a row is in exactly one
-//! of: a range, the page, the live lane, in flight, on its way out of the store.
+//! of: a range, the page, the live lane, in flight, on its way out of the store. Alarms are the exception: one that is
+//! committed while ranges grow goes its own way at once, and is passed over when its range is read.
+//!
+//! An alarm found on a page goes before all readings and unpaced; those on later pages wait until they are read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::item::{Content, Item, ItemId};
@@ -20,12 +23,16 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LOAD_RETRY: Duration = Duration::from_secs(5);
 /// Ranges remembered; each but the first follows thousands of live rows, so this many are a store full of rows.
 const RANGES_MAX: usize = 64;
+/// Alarms remembered that lie in a range and went their own way; more than that wait for their page.
+const AHEAD_MAX: usize = 1_000;
 /// How far the pace may run ahead of its schedule, so that timers of a millisecond carry thousands of messages a second.
 const PACE_SLACK: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     ranges: VecDeque<Range>,
+    /// Alarms in the ranges that went ahead.
+    ahead: BTreeSet<RowId>,
     /// The first rows of the first range.
     pub(super) page: Queue,
     loading: Option<Loading>,
@@ -76,6 +83,16 @@ impl Backlog {
         }
     }
 
+    /// An alarm was committed and goes its own way, unless this says no.
+    pub(super) fn go_ahead(&mut self, row: RowId) -> bool {
+        let Some(range) = self.ranges.back_mut().filter(|range| range.open) else { return true };
+        if self.ahead.len() >= AHEAD_MAX {
+            return false;
+        }
+        range.through = row;
+        self.ahead.insert(row)
+    }
+
     /// The live lane has room again; says whether new rows may go there.
     pub(super) fn end_overflow(&mut self) -> bool {
         let may = self.ranges.len() < RANGES_MAX;
@@ -89,7 +106,7 @@ impl Backlog {
         for range in &mut self.ranges {
             range.after = range.after.max(through);
         }
-        self.ranges.retain(|range| range.after < range.through);
+        self.forget_done();
     }
 
     /// Reads the next page if it is wanted.
@@ -108,15 +125,18 @@ impl Backlog {
         self.retry_at.filter(|_| self.wants_page())
     }
 
-    /// Takes a page, but for rows that are not `wanted`.
+    /// Takes a page, but for rows that are not `wanted`; gives back the alarms on it.
     pub(super) fn loaded(
         &mut self,
         ticket: Ticket,
         result: Result<LoadedRows, String>,
         now: Duration,
         wanted: impl Fn(RowId) -> bool,
-    ) {
-        let Some(Loading { through, .. }) = self.loading.take_if(|loading| loading.ticket == ticket) else { return };
+    ) -> Vec<Item> {
+        let mut alarms = Vec::new();
+        let Some(Loading { through, .. }) = self.loading.take_if(|loading| loading.ticket == ticket) else {
+            return alarms;
+        };
         let page = match result {
             Ok(page) if page.rows.is_empty() && page.more => Err("a page without rows".to_owned()),
             result => result,
@@ -126,13 +146,13 @@ impl Backlog {
             Err(reason) => {
                 tracing::warn!(reason, "stored readings cannot be read; trying again");
                 self.retry_at = Some(now + LOAD_RETRY);
-                return;
+                return alarms;
             }
         };
         let last = page.rows.last().map_or(through, |row| row.id);
         let reached = if page.more { last.min(through) } else { through };
         for row in page.rows {
-            if row.id > through || !wanted(row.id) {
+            if row.id > through || self.ahead.contains(&row.id) || !wanted(row.id) {
                 continue;
             }
             let Some(content) = Content::from_stored(row.kind, row.body) else {
@@ -142,7 +162,7 @@ impl Backlog {
                 }
                 continue;
             };
-            self.page.push(Item {
+            let item = Item {
                 id: ItemId::Row(row.id),
                 content,
                 offline: row.offline,
@@ -150,12 +170,28 @@ impl Backlog {
                 since: now,
                 is_part: false,
                 published: false,
-            });
+            };
+            if item.content.is_alarm() {
+                alarms.push(item);
+            } else {
+                self.page.push(item);
+            }
         }
         if let Some(range) = self.ranges.front_mut() {
             range.after = range.after.max(reached);
         }
+        self.forget_done();
+        alarms
+    }
+
+    /// What lies before the first range is no concern any more.
+    fn forget_done(&mut self) {
         self.ranges.retain(|range| range.after < range.through);
+        match self.ranges.front() {
+            Some(range) if !self.ahead.is_empty() => self.ahead = self.ahead.split_off(&RowId(range.after.0 + 1)),
+            Some(_) => {}
+            None => self.ahead.clear(),
+        }
     }
 
     /// When the next message may go, if not now.

@@ -8,11 +8,12 @@
 use std::time::Duration;
 
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::telemetry::Body;
 use edgeplug_protocol::time::Timestamp;
 
 use super::intake::{Batch, Prepared, Share};
-use super::item::{Content, Item, ItemId, Lane};
-use super::{LIVE_BYTES_MAX, LIVE_ROWS_MAX, Uplink};
+use super::item::{Code, Content, Item, ItemId, Lane};
+use super::{LIVE_BYTES_MAX, LIVE_ROWS_MAX, MATCHES_MAX, Uplink};
 use crate::action::Outcome;
 use crate::config::Durability;
 use crate::{Action, OfferId, RowId, Step, Ticket};
@@ -26,13 +27,22 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// A row on its way into the store.
 pub(super) struct Storing {
-    /// The samples it is made of; `None` if they were answered before.
-    batch: Option<(Ticket, Share)>,
+    source: Source,
     /// The row as it was in memory, if it was.
     memory: Option<u64>,
     content: Content,
     offline: bool,
     created_unix_ms: i64,
+}
+
+/// What a row is made of.
+enum Source {
+    /// Samples that wait to be answered.
+    Batch(Ticket, Share),
+    /// A window that ended.
+    Window,
+    /// Samples that were answered before.
+    Answered,
 }
 
 /// Where accepted samples go.
@@ -43,62 +53,27 @@ enum Custody {
 }
 
 impl Uplink {
-    pub(crate) fn accept_sampled(&mut self, plugin: &str, samples: &[Sample], step: &mut Step<'_>) {
-        self.accept(plugin, None, samples, step);
+    /// Takes samples: into rows, and answers them when these are in custody. `offer` wants the answer.
+    pub(crate) fn accept(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], step: &mut Step<'_>) {
+        let prepared = self.prepare(samples, step);
+        self.take_in(source, offer, prepared, step);
     }
 
-    pub(crate) fn accept_offered(&mut self, plugin: &str, offer: OfferId, samples: &[Sample], step: &mut Step<'_>) {
-        self.accept(plugin, Some(offer), samples, step);
+    /// Nothing of these is taken.
+    pub(crate) fn refuse(&mut self, offer: Option<OfferId>, outcome: &Outcome, samples: usize, step: &mut Step<'_>) {
+        let (_, batch) = Prepared::told(samples, outcome).into_batch(offer);
+        self.answer(batch, step);
     }
 
-    pub(crate) fn committed(&mut self, rows: &[(Ticket, RowId)], step: &mut Step<'_>) {
-        for (ticket, row) in rows {
-            self.last_row = self.last_row.max(Some(*row));
-            let Some(storing) = self.take_storing(*ticket) else { continue };
-            let is_evicted = Some(*row) <= self.evicted_through;
-            self.counts.waiting += u64::from(!is_evicted);
-            self.memory_rows = self.memory_rows.saturating_sub(usize::from(storing.memory.is_some()));
-            let Storing { batch, content, offline, created_unix_ms, .. } = storing;
-            if is_evicted {
-                tracing::debug!(row = row.0, "a row was given up before its commit was said");
-            } else if self.live_open && step.config.durability != Durability::Stored {
-                // Stored before the link came up, and so older than what is in memory: it goes with its like.
-                self.backlog.overflow(*row);
-            } else if self.live_open && self.has_live_room() {
-                let (id, since) = (ItemId::Row(*row), step.now.monotonic);
-                self.live.push(Item { id, content, offline, created_unix_ms, since, is_part: false, published: false });
-            } else if self.live_open {
-                self.overflowing = true;
-                self.backlog.overflow(*row);
-            }
-            if let Some((batch, _)) = batch {
-                self.row_settled(batch, None, step);
-            }
+    /// None of these is taken yet: they came too soon.
+    pub(crate) fn hold_back(&mut self, offer: Option<OfferId>, samples: usize, step: &mut Step<'_>) {
+        if let Some(offer) = offer {
+            step.act(Action::AnswerOffer { offer, outcomes: vec![Outcome::HeldBack; samples] });
         }
     }
 
-    pub(crate) fn not_stored(&mut self, tickets: &[Ticket], reason: &str, step: &mut Step<'_>) {
-        let mut kept = 0_u64;
-        for ticket in tickets {
-            let Some(storing) = self.take_storing(*ticket) else { continue };
-            let Storing { batch, memory, content, offline, created_unix_ms } = storing;
-            if let Some(number) = memory {
-                let (id, since) = (ItemId::Memory(number), step.now.monotonic);
-                let item = Item { id, content, offline, created_unix_ms, since, is_part: false, published: false };
-                self.live.put_back(item);
-                kept += 1;
-            }
-            if let Some((batch, share)) = batch {
-                self.row_settled(batch, Some((share, reason)), step);
-            }
-        }
-        if kept > 0 {
-            tracing::warn!(rows = kept, reason, "accepted readings cannot be stored and stay in memory; trying again");
-            self.store_retry_at = Some(step.now.monotonic + STORE_RETRY);
-        }
-    }
-
-    fn accept(&mut self, plugin: &str, offer: Option<OfferId>, samples: &[Sample], step: &mut Step<'_>) {
+    /// What samples become, if there is room for it.
+    pub(crate) fn prepare(&mut self, samples: &[Sample], step: &mut Step<'_>) -> Prepared {
         let stamp = self.stamp.take().filter(|(unix_ms, _)| *unix_ms == step.unix_ms);
         let (unix_ms, now) = stamp.unwrap_or_else(|| (step.unix_ms, Timestamp::from_unix_ms(step.unix_ms)));
         let custody = self.custody(step);
@@ -115,12 +90,142 @@ impl Uplink {
                  (\"power-loss\")",
             );
         }
-        for complaint in prepared.outcomes.iter().filter_map(Outcome::complaint) {
-            self.complaints.say(plugin, complaint);
-        }
-        match custody {
-            Custody::Store => self.store(prepared, offer, step),
+        prepared
+    }
+
+    /// Takes what was prepared at this very moment.
+    pub(crate) fn take_in(&mut self, source: &str, offer: Option<OfferId>, prepared: Prepared, step: &mut Step<'_>) {
+        self.complain(source, &prepared);
+        match self.custody(step) {
+            Custody::Store => drop(self.store(prepared, offer, false, step)),
             Custody::Memory => self.keep_in_memory(prepared, offer, step),
+        }
+    }
+
+    /// The same for samples whose numbers went into windows. They are answered when these are said to be kept under the
+    /// ticket given back, too; there is none where nothing is kept.
+    pub(crate) fn take_in_with_windows(
+        &mut self,
+        source: &str,
+        offer: Option<OfferId>,
+        prepared: Prepared,
+        step: &mut Step<'_>,
+    ) -> Option<Ticket> {
+        self.complain(source, &prepared);
+        match self.custody(step) {
+            Custody::Store => self.store(prepared, offer, true, step),
+            Custody::Memory => {
+                self.keep_in_memory(prepared, offer, step);
+                None
+            }
+        }
+    }
+
+    /// The windows that samples went into are on disk, or only in memory.
+    pub(crate) fn windows_settled(&mut self, batch: Ticket, kept: bool, step: &mut Step<'_>) {
+        if self.batches.get_mut(batch).is_some_and(|batch| batch.settle_windows(kept))
+            && let Some(batch) = self.batches.take(batch)
+        {
+            self.answer(batch, step);
+        }
+    }
+
+    /// Takes the message of a window that ended. `Some` says that it is stored under this ticket.
+    pub(crate) fn take_window(&mut self, body: Body, code: Code, step: &mut Step<'_>) -> Option<Ticket> {
+        let (content, offline, created_unix_ms) = (Content::Message(body, code), step.offline(), step.unix_ms);
+        match self.custody(step) {
+            Custody::Store => {
+                let ticket = step.ticket();
+                let storing = Storing { source: Source::Window, memory: None, content, offline, created_unix_ms };
+                self.begin_storing(ticket, storing, step);
+                Some(ticket)
+            }
+            Custody::Memory => {
+                self.push_memory(content, step);
+                None
+            }
+        }
+    }
+
+    /// Whether one more window may be taken.
+    pub(crate) fn has_room_for_window(&self, step: &Step<'_>) -> bool {
+        match self.custody(step) {
+            Custody::Store => self.storing.len() < STORING_MAX && self.storing_bytes < STORING_BYTES_MAX,
+            Custody::Memory => self.memory_rows < LIVE_ROWS_MAX && self.live.bytes() < LIVE_BYTES_MAX,
+        }
+    }
+
+    /// Gives back the tickets of windows among them.
+    pub(crate) fn committed(&mut self, rows: &[(Ticket, RowId)], step: &mut Step<'_>) -> Vec<Ticket> {
+        let mut windows = Vec::new();
+        for (ticket, row) in rows {
+            self.last_row = self.last_row.max(Some(*row));
+            let Some(storing) = self.take_storing(*ticket) else { continue };
+            let is_evicted = Some(*row) <= self.evicted_through;
+            self.counts.waiting += u64::from(!is_evicted);
+            self.memory_rows = self.memory_rows.saturating_sub(usize::from(storing.memory.is_some()));
+            let Storing { source, content, offline, created_unix_ms, .. } = storing;
+            let (id, since) = (ItemId::Row(*row), step.now.monotonic);
+            let item = Item { id, content, offline, created_unix_ms, since, is_part: false, published: false };
+            if is_evicted {
+                tracing::debug!(row = row.0, "a row was given up before its commit was said");
+            } else if self.live_open {
+                self.admit(item, *row, step);
+            }
+            match source {
+                Source::Batch(batch, _) => self.row_settled(batch, None, step),
+                Source::Window => windows.push(*ticket),
+                Source::Answered => {}
+            }
+        }
+        windows
+    }
+
+    /// A row was committed while there is a link: to its lane.
+    fn admit(&mut self, item: Item, row: RowId, step: &Step<'_>) {
+        if item.content.is_alarm() && self.matches.len() < MATCHES_MAX && self.backlog.go_ahead(row) {
+            self.matches.push(item);
+        } else if step.config.durability != Durability::Stored {
+            // Stored before the link came up, and so older than what is in memory: it goes with its like.
+            self.backlog.overflow(row);
+        } else if self.has_live_room() && !item.content.is_alarm() {
+            self.live.push(item);
+        } else {
+            self.overflowing = true;
+            self.backlog.overflow(row);
+        }
+    }
+
+    /// Gives back the tickets of windows among them.
+    pub(crate) fn not_stored(&mut self, tickets: &[Ticket], reason: &str, step: &mut Step<'_>) -> Vec<Ticket> {
+        let mut windows = Vec::new();
+        let mut kept = 0_u64;
+        for ticket in tickets {
+            let Some(storing) = self.take_storing(*ticket) else { continue };
+            let Storing { source, memory, content, offline, created_unix_ms } = storing;
+            if let Some(number) = memory {
+                let (id, since) = (ItemId::Memory(number), step.now.monotonic);
+                let item = Item { id, content, offline, created_unix_ms, since, is_part: false, published: false };
+                let queue = if item.content.is_alarm() { &mut self.matches } else { &mut self.live };
+                queue.put_back(item);
+                kept += 1;
+            }
+            match source {
+                Source::Batch(batch, share) => self.row_settled(batch, Some((share, reason)), step),
+                Source::Window => windows.push(*ticket),
+                Source::Answered => {}
+            }
+        }
+        if kept > 0 {
+            tracing::warn!(rows = kept, reason, "accepted readings cannot be stored and stay in memory; trying again");
+            self.store_retry_at = Some(step.now.monotonic + STORE_RETRY);
+        }
+        windows
+    }
+
+    fn complain(&mut self, source: &str, prepared: &Prepared) {
+        for complaint in prepared.outcomes.iter().filter_map(Outcome::complaint) {
+            self.complaints.say(source, complaint);
         }
     }
 
@@ -133,24 +238,42 @@ impl Uplink {
         }
     }
 
-    fn store(&mut self, prepared: Prepared, offer: Option<OfferId>, step: &mut Step<'_>) {
-        let (rows, batch) = prepared.into_batch(offer);
-        if rows.is_empty() {
-            return self.answer(batch, step);
+    /// Gives back the ticket of what waits for windows.
+    fn store(
+        &mut self,
+        prepared: Prepared,
+        offer: Option<OfferId>,
+        windows: bool,
+        step: &mut Step<'_>,
+    ) -> Option<Ticket> {
+        let (rows, mut batch) = prepared.into_batch(offer);
+        if rows.is_empty() && !windows {
+            self.answer(batch, step);
+            return None;
         }
         let (offline, created_unix_ms) = (step.offline(), step.unix_ms);
-        let mut first = None;
+        let mut of_batch = None;
+        if windows {
+            let ticket = step.ticket();
+            batch.wait_for_windows();
+            of_batch = Some(ticket);
+        }
+        let waits_for_windows = of_batch;
         let mut batch = Some(batch);
         for row in rows {
             let ticket = step.ticket();
-            let of_batch = *first.get_or_insert(ticket);
+            let of_batch = *of_batch.get_or_insert(ticket);
             if let Some(batch) = batch.take() {
-                self.batches.push(ticket, batch);
+                self.batches.push(of_batch, batch);
             }
-            let batch = Some((of_batch, row.share));
-            let storing = Storing { batch, memory: None, content: row.content, offline, created_unix_ms };
+            let source = Source::Batch(of_batch, row.share);
+            let storing = Storing { source, memory: None, content: row.content, offline, created_unix_ms };
             self.begin_storing(ticket, storing, step);
         }
+        if let Some((ticket, batch)) = waits_for_windows.zip(batch) {
+            self.batches.push(ticket, batch);
+        }
+        waits_for_windows
     }
 
     fn begin_storing(&mut self, ticket: Ticket, storing: Storing, step: &mut Step<'_>) {
@@ -176,15 +299,19 @@ impl Uplink {
             *outcome = Outcome::AcceptedInMemory;
         }
         let (rows, batch) = prepared.into_batch(offer);
-        let (offline, created_unix_ms, since) = (step.offline(), step.unix_ms, step.now.monotonic);
         for row in rows {
-            self.last_memory += 1;
-            self.memory_rows += 1;
-            let id = ItemId::Memory(self.last_memory);
-            let content = row.content;
-            self.live.push(Item { id, content, offline, created_unix_ms, since, is_part: false, published: false });
+            self.push_memory(row.content, step);
         }
         self.answer(batch, step);
+    }
+
+    fn push_memory(&mut self, content: Content, step: &Step<'_>) {
+        self.last_memory += 1;
+        self.memory_rows += 1;
+        let (id, since) = (ItemId::Memory(self.last_memory), step.now.monotonic);
+        let (offline, created_unix_ms) = (step.offline(), step.unix_ms);
+        let queue = if content.is_alarm() { &mut self.matches } else { &mut self.live };
+        queue.push(Item { id, content, offline, created_unix_ms, since, is_part: false, published: false });
     }
 
     /// The link is down: what was only in memory is stored, as far as the store has room.
@@ -193,12 +320,14 @@ impl Uplink {
             return self.wake(Some(at));
         }
         while self.storing.len() < STORING_MAX / 2 && self.storing_bytes < STORING_BYTES_MAX / 2 {
-            let Some(item) = self.live.pop() else { return };
+            let lane = if self.matches.is_empty() { Lane::Live } else { Lane::Alarm };
+            let Some(item) = self.queue_mut(lane).pop() else { return };
             let ItemId::Memory(number) = item.id else { continue };
-            self.window.forget(Lane::Live, &item);
+            self.window.forget(lane, &item);
             let ticket = step.ticket();
             let Item { content, created_unix_ms, .. } = item;
-            let storing = Storing { batch: None, memory: Some(number), content, offline: true, created_unix_ms };
+            let source = Source::Answered;
+            let storing = Storing { source, memory: Some(number), content, offline: true, created_unix_ms };
             self.begin_storing(ticket, storing, step);
         }
     }

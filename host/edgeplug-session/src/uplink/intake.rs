@@ -3,28 +3,39 @@
 //! Samples handed over together are answered together, once the last of their rows is committed. A row that could not be
 //! stored costs only the samples that have values in it, and a sample of which another row is on disk is not called
 //! rejected.
+//!
+//! On an edge device, numbers make no row: they are handed on to be folded into windows, which are one more thing that the
+//! answer waits for. Rules are asked here, too, where the values are judged.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::telemetry::{self, Dropped, Placed};
+use edgeplug_protocol::template::Template;
 use edgeplug_protocol::time::Timestamp;
 
-use super::BODY_BYTES_MAX;
-use super::item::Content;
+use super::item::{Code, Content};
 use super::stored::unstamped;
+use super::{BODY_BYTES_MAX, MATCHES_MAX};
 use crate::action::Outcome;
+use crate::edge::{Fold, LocalCommand, RuleMatch};
 use crate::{OfferId, Step};
 
 /// What a call's samples become.
 #[derive(Debug, Default)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     pub(super) rows: Vec<NewItem>,
     /// What each sample is told if all rows are stored.
     pub(super) outcomes: Vec<Outcome>,
-    /// In which rows each sample has values.
+    /// In which rows each sample has values; on an edge device a report stands for windows.
     placed: Vec<Placed>,
+    /// On an edge device, numbers for its windows.
+    pub(crate) numbers: Vec<Fold>,
+    /// Rules that matched.
+    pub(crate) matches: usize,
+    /// What they want to be done.
+    pub(crate) commands: Vec<LocalCommand>,
 }
 
 /// A row to be.
@@ -38,7 +49,8 @@ pub(super) struct NewItem {
 #[derive(Debug, Clone)]
 pub(super) struct Share {
     samples: Range<usize>,
-    side: Placed,
+    /// `None` if it is the match of a rule.
+    side: Option<Placed>,
 }
 
 /// Samples that wait for their rows to be committed.
@@ -48,6 +60,8 @@ pub(super) struct Batch {
     /// Shares that could not be stored, and why the first could not.
     failed: Vec<Share>,
     reason: Option<String>,
+    /// The windows its numbers went into are in memory only.
+    windows_unkept: bool,
     offer: Option<OfferId>,
     outcomes: Vec<Outcome>,
     placed: Vec<Placed>,
@@ -76,7 +90,12 @@ impl Prepared {
 
     /// Nothing is taken.
     pub(super) fn rejected(samples: usize, reason: &str) -> Self {
-        Self { outcomes: vec![Outcome::Rejected(reason.to_owned()); samples], ..Self::default() }
+        Self::told(samples, &Outcome::Rejected(reason.to_owned()))
+    }
+
+    /// Nothing is taken, and all are told the same.
+    pub(super) fn told(samples: usize, outcome: &Outcome) -> Self {
+        Self { outcomes: vec![outcome.clone(); samples], ..Self::default() }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -85,8 +104,9 @@ impl Prepared {
 
     /// The rows, and what waits for them.
     pub(super) fn into_batch(self, offer: Option<OfferId>) -> (Vec<NewItem>, Batch) {
-        let Self { rows, outcomes, placed } = self;
-        let batch = Batch { rows_left: rows.len(), failed: Vec::new(), reason: None, offer, outcomes, placed };
+        let Self { rows, outcomes, placed, .. } = self;
+        let (rows_left, failed) = (rows.len(), Vec::new());
+        let batch = Batch { rows_left, failed, reason: None, windows_unkept: false, offer, outcomes, placed };
         (rows, batch)
     }
 
@@ -94,14 +114,14 @@ impl Prepared {
     fn take(&mut self, piece: &[Sample], first: usize, now: &Timestamp, step: &Step<'_>) -> Result<(), usize> {
         let samples = first..first + piece.len();
         let both = Placed { report: true, fault: true };
-        let template = step.world.template.as_ref().filter(|_| step.clock.is_known(step.now));
-        let Some(template) = template else {
+        let Some(template) = step.world.template().filter(|_| step.clock.is_known(step.now)) else {
             match unstamped(piece, step) {
                 Ok(body) => {
                     check_size(&body)?;
                     self.outcomes.extend(piece.iter().map(|_| Outcome::Accepted));
                     self.placed.extend(piece.iter().map(|_| both));
-                    self.rows.push(NewItem { content: Content::Unstamped(body), share: Share { samples, side: both } });
+                    let share = Share { samples, side: Some(both) };
+                    self.rows.push(NewItem { content: Content::Unstamped(body), share });
                 }
                 Err(error) => {
                     self.outcomes.extend(piece.iter().map(|_| Outcome::Rejected(error.to_string())));
@@ -110,28 +130,85 @@ impl Prepared {
             }
             return Ok(());
         };
+        if step.world.is_edge() {
+            return self.take_edge(template, piece, first, now, step);
+        }
         let encoded = telemetry::encode(template, &step.world.sdk, piece, now);
         for body in encoded.report.iter().chain(&encoded.fault) {
             check_size(body.bytes())?;
         }
-        let mut dropped = encoded.dropped.iter().peekable();
-        for (index, placed) in encoded.placed.iter().enumerate() {
-            self.outcomes.push(outcome(*placed, first_reason(&mut dropped, index)));
-        }
-        self.placed.extend(encoded.placed);
-        let report = Placed { report: true, fault: false };
-        let fault = Placed { report: false, fault: true };
-        for (body, side) in [(encoded.report, report), (encoded.fault, fault)] {
+        self.judge(&encoded.placed, &encoded.dropped);
+        for (body, side) in [(encoded.report, REPORT), (encoded.fault, FAULT)] {
             if let Some(body) = body {
-                let share = Share { samples: samples.clone(), side };
-                self.rows.push(NewItem { content: Content::Message(body), share });
+                let share = Share { samples: samples.clone(), side: Some(side) };
+                self.rows.push(NewItem { content: Content::Message(body, step.world.code_for(template)), share });
             }
         }
         Ok(())
     }
+
+    /// The same on an edge device.
+    fn take_edge(
+        &mut self,
+        template: &Template,
+        piece: &[Sample],
+        first: usize,
+        now: &Timestamp,
+        step: &Step<'_>,
+    ) -> Result<(), usize> {
+        let encoded = telemetry::encode_edge(template, &step.world.sdk, piece, now);
+        if let Some(body) = encoded.fault {
+            check_size(body.bytes())?;
+            let share = Share { samples: first..first + piece.len(), side: Some(FAULT) };
+            self.rows.push(NewItem { content: Content::Message(body, step.world.code_for(template)), share });
+        }
+        self.judge(&encoded.placed, &encoded.dropped);
+        for sample in &encoded.valid {
+            self.numbers.extend(Fold::of(sample));
+            for matched in step.world.rules.matches(sample, template, now, step) {
+                self.take_match(matched, first + sample.sample, step.world.code_for(template));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_match(&mut self, matched: RuleMatch, sample: usize, code: Code) {
+        let RuleMatch { body, command } = matched;
+        let bytes = body.bytes().len();
+        if self.matches >= MATCHES_MAX || bytes > BODY_BYTES_MAX {
+            return tracing::error!(sample, bytes, matches = self.matches, "a rule match is too much and is given up");
+        }
+        self.matches += 1;
+        self.commands.extend(command);
+        let share = Share { samples: sample..sample + 1, side: None };
+        self.rows.push(NewItem { content: Content::Message(body, code), share });
+    }
+
+    /// Notes what each sample of a piece is told.
+    fn judge(&mut self, placed: &[Placed], dropped: &[Dropped]) {
+        let mut dropped = dropped.iter().peekable();
+        for (index, placed) in placed.iter().enumerate() {
+            self.outcomes.push(outcome(*placed, first_reason(&mut dropped, index)));
+        }
+        self.placed.extend_from_slice(placed);
+    }
 }
 
+const REPORT: Placed = Placed { report: true, fault: false };
+const FAULT: Placed = Placed { report: false, fault: true };
+
 impl Batch {
+    /// It also waits for windows.
+    pub(super) fn wait_for_windows(&mut self) {
+        self.rows_left += 1;
+    }
+
+    /// The windows are on disk, or not. Says whether they were the last.
+    pub(super) fn settle_windows(&mut self, kept: bool) -> bool {
+        self.windows_unkept = !kept;
+        self.settle(None)
+    }
+
     /// A row is stored, or not. Says whether it was the last.
     pub(super) fn settle(&mut self, failed: Option<(Share, &str)>) -> bool {
         self.rows_left = self.rows_left.saturating_sub(1);
@@ -145,10 +222,21 @@ impl Batch {
     /// For each sample what became of it, whom to tell, and why rows failed if they did.
     pub(super) fn finish(mut self) -> (Vec<Outcome>, Option<OfferId>, Option<String>) {
         let reason = self.reason.unwrap_or_default();
+        for (outcome, placed) in self.outcomes.iter_mut().zip(&self.placed) {
+            if self.windows_unkept && placed.report && *outcome == Outcome::Accepted {
+                *outcome = Outcome::AcceptedInMemory;
+            }
+        }
         for Share { samples, side } in &self.failed {
             let outcomes = self.outcomes.get_mut(samples.clone()).unwrap_or_default();
             let placed = self.placed.get_mut(samples.clone()).unwrap_or_default();
             for (outcome, placed) in outcomes.iter_mut().zip(placed) {
+                let Some(side) = side else {
+                    if matches!(outcome, Outcome::Accepted | Outcome::AcceptedInMemory) {
+                        *outcome = Outcome::AcceptedInPart(format!("the match of a rule is not stored: {reason}"));
+                    }
+                    continue;
+                };
                 let left = Placed { report: placed.report && !side.report, fault: placed.fault && !side.fault };
                 if left != *placed {
                     *placed = left;

@@ -25,6 +25,7 @@ pub(super) struct Run {
     pub(super) bytes: usize,
     /// No later item can join them.
     pub(super) closed: bool,
+    topic_bytes: usize,
     len: Option<JoinedLen>,
 }
 
@@ -34,7 +35,6 @@ pub(super) struct RunMax {
     pub(super) rows: usize,
     /// Topic included; a single row may be larger.
     pub(super) bytes: usize,
-    pub(super) topic_bytes: usize,
 }
 
 /// What an item is found to be when its turn comes.
@@ -139,13 +139,23 @@ impl Queue {
         }
     }
 
-    /// The items that go as the next message; `None` if there is nothing to send.
-    pub(super) fn front_run(&mut self, max: RunMax, mut ripen: impl FnMut(&Item) -> Ripe) -> Option<Run> {
-        let mut run = self.run.take().unwrap_or(Run { rows: 0, bytes: 0, closed: false, len: None });
+    /// The items that go as the next message; `None` if there is nothing to send. `topic_bytes` is asked once, of the first.
+    pub(super) fn front_run(
+        &mut self,
+        max: RunMax,
+        topic_bytes: impl Fn(&Item) -> usize,
+        mut ripen: impl FnMut(&Item) -> Ripe,
+    ) -> Option<Run> {
+        let mut run = self.run.take().unwrap_or(Run { rows: 0, bytes: 0, closed: false, topic_bytes: 0, len: None });
         while !run.closed {
             let Some(item) = self.items.get(run.rows) else { break };
             match ripen(item) {
-                Ripe::Yes => run = self.extended(run, item, max),
+                Ripe::Yes => {
+                    if run.rows == 0 {
+                        run.topic_bytes = topic_bytes(item);
+                    }
+                    run = self.extended(run, item, max);
+                }
                 Ripe::NotYet if run.rows == 0 => return None,
                 Ripe::NotYet => run.closed = true,
                 Ripe::Instead(items) => self.replace(run.rows, items),
@@ -158,15 +168,15 @@ impl Queue {
     fn extended(&self, run: Run, item: &Item, max: RunMax) -> Run {
         let closed = Run { closed: true, ..run };
         let (len, bytes) = match (&item.content, run.len) {
-            (Content::Message(body), None) => {
+            (Content::Message(body, _), None) => {
                 let len = JoinedLen::of(body);
-                (Some(len), max.topic_bytes + len.bytes(item.offline))
+                (Some(len), run.topic_bytes + len.bytes(item.offline))
             }
-            (Content::Message(body), Some(len)) => {
+            (Content::Message(body, _), Some(len)) => {
                 let first = self.items.front().filter(|first| first.offline == item.offline);
-                let joins = first.is_some_and(|f| matches!(&f.content, Content::Message(first) if first.joins(body)));
+                let joins = first.is_some_and(|first| first.content.joins(&item.content));
                 let len = len.with(body);
-                let bytes = max.topic_bytes + len.bytes(item.offline);
+                let bytes = run.topic_bytes + len.bytes(item.offline);
                 if !joins || bytes > max.bytes {
                     return closed;
                 }
@@ -174,12 +184,12 @@ impl Queue {
             }
             (_, Some(_)) => return closed,
             (other, None) => {
-                let bytes = max.topic_bytes + other.bytes().len() + OFFLINE_MARK_BYTES;
-                return Run { rows: 1, bytes, closed: true, len: None };
+                let bytes = run.topic_bytes + other.bytes().len() + OFFLINE_MARK_BYTES;
+                return Run { rows: 1, bytes, closed: true, ..run };
             }
         };
         let rows = run.rows + 1;
-        Run { rows, bytes, len, closed: rows >= max.rows || bytes >= max.bytes }
+        Run { rows, bytes, len, closed: rows >= max.rows || bytes >= max.bytes, ..run }
     }
 
     fn replace(&mut self, at: usize, items: Vec<Item>) {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use edgeplug_protocol::sample::Sample;
-use edgeplug_protocol::telemetry::{self, Body};
+use edgeplug_protocol::telemetry::{self, Body, Dropped, EdgeEncoded, Encoded, Placed};
 use edgeplug_protocol::template::Template;
 use edgeplug_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use super::item::{Content, Item, ItemId};
 use super::queue::Ripe;
 use super::window::Window;
 use crate::Step;
+use crate::edge::windows;
 
 /// 2024-01-01T00:00:00Z: a wall clock before that was never set.
 const WALL_UNIX_MS_MIN: i64 = 1_704_067_200_000;
@@ -65,20 +66,21 @@ impl Ripening {
             return Ripe::Yes;
         }
         match &item.content {
-            Content::Message(_) | Content::Other(_) if is_expired(item.created_unix_ms, step) => {
+            Content::Message(..) | Content::Other(..)
+                if !item.content.is_alarm() && is_expired(item.created_unix_ms, step) =>
+            {
                 self.expired += 1;
                 self.give_up(item, window)
             }
-            Content::Message(_) | Content::Other(_) if item.content.bytes().len() > BODY_BYTES_MAX => {
+            Content::Message(..) | Content::Other(..) if item.content.bytes().len() > BODY_BYTES_MAX => {
                 let bytes = item.content.bytes().len();
                 tracing::error!(bytes, "a stored message is larger than the hub takes and is given up");
                 self.given_up += 1;
                 self.give_up(item, window)
             }
-            Content::Message(_) | Content::Other(_) => Ripe::Yes,
+            Content::Message(..) | Content::Other(..) => Ripe::Yes,
             Content::Samples(_) | Content::Unstamped(_) => {
-                let template = step.world.template.as_ref().filter(|template| template.attribute_count() > 0);
-                match template.filter(|_| step.clock.is_known(step.now)) {
+                match step.world.template().filter(|_| step.clock.is_known(step.now)) {
                     Some(template) => self.encode(item, template, window, step),
                     None => Ripe::NotYet,
                 }
@@ -106,8 +108,10 @@ impl Ripening {
             several => window.part(item.id, several),
         }
         let is_part = bodies.len() > 1;
-        let part =
-            |body| Item { content: Content::Message(body), is_part, created_unix_ms: taken_unix_ms, ..item.clone() };
+        let part = |body| {
+            let content = Content::Message(body, step.world.code_for(template));
+            Item { content, is_part, created_unix_ms: taken_unix_ms, ..item.clone() }
+        };
         Ripe::Instead(bodies.into_iter().map(part).collect())
     }
 
@@ -136,9 +140,8 @@ impl Ripening {
         let mut bodies = Vec::new();
         let mut pieces = VecDeque::from([samples]);
         while let Some(piece) = pieces.pop_front() {
-            let encoded = telemetry::encode(template, &step.world.sdk, piece, at);
-            let made = || encoded.report.iter().chain(&encoded.fault);
-            let fits = made().all(|body| body.bytes().len() <= BODY_BYTES_MAX);
+            let Made { bodies: made, placed, dropped } = make(template, piece, at, step);
+            let fits = made.iter().all(|body| body.bytes().len() <= BODY_BYTES_MAX);
             if !fits && piece.len() > 1 {
                 let (first, second) = piece.split_at(piece.len() / 2);
                 pieces.push_front(second);
@@ -146,13 +149,13 @@ impl Ripening {
                 continue;
             }
             if fits {
-                bodies.extend(made().cloned());
-                self.given_up += encoded.placed.iter().filter(|placed| !placed.anywhere()).count() as u64;
+                bodies.extend(made);
+                self.given_up += placed.iter().filter(|placed| !placed.anywhere()).count() as u64;
             } else {
                 self.given_up += piece.len() as u64;
                 self.complaints.say(ABOUT, "it is larger than a hub message");
             }
-            for dropped in encoded.dropped {
+            for dropped in dropped {
                 self.complaints.say(ABOUT, &dropped.reason.to_string());
             }
         }
@@ -166,6 +169,26 @@ impl Ripening {
         }
         Ripe::Instead(Vec::new())
     }
+}
+
+/// What samples became.
+struct Made {
+    bodies: Vec<Body>,
+    placed: Vec<Placed>,
+    dropped: Vec<Dropped>,
+}
+
+/// Report and fault; on an edge device a window of just these samples and their fault. Nobody looks at its rules any more.
+fn make(template: &Template, samples: &[Sample], at: &Timestamp, step: &Step<'_>) -> Made {
+    let sdk = &step.world.sdk;
+    if step.world.is_edge() {
+        let EdgeEncoded { valid, fault, placed, dropped } = telemetry::encode_edge(template, sdk, samples, at);
+        let mut bodies = windows::of_stored(&valid, template, at, BODY_BYTES_MAX, step);
+        bodies.extend(fault);
+        return Made { bodies, placed, dropped };
+    }
+    let Encoded { report, fault, placed, dropped } = telemetry::encode(template, sdk, samples, at);
+    Made { bodies: report.into_iter().chain(fault).collect(), placed, dropped }
 }
 
 /// Whether readings of this moment are too old to be sent. Nothing is while nobody is sure of the time.

@@ -1,7 +1,8 @@
 //! What is under way: publishes without PUBACK, and rows whose removal from disk is not confirmed.
 //!
 //! The window is counted in rows: a row counts from its first publish until [`crate::Event::Removed`] covers it, because
-//! until then a crash would send it again. Publishes are counted apart: that bounds what the link holds.
+//! until then a crash would send it again. Publishes are counted apart: that bounds what the link holds. Alarms do not wait
+//! for room in the window, only in the link: they may go beyond it by what the link holds.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,11 +16,11 @@ pub(super) struct Window {
     /// Messages of the backlog among them.
     backlog_messages: usize,
     /// Rows published and not wholly acknowledged, by lane.
-    published: [usize; 2],
+    published: [usize; 3],
     /// Rows whose removal was asked for and is not confirmed, in that order.
     removing: VecDeque<(RowId, Option<Lane>)>,
     /// Of those, rows that were published, by lane.
-    removing_published: [usize; 2],
+    removing_published: [usize; 3],
     /// The last of `removing`, which no action names yet.
     unsaid: Vec<RowId>,
     /// Rows that became several messages.
@@ -71,24 +72,28 @@ impl Window {
     pub(super) fn message_rows_max(lane: Lane, config: &SessionConfig) -> usize {
         let window = usize::from(config.window);
         match lane {
+            Lane::Alarm => 1,
             Lane::Live => window.saturating_sub(share(Lane::Backlog, window)).max(1),
             Lane::Backlog => share(lane, window),
         }
     }
 
-    /// Whether one more message of these items may go.
+    /// Whether one more message of these items may go. An alarm always may, but those that follow count it.
     pub(super) fn has_room<'a>(
         &self,
         lane: Lane,
         items: impl Iterator<Item = &'a Item>,
         config: &SessionConfig,
     ) -> bool {
+        if lane == Lane::Alarm {
+            return true;
+        }
         let messages_max = share(lane, handed_over_max(config));
         if lane == Lane::Backlog && self.backlog_messages >= messages_max {
             return false;
         }
         let new = items.filter(|item| !self.is_published(item)).count();
-        let total = self.rows_out(Lane::Live) + self.rows_out(Lane::Backlog) + new;
+        let total = Lane::ALL.into_iter().map(|lane| self.rows_out(lane)).sum::<usize>() + new;
         let of_lane = self.rows_out(lane) + new;
         let window = usize::from(config.window);
         new == 0 || (total <= window.max(1) && of_lane <= share(lane, window))
@@ -96,7 +101,7 @@ impl Window {
 
     /// Rows of a lane that were published and may still be on disk.
     pub(super) fn rows_out(&self, lane: Lane) -> usize {
-        let count = |counts: &[usize; 2]| counts.get(lane.index()).copied().unwrap_or_default();
+        let count = |counts: &[usize; 3]| counts.get(lane.index()).copied().unwrap_or_default();
         count(&self.published) + count(&self.removing_published)
     }
 
@@ -211,7 +216,7 @@ impl Window {
 
     /// Counts nothing as published any more but what is not in the store.
     pub(super) fn forget_published(&mut self) {
-        self.published = [0; 2];
+        self.published = [0; 3];
         self.parted.retain(|id, parted| {
             parted.published = None;
             matches!(id, ItemId::Memory(_))
@@ -236,18 +241,18 @@ fn handed_over_max(config: &SessionConfig) -> usize {
 /// Of a limit, what one lane may use: a quarter is kept free of backlog for what comes live.
 fn share(lane: Lane, max: usize) -> usize {
     match lane {
-        Lane::Live => max.max(1),
+        Lane::Alarm | Lane::Live => max.max(1),
         Lane::Backlog => (max * 3 / 4).max(1),
     }
 }
 
-fn add(counts: &mut [usize; 2], lane: Lane) {
+fn add(counts: &mut [usize; 3], lane: Lane) {
     if let Some(count) = counts.get_mut(lane.index()) {
         *count += 1;
     }
 }
 
-fn subtract(counts: &mut [usize; 2], lane: Lane) {
+fn subtract(counts: &mut [usize; 3], lane: Lane) {
     if let Some(count) = counts.get_mut(lane.index()) {
         *count = count.saturating_sub(1);
     }

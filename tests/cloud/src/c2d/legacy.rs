@@ -46,8 +46,11 @@ pub(crate) fn command(to: &Address<'_>, text: &str, ack_id: &str, ack: bool) -> 
 
 /// `0x02` for the device or a tag, in the form captured live; it says `ack: false` and expects an ack all the same.
 pub(crate) fn firmware(to: &Address<'_>, software: &str, hardware: &str, urls: &[(&str, &str)], ack_id: &str) -> Value {
-    let file =
-        |(url, tag): &(&str, &str)| FirmwareFile { url: (*url).to_owned(), tag: Some((*tag).to_owned()), ..Default::default() };
+    let file = |(url, tag): &(&str, &str)| FirmwareFile {
+        url: (*url).to_owned(),
+        tag: Some((*tag).to_owned()),
+        ..Default::default()
+    };
     let firmware = Firmware {
         software: software.to_owned(),
         hardware: hardware.to_owned(),
@@ -65,14 +68,14 @@ pub(crate) fn control(kind: &str, data: &Value) -> Value {
 
 /// With `uniqueId` beside the tag where a file is for one child, as the SDK's README reads it.
 fn firmware_message(to: &Address<'_>, firmware: &Firmware) -> Value {
-    let urls = firmware.files.iter().map(|file| {
-        let mut url = json!({"url": file.url, "tag": file.tag.as_deref().unwrap_or_default()});
-        if let Some(child) = &file.child {
-            url["uniqueId"] = child.as_str().into();
+    let url = |file: &FirmwareFile| {
+        let (url, tag) = (&file.url, file.tag.as_deref().unwrap_or_default());
+        match &file.child {
+            Some(child) => json!({"url": url, "tag": tag, "uniqueId": child}),
+            None => json!({"url": url, "tag": tag}),
         }
-        url
-    });
-    let urls = urls.collect();
+    };
+    let urls = firmware.files.iter().map(url).collect();
     firmware_form(to, firmware, "ota", urls)
 }
 

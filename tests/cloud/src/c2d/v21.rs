@@ -77,13 +77,13 @@ pub(super) fn body(message: &CloudMessage, version: &Value) -> Option<Value> {
 /// `tg` only where a file is for a tag.
 fn urls(firmware: &Firmware) -> Value {
     let urls = firmware.files.iter().map(|file| {
-        let last = file.url.rsplit('/').next().unwrap_or_default();
-        let named = last.split('?').next().unwrap_or_default();
-        let mut url = json!({"url": file.url, "fileName": file.name.as_deref().unwrap_or(named)});
-        if let Some(tag) = &file.tag {
-            url["tg"] = tag.as_str().into();
+        let path = file.url.split('?').next().unwrap_or_default();
+        let named = path.rsplit('/').next().unwrap_or_default();
+        let name = file.name.as_deref().unwrap_or(named);
+        match &file.tag {
+            Some(tag) => json!({"url": file.url, "fileName": name, "tg": tag}),
+            None => json!({"url": file.url, "fileName": name}),
         }
-        url
     });
     urls.collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Connection, Hub, Refusal};
+use super::{Connection, Hub, Refusal, TwinRequest};
 use crate::changes::TimedOut;
 
 impl Hub {
@@ -67,6 +67,12 @@ impl Hub {
     pub async fn wait_queue_empty(&self, device: &str, timeout: Duration) -> Result<(), TimedOut> {
         let look = || (self.queued(device) == 0).then_some(());
         self.inner.changes.until(&format!("the cloud-to-device queue of {device} to empty"), timeout, look).await
+    }
+
+    /// Every twin request of the device, oldest first (the last 1,000).
+    #[must_use]
+    pub fn twin_requests(&self, device: &str) -> Vec<TwinRequest> {
+        self.lock().find(device).map_or_else(|_| Vec::new(), |(_, device)| device.twin_log.iter().cloned().collect())
     }
 
     /// Waits until the twin is as `enough` wants it.

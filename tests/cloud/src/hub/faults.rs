@@ -84,6 +84,23 @@ impl Hub {
         self.lock().duplicate_pubacks = count;
     }
 
+    /// The next `count` PUBACKs of devices are ignored: their messages stay in the queue, and come again with
+    /// [`Hub::redeliver`] or the next connection.
+    pub fn ignore_c2d_pubacks(&self, count: u32) {
+        self.lock().ignored_c2d_pubacks = count;
+    }
+
+    /// How many of them are still to come.
+    #[must_use]
+    pub fn ignored_c2d_pubacks_left(&self) -> u32 {
+        self.lock().ignored_c2d_pubacks
+    }
+
+    /// The next `count` twin requests, of all devices, are answered with this status, such as 400 or 429, and do nothing.
+    pub fn refuse_twin(&self, count: u32, status: u16) {
+        self.lock().refuse_twin = Some((count, status)).filter(|(count, _)| *count > 0);
+    }
+
     /// PUBACKs go out in groups of `group`, each in reverse order.
     pub fn reorder_pubacks(&self, group: usize) {
         self.pubacks(Pubacks::Reordered(group));

@@ -23,7 +23,7 @@ use super::wire::{Carrier, ReadError, Wire};
 use super::{End, Hub, Order, SubscriptionRefusal, websocket};
 use crate::limits::{D2C_BYTES_MAX, HANDSHAKE_MAX, KEEPALIVE_MAX, OWED_ACKS_MAX, SUBSCRIPTIONS_MAX, WRITE_MAX};
 use crate::listen::{Closing, closed};
-use crate::recorder::Arrival;
+use crate::recorder::{Arrival, v21};
 use crate::sas::now_unix_s;
 use crate::topic::{self, Filter, Publication};
 
@@ -288,28 +288,31 @@ impl Session {
         let publication = topic::publication(&self.device, &topic).map_err(violation)?;
         let (dup, retain, qos, body) = (publish.dup, publish.retain, publish.qos as u8, publish.payload);
         let record = match publication {
-            Publication::Telemetry(_) => {
+            Publication::Telemetry(properties) => {
+                let asks = v21::is_identity_message(&properties).then(|| body.clone());
                 let (device, connection) = (self.device.clone(), self.connection);
                 let arrival = Arrival { device, connection, topic, body, dup, retain, qos, will: false };
                 let number = self.hub.inner.recorder.add(arrival).ok_or_else(|| violation("the recorder is full"))?;
-                match self.hub.arrived(&self.device) {
-                    Next::Acknowledge => Some(number),
-                    Next::Ignore => return Ok(()),
-                    Next::Cut => return Err(End::Cut),
+                let next = self.hub.arrived(&self.device);
+                if matches!(next, Next::Cut) {
+                    return Err(End::Cut);
                 }
+                if let Some(body) = asks {
+                    self.hub.identity_message(&self.device, &body);
+                }
+                if matches!(next, Next::Ignore) {
+                    return Ok(());
+                }
+                Some(number)
             }
             Publication::TwinGet { request } => {
-                let twin = self.hub.twin(&self.device).unwrap_or_default();
-                self.answer(wire, 200, &request, None, twin.to_string())?;
+                let (status, twin) = self.hub.whole_twin(&self.device, self.connection, &request);
+                self.answer(wire, status, &request, None, twin)?;
                 None
             }
             Publication::TwinReport { request } => {
-                match self.hub.report(&self.device, &body) {
-                    Ok(version) => self.answer(wire, 204, &request, Some(version), String::new())?,
-                    Err(why) => {
-                        self.answer(wire, 400, &request, None, serde_json::json!({"message": why}).to_string())?
-                    }
-                }
+                let (status, version, why) = self.hub.report(&self.device, self.connection, &request, &body);
+                self.answer(wire, status, &request, version, why)?;
                 None
             }
             Publication::MethodAnswer { status, request } => {

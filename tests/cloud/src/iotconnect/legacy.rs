@@ -34,7 +34,11 @@ pub(super) async fn discovery(
     respond(scripted, right, not_found, &cut).await
 }
 
-pub(super) async fn sync(State(iotconnect): State<IotConnect>, Extension(cut): Extension<Cut>, body: Bytes) -> Response {
+pub(super) async fn sync(
+    State(iotconnect): State<IotConnect>,
+    Extension(cut): Extension<Cut>,
+    body: Bytes,
+) -> Response {
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     iotconnect.log_sync(&request);
     let scripted = iotconnect.visit(Endpoint::Sync);

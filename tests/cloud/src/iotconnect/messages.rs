@@ -36,6 +36,21 @@ mod create {
 /// Why a child was not deleted (222).
 const CHILD_NOT_FOUND: i64 = 1;
 
+/// What the answer to a question consists of.
+fn parts(kind: i64) -> &'static [&'static str] {
+    match kind {
+        201 => &["att"],
+        202 => &["set"],
+        203 => &["r"],
+        204 => &["d"],
+        205 => &["ota"],
+        206 => &["cmd"],
+        209 => &["ota", "cmd"],
+        210 => &["att", "set", "r", "d", "ota", "cmd"],
+        _ => &[],
+    }
+}
+
 impl IotConnect {
     /// Answers one message of the device that the hub knows as `hub_id`. What is not of the form gets no answer.
     pub(crate) fn identity_message(&self, hub_id: &str, body: &[u8]) {
@@ -77,35 +92,25 @@ impl IotConnect {
     }
 
     fn content(&self, device: &Device, kind: i64, argument: &Value) -> Map<String, Value> {
-        let mut d = Map::new();
-        d.insert("ec".to_owned(), 0.into());
         let template = &device.template;
-        let firmware = || self.lock().firmware.as_ref().map_or(Value::Null, |firmware| firmware.v21());
-        let mut put = |key: &str, value: Value| d.insert(key.to_owned(), value);
-        match kind {
-            200 => d = self.identity_of(&device.unique_id).unwrap_or_default(),
-            221 => drop(put("ec", self.create_child(device, argument).into())),
-            222 => drop(put("ec", self.delete_child(device, argument).into())),
-            kind => {
-                if matches!(kind, 201 | 210) {
-                    put("att", template.att21());
-                }
-                if matches!(kind, 202 | 210) {
-                    put("set", template.set21());
-                }
-                if matches!(kind, 203 | 210) {
-                    put("r", template.r21());
-                }
-                if matches!(kind, 204 | 210) {
-                    put("d", template.children21());
-                }
-                if matches!(kind, 205 | 209 | 210) {
-                    put("ota", firmware());
-                }
-                if matches!(kind, 206 | 209 | 210) {
-                    put("cmd", json!([]));
-                }
-            }
+        let code = match kind {
+            200 => return self.identity_of(&device.unique_id).unwrap_or_default(),
+            221 => self.create_child(device, argument),
+            222 => self.delete_child(device, argument),
+            _ => 0,
+        };
+        let mut d = Map::new();
+        d.insert("ec".to_owned(), code.into());
+        for key in parts(kind) {
+            let value = match *key {
+                "att" => template.att21(),
+                "set" => template.set21(),
+                "r" => template.r21(),
+                "d" => template.children21(),
+                "ota" => self.lock().firmware.as_ref().map_or(Value::Null, |firmware| firmware.v21()),
+                _ => json!([]),
+            };
+            d.insert((*key).to_owned(), value);
         }
         d
     }

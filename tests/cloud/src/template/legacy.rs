@@ -60,7 +60,7 @@ impl Template {
 }
 
 impl Kind {
-    fn legacy(self) -> u8 {
+    pub(super) fn legacy(self) -> u8 {
         match self {
             Self::Number | Self::Integer | Self::Long | Self::Decimal | Self::Bit | Self::Boolean => 0,
             Self::String | Self::Time | Self::Date | Self::DateTime | Self::LatLong => 1,

@@ -7,7 +7,8 @@ use super::{Attribute, Kind, Template};
 impl Template {
     /// `att` of 201: one group of all scalars (`p` empty), then one group per object. The window stands at each member.
     pub(crate) fn att21(&self) -> Value {
-        let scalars: Vec<_> = self.scalars().zip(1..).map(|(scalar, number)| attribute(scalar, scalar, number)).collect();
+        let scalars: Vec<_> =
+            self.scalars().zip(1..).map(|(scalar, number)| attribute(scalar, scalar, number)).collect();
         let mut groups = Vec::new();
         if !scalars.is_empty() {
             groups.push(json!({"p": "", "dt": 0, "d": scalars}));
@@ -28,9 +29,10 @@ impl Template {
 
     /// `r` of 203.
     pub(crate) fn r21(&self) -> Value {
-        let rules = self.rules.iter().map(
-            |rule| json!({"g": rule.guid, "es": rule.subscription, "con": rule.condition, "cmd": rule.command}),
-        );
+        let rules = self
+            .rules
+            .iter()
+            .map(|rule| json!({"g": rule.guid, "es": rule.subscription, "con": rule.condition, "cmd": rule.command}));
         rules.collect()
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use edgeplug_cloud::{Cloud, CloudOptions, Device, End, Key, Properties, Pubacks, SubscriptionRefusal, sas};
+use edgeplug_cloud::{
+    Cloud, CloudOptions, Device, End, Key, MessageKind, Properties, Pubacks, SubscriptionRefusal, sas,
+};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{ConnectReturnCode, LastWill, Packet, Publish, SubscribeReasonCode};
 use serde_json::{Value, json};
@@ -30,7 +32,7 @@ async fn a_good_device_is_let_in_and_its_message_recorded() {
     assert_eq!(device.expect_puback().await, id);
     cloud.recorder().wait_for(|records| records.iter().any(|record| record.acknowledged), PATIENCE).await.unwrap();
     let record = cloud.recorder().records().remove(0);
-    assert_eq!((record.device.as_str(), record.connection, record.message_type()), ("CP-GW", 1, Some(0)));
+    assert_eq!((record.device.as_str(), record.connection, record.kind()), ("CP-GW", 1, MessageKind::Report));
     assert_eq!(record.properties()["a"].as_deref(), Some("b c"));
     assert_eq!(record.properties()["$.ct"].as_deref(), Some("application/json"));
     device.send(Packet::Disconnect).await;

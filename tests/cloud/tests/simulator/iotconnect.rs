@@ -128,7 +128,7 @@ async fn scripted_answers_come_first_and_in_order() {
         Answer::Status { status: 401, message: "no".into() },
         Answer::NotJson,
         Answer::Http(500),
-        Answer::MissingSc,
+        Answer::Missing("sc".into()),
         Answer::Cut,
         Answer::HangMs(1),
     ];

@@ -8,6 +8,8 @@ mod hub;
 mod iotconnect;
 mod program;
 mod swtpm;
+mod to_device;
+mod v21;
 mod websocket;
 
 use std::time::Duration;

@@ -48,8 +48,21 @@ async fn the_control_api_drives_everything() {
     assert_eq!((status, &answer["version"]), (200, &json!(2)));
     assert_eq!(control.get("devices/GW/twin").await["desired"]["fan"], 1);
 
+    let send = json!({"protocol": "1.0", "times": 2, "message": {"type": "command", "text": "twice", "ack_id": "2"}});
+    assert_eq!(control.post("devices/GW/send", send).await, ok);
+    for _ in 0..2 {
+        let command = device.expect_publish().await;
+        assert!(std::str::from_utf8(&command.payload).unwrap().contains(r#""command":"twice""#));
+    }
+    let balance = control.get("devices/GW/acks").await;
+    assert_eq!((&balance["owed"], &balance["missing"][0]["ack_id"]), (&json!(1), &json!("2")));
+    let unsendable = json!({"protocol": "1.0", "message": {"type": "send_log"}});
+    assert_eq!(control.post("devices/GW/send", unsendable).await.0, 400);
+    assert_eq!(control.get("devices/GW/twin-requests").await, json!([]));
+    assert_eq!(control.get("windows/temp").await, json!([]));
+
     let faults = json!({
-        "pubacks": {"delayed_ms": 1}, "drop_pubacks": 1, "refuse_connects": {"count": 1, "code": 3}, "forget_sessions": true,
+        "ignore_c2d_pubacks": 1, "refuse_twin": {"count": 1, "status": 429}, "pubacks": {"delayed_ms": 1}, "drop_pubacks": 1, "refuse_connects": {"count": 1, "code": 3}, "forget_sessions": true,
         "iotconnect": {"endpoint": "sync", "answers": [{"result_code": 3}, "not_json", {"http": 500}]},
         "dps": [{"challenge": "duplicate"}, {"too_many_requests": 5}, "drop_assigned"]
     });
@@ -57,7 +70,7 @@ async fn the_control_api_drives_everything() {
     assert_eq!(control.post("devices/GW/cut", json!({})).await, ok);
     device.expect_closed().await;
     assert_eq!(RawDevice::try_connect(&cloud, good_connect(&cloud)).await.map(|code| code as u8), Some(3));
-    assert_eq!(control.post("devices", json!({"unique_id": "NEW", "kind": "tpm"})).await, ok);
+    assert_eq!(control.post("devices", json!({"unique_id": "NEW", "kind": "tpm", "offer": "2.1"})).await, ok);
     let status = control.get("status").await;
     assert_eq!(status["devices"].as_array().unwrap().len(), 2);
     assert_eq!(status["records"], 1);
@@ -146,7 +159,7 @@ async fn the_program_says_where_it_listens_and_what_to_configure() {
 fn the_program_refuses_what_it_cannot_understand() {
     let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_edgeplug-cloud")).args(arguments).output().unwrap();
     assert!(String::from_utf8(run(&["--help"]).stdout).unwrap().contains("--trust-first-ek"));
-    for arguments in [["--device", "GW:x509"], ["--device", "a/b:tpm"], ["--device", ":tpm"]] {
+    for arguments in [["--protocol", "3.0"], ["--device", "GW:x509"], ["--device", "a/b:tpm"], ["--device", ":tpm"]] {
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

@@ -167,15 +167,11 @@ impl Story {
     }
 
     fn tell_readings(&mut self) {
-        let records = self.world.cloud.recorder().records();
-        for record in records.iter().skip(self.told).filter(|record| record.message_type() == Some(0)) {
-            let body = record.json();
-            let entries = body.as_ref().and_then(|body| body.get("d")).and_then(Value::as_array);
-            for values in entries.into_iter().flatten().filter_map(|entry| entry.pointer("/d/0")?.as_object()) {
-                let words: Vec<_> = values.iter().map(|(name, value)| format!("{name} {value}")).collect();
-                say("reading", &words.join(", "));
-            }
+        let samples = self.world.cloud.recorder().samples();
+        for sample in samples.iter().skip(self.told) {
+            let words: Vec<_> = sample.values.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            say("reading", &words.join(", "));
         }
-        self.told = records.len();
+        self.told = samples.len();
     }
 }

@@ -26,6 +26,12 @@ fn twin_topics_are_told_apart() {
 }
 
 #[test]
+fn what_is_asked_of_the_twin_carries_its_number() {
+    assert_eq!(twin_get_topic(0), "$iothub/twin/GET/?$rid=0");
+    assert_eq!(twin_report_topic(17), "$iothub/twin/PATCH/properties/reported/?$rid=17");
+}
+
+#[test]
 fn absent_and_empty_values_differ() {
     let bag = PropertyBag::parse("a&b=&c=1%2F2");
     assert_eq!((bag.get("a"), bag.get("b"), bag.get("c")), (None, Some(""), Some("1/2")));

@@ -91,14 +91,6 @@ fn numbers_past_what_plugins_see_are_cut_to_the_largest() {
 }
 
 #[test]
-fn what_is_kept_of_a_reply_holds_no_password_and_reads_the_same() {
-    let with_password = GATEWAY.replace(r#""pwd":"","pub":"d"#, r#""pwd":"SharedAccessSignature sr=x","pub":"d"#);
-    let kept = without_secrets(with_password.as_bytes());
-    assert!(!String::from_utf8(kept.clone()).unwrap().contains("SharedAccessSignature"));
-    assert_eq!(SyncReply::parse(200, &kept), SyncReply::parse(200, GATEWAY.as_bytes()));
-}
-
-#[test]
 fn a_topic_that_cannot_be_published_to_is_not_taken() {
     let wild = GATEWAY.replace("messages/events/\"", "messages/+/\"");
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, wild.as_bytes()) else { panic!("not ready") };
@@ -111,10 +103,7 @@ fn a_topic_that_cannot_be_published_to_is_not_taken() {
 fn null_lists_are_empty_lists() {
     let reply = r#"{"d":{"sc":{"df":30},"p":{"n":"mqtt","h":"h","p":8883,"id":"i","un":"u","pwd":"","pub":"p/","sub":"s"},"d":null,"att":null,"set":null,"r":null,"ota":null,"dtg":"891ed197","cpId":"CP","rc":0,"ee":0,"at":2,"ds":0}}"#;
     let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, reply.as_bytes()) else { panic!("not ready") };
-    assert_eq!(
-        (sync.devices.len(), sync.groups.len(), sync.settings.len(), sync.rules.len()),
-        (0, 0, 0, 0)
-    );
+    assert_eq!((sync.devices.len(), sync.groups.len(), sync.settings.len(), sync.rules.len()), (0, 0, 0, 0));
     assert_eq!(sync.auth, AuthType::Certificate);
 }
 
@@ -152,9 +141,89 @@ fn refusals_and_nonsense_are_told_apart() {
     }
 }
 
+#[test]
+fn a_part_replaces_what_was_known_of_it_and_nothing_else() {
+    let part = |option| parse_part(200, GATEWAY.as_bytes(), option).unwrap();
+    let Ok(SyncReply::Ready(full)) = SyncReply::parse(200, GATEWAY.as_bytes()) else { panic!("not ready") };
+    assert_eq!(part(SyncOption::Attribute), [Update::Attributes(full.groups.clone())]);
+    assert_eq!(part(SyncOption::Setting), [Update::Settings(full.settings.clone())]);
+    assert_eq!(part(SyncOption::Device), [Update::Devices(full.devices.clone())]);
+    assert_eq!(part(SyncOption::Rule), [Update::Rules(full.rules.clone())]);
+    assert_eq!(part(SyncOption::SdkConfig), [Update::Frequency(30)]);
+    assert_eq!(part(SyncOption::Protocol), [Update::Hub(Box::new(full.hub.clone()))]);
+
+    let mut changed = (*full).clone();
+    assert!(!changed.apply(part(SyncOption::Setting).remove(0)), "nothing new");
+    let settings = r#"{"d":{"rc":0,"at":4,"ds":0,"set":[{"ln":"mode","dt":1,"dv":"on,off"}]}}"#;
+    for update in parse_part(200, settings.as_bytes(), SyncOption::Setting).unwrap() {
+        assert!(changed.apply(update));
+    }
+    assert_eq!(changed.settings[0].name, "mode");
+    assert_eq!(Definition { settings: full.settings.clone(), ..changed }, *full);
+}
+
+#[test]
+fn a_part_that_is_null_is_empty_and_one_that_is_missing_is_unchanged() {
+    let reply = r#"{"d":{"rc":0,"at":4,"ds":0,"att":null,"d":null,"p":null}}"#.as_bytes();
+    assert_eq!(parse_part(200, reply, SyncOption::Attribute), Ok(vec![Update::Attributes(vec![])]));
+    assert_eq!(parse_part(200, reply, SyncOption::Device), Ok(vec![Update::Devices(vec![])]));
+    assert_eq!(parse_part(200, reply, SyncOption::Rule), Ok(vec![]));
+    assert!(matches!(parse_part(200, reply, SyncOption::Protocol), Err(SyncError::Malformed(_))));
+}
+
+#[test]
+fn a_refused_part_is_an_error_for_a_tpm_device_too() {
+    let reply = r#"{"d":{"sc":null,"p":null,"d":null,"att":null,"rc":4,"ee":0,"at":4,"ds":0}}"#;
+    assert_eq!(parse_part(200, reply.as_bytes(), SyncOption::Attribute), Err(SyncError::DeviceInactive));
+    let reply = reply.replace(r#""rc":4"#, r#""rc":1"#);
+    assert_eq!(parse_part(200, reply.as_bytes(), SyncOption::Attribute), Err(SyncError::NotRegistered));
+    assert_eq!(parse_part(503, b"", SyncOption::Attribute), Err(SyncError::Status(503)));
+}
+
+#[test]
+fn every_part_that_changes_can_be_asked_for() {
+    for (part, option) in [
+        (Part::Attributes, Some(SyncOption::Attribute)),
+        (Part::Settings, Some(SyncOption::Setting)),
+        (Part::Rules, Some(SyncOption::Rule)),
+        (Part::Devices, Some(SyncOption::Device)),
+        (Part::Ota, None),
+    ] {
+        assert_eq!(SyncOption::of_part(part), option);
+    }
+}
+
+#[test]
+fn an_error_says_whether_asking_again_helps() {
+    for (error, retry) in [
+        (SyncError::Status(503), Retry::Soon),
+        (SyncError::Status(404), Retry::Slow),
+        (SyncError::DeviceNotFound, Retry::Slow),
+        (SyncError::DeviceInactive, Retry::Slow),
+        (SyncError::Moved, Retry::Soon),
+        (SyncError::CompanyNotFound, Retry::Never),
+        (SyncError::QuotaExhausted, Retry::Slow),
+    ] {
+        assert_eq!(error.retry(), retry, "{error}");
+    }
+}
+
+#[test]
+fn odd_spellings_of_a_definition_are_taken() {
+    let odd = GATEWAY
+        .replace(r#""dv":"1to15""#, r#""dv":5"#)
+        .replace(r#""df":30"#, r#""df":-30"#)
+        .replace(r#""dt":0,"dv":"-3to3""#, r#""dt":null,"dv":null"#);
+    let Ok(SyncReply::Ready(sync)) = SyncReply::parse(200, odd.as_bytes()) else { panic!("not ready") };
+    assert_eq!(sync.groups[0].attributes[0].validity, "5");
+    assert_eq!(sync.groups[1].attributes[0].validity, "");
+    assert_eq!(sync.frequency_s, DATA_FREQUENCY_DEFAULT_S);
+}
+
 proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = SyncReply::parse(200, &body);
+        let _ = parse_part(200, &body, SyncOption::Attribute);
     }
 }

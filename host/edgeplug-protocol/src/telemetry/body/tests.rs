@@ -31,6 +31,10 @@ fn report(n: i64) -> Body {
     bodies(n, n).0.unwrap()
 }
 
+fn read(text: &str) -> Option<Body> {
+    Body::read(Version::Legacy, BodyKind::Report, Bytes::from(text.to_owned()))
+}
+
 fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
@@ -66,14 +70,14 @@ fn a_report_and_a_fault_do_not_join() {
 #[test]
 fn what_is_written_is_read_back_with_the_same_parts() {
     for body in [report(1), bodies("x\"]}", 2).1.unwrap()] {
-        assert_eq!(Body::read(body.bytes().clone()), Some(body));
+        assert_eq!(Body::read(body.version(), body.kind(), body.bytes().clone()), Some(body));
     }
 }
 
 #[test]
-fn only_reports_and_faults_are_read() {
+fn only_what_we_wrote_is_read() {
     let good = r#"{"cpId":"CP","t":"T","mt":0,"d":[{}],"dtg":"D","sdk":{}}"#;
-    assert!(Body::read(Bytes::from_static(good.as_bytes())).is_some());
+    assert!(read(good).is_some());
     for (change, to) in [
         (r#""mt":0"#, r#""mt":5"#),
         (r#""mt":0"#, r#""mt":-1"#),
@@ -90,13 +94,42 @@ fn only_reports_and_faults_are_read() {
     ] {
         let text = good.replace(change, to);
         assert_ne!(text, good);
-        assert_eq!(Body::read(Bytes::from(text.clone())), None, "{text}");
+        assert_eq!(read(&text), None, "{text}");
     }
     for other in ["", "null", "[]", "\u{0}}", "{\"d\":[1]}"] {
-        assert_eq!(Body::read(Bytes::from_static(other.as_bytes())), None, "{other}");
+        assert_eq!(read(other), None, "{other}");
     }
     let large = good.replace("{}]", &format!("\"{}\"]", "x".repeat(D2C_BYTES_MAX)));
-    assert_eq!(Body::read(large.into()), None);
+    assert_eq!(read(&large), None);
+}
+
+#[test]
+fn a_body_is_of_one_kind_and_one_protocol() {
+    let legacy = |mt: u8| format!(r#"{{"cpId":"CP","t":"T","mt":{mt},"d":[{{}}],"dtg":"D","sdk":{{}}}}"#);
+    for kind in BodyKind::ALL {
+        for (mt, text) in (0..5).map(|mt| (mt, legacy(mt))) {
+            let read = Body::read(Version::Legacy, kind, text.into());
+            assert_eq!(read.is_some(), mt == kind.legacy_number(), "{kind:?} {mt}");
+        }
+    }
+    let v21 = |text: &'static str| Body::read(Version::V21, BodyKind::Fault, Bytes::from_static(text.as_bytes()));
+    let good = r#"{"dt":"T","d":[{}]}"#;
+    assert_eq!(v21(good).map(|body| (body.version(), body.kind())), Some((Version::V21, BodyKind::Fault)));
+    assert_eq!(read(good), None);
+    for other in [r#"{"d":[{}],"dt":"T"}"#, r#"{"dt":"T","d":[{}],"od":1}"#, r#"{"dt":"T","d":[]}"#, r#"{"d":[{}]}"#] {
+        assert_eq!(v21(other), None, "{other}");
+    }
+}
+
+#[test]
+fn bodies_of_2_1_join_with_their_kind_only() {
+    let read = |kind, text: &'static str| Body::read(Version::V21, kind, Bytes::from_static(text.as_bytes())).unwrap();
+    let first = read(BodyKind::Report, r#"{"dt":"T1","d":[{"d":{"n":1}}]}"#);
+    let second = read(BodyKind::Report, r#"{"dt":"T2","d":[{"d":{"n":2}},{"d":{"n":3}}]}"#);
+    assert!(first.joins(&second));
+    assert!(!first.joins(&read(BodyKind::Fault, r#"{"dt":"T2","d":[{"d":{"n":2}}]}"#)));
+    let merged = merge([&first, &second].into_iter(), true);
+    assert_eq!(merged, r#"{"dt":"T2","d":[{"d":{"n":1}},{"d":{"n":2}},{"d":{"n":3}}],"od":1}"#);
 }
 
 proptest! {
@@ -118,7 +151,7 @@ proptest! {
         let text = String::from_utf8(report(7).bytes().to_vec()).unwrap();
         let at = (cut.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap();
         let text = format!("{}{put}{}", &text[..at], &text[at..]);
-        if let Some(body) = Body::read(text.into()) {
+        if let Some(body) = read(&text) {
             let merged = merge([&body, &body].into_iter(), true);
             prop_assert!(serde_json::from_slice::<Value>(&merged).is_ok());
         }

@@ -3,9 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::action::{Answer, Connection};
-use crate::event::{Ask, Event};
+use crate::event::{Ask, Event, OperatorRequest};
 use crate::rig::{LATENCY, Rig, reading};
-use crate::{AskId, LinkState};
+use crate::{AskId, LinkState, RequestId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -230,6 +230,45 @@ fn fate() -> impl Strategy<Value = Fate> {
         4 => (0_u32..3_000).prop_map(Fate::Pass),
         1 => (0_u32..3_000_000).prop_map(Fate::Pass),
     ]
+}
+
+fn operate(rig: &mut Rig, request: u64, what: OperatorRequest) {
+    rig.handle(Event::Operator { request: RequestId(request), what });
+}
+
+#[test]
+fn an_operator_has_the_last_word_about_the_connection() {
+    let mut rig = online();
+    ask(&mut rig, 1, Ask::Disconnect);
+    operate(&mut rig, 1, OperatorRequest::Disconnect);
+    rig.pass(SECOND);
+    assert_eq!(rig.operator_answers, [(RequestId(1), Ok("done".to_owned()))]);
+    let status = rig.session.status(rig.now());
+    assert_eq!((status.link, status.disconnected_by.as_deref()), (LinkState::Disconnected, Some("an operator")));
+    ask(&mut rig, 2, Ask::Reconnect);
+    rig.pass(HOUR);
+    assert_eq!(link(&rig), LinkState::Disconnected);
+    let Some((AskId(2), Answer::Link(Err(reason)))) = rig.answers.last() else { panic!("{:?}", rig.answers) };
+    assert!(reason.contains("only an operator"), "{reason}");
+    operate(&mut rig, 2, OperatorRequest::Connect);
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online());
+    operate(&mut rig, 3, OperatorRequest::Disconnect);
+    rig.pass(SECOND);
+    rig.crash();
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online(), "not over a restart");
+}
+
+#[test]
+fn an_operator_who_asks_to_connect_does_not_wait_for_the_next_try() {
+    let mut rig = online();
+    rig.network(false);
+    rig.pass(3 * HOUR);
+    rig.network(true);
+    operate(&mut rig, 1, OperatorRequest::Connect);
+    rig.pass(SECOND);
+    assert!(rig.is_online());
 }
 
 proptest! {

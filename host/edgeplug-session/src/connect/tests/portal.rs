@@ -38,16 +38,82 @@ fn a_key_the_hub_refuses_again_and_again_is_replaced() {
     assert!(rig.is_online());
 }
 
+/// Every `rc` (IoTConnect legacy sync), how it is told, and how long the device waits at first.
 #[test]
 fn sync_codes_wait_and_heal() {
-    for code in [1, 2, 3, 4, 5, 6, 77] {
+    let table = [
+        // code, trouble, words, shortest and longest first wait in seconds
+        (2, FailureKind::Enrolment, "still registering", 40, 80),
+        (3, FailureKind::Enrolment, "create it there", 40, 80),
+        (4, FailureKind::Enrolment, "activate it", 40, 80),
+        (5, FailureKind::Enrolment, "moved", 0, 5),
+        (6, FailureKind::Enrolment, "mend cloud.cpid", 900, 1_800),
+        (7, FailureKind::Enrolment, "mend cloud.cpid", 900, 1_800),
+        (8, FailureKind::Enrolment, "quota", 40, 80),
+        (77, FailureKind::Protocol, "unknown code 77", 40, 80),
+    ];
+    for (code, kind, words, shortest_s, longest_s) in table {
         let mut rig = Rig::new();
         rig.cloud.sync_codes.extend([code, code]);
+        rig.plugin_up("p", Some(MINUTE), false);
         rig.boot();
         rig.pass(5 * LATENCY);
-        rig.pass(120 * SECOND);
+        let status = rig.session.status(rig.now());
+        let trouble = status.trouble.unwrap();
+        assert_eq!(trouble.kind, kind, "code {code}");
+        assert!(trouble.text.contains(words), "code {code}: {}", trouble.text);
+        let wait_s = status.retry_in_s.unwrap();
+        assert!((shortest_s as f64 - 1.0..=longest_s as f64).contains(&wait_s), "code {code}: {wait_s}");
+        rig.pass(HOUR + 10 * MINUTE);
         assert!(rig.is_online(), "code {code}");
+        assert!(rig.delivered("n").len() >= 65, "code {code}: plugins were sampled meanwhile");
+        let discoveries = rig.cloud.portal.asked.iter().filter(|(url, _)| url.contains("/api/sdk/")).count();
+        assert_eq!(discoveries, 3, "code {code}: the agent may have moved");
     }
+}
+
+#[test]
+fn a_device_that_is_not_registered_asks_dps_and_then_sync_once_more() {
+    let mut rig = Rig::new();
+    rig.cloud.sync_codes.push_back(1);
+    rig.boot();
+    rig.pass(MINUTE);
+    assert!(rig.is_online() && rig.cloud.dps_calls > 0);
+    assert_eq!(rig.cloud.syncs, 2);
+}
+
+#[test]
+fn a_portal_that_names_a_time_is_not_asked_before() {
+    let mut rig = Rig::new();
+    rig.cloud.portal.retry_after_s = Some(600);
+    rig.cloud.portal_says = Some(Ok((503, "busy")));
+    rig.boot();
+    rig.pass(10 * MINUTE - SECOND);
+    assert_eq!(rig.cloud.portal.asked.len(), 1);
+    rig.cloud.portal_says = None;
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online());
+}
+
+#[test]
+fn what_was_kept_of_another_device_is_not_used() {
+    for (cpid, unique_id) in [("OTHER", "GW"), ("CP", "G2")] {
+        let mut rig = online();
+        (rig.config.cpid, rig.config.unique_id) = (cpid.into(), unique_id.into());
+        rig.portal_up = false;
+        rig.crash();
+        rig.offer(1, vec![reading("n", 1)]);
+        rig.pass(MINUTE);
+        assert_eq!(rig.cloud.connects, 1, "not to the other one's hub");
+        assert_eq!(rig.session.status(rig.now()).template_attributes, None);
+        assert_eq!(rig.outcomes.len(), 1, "readings are taken all the same");
+    }
+    let mut rig = online();
+    rig.config.cpid = "cp".into();
+    rig.portal_up = false;
+    rig.crash();
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online(), "the cloud spells companies as it likes");
 }
 
 #[test]
