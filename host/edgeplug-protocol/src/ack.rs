@@ -3,10 +3,15 @@
 use serde::Serialize;
 
 use crate::c2d::AckKind;
-use crate::legacy::{MessageType, Sdk};
+use crate::legacy::Sdk;
 use crate::template::Template;
 use crate::time::Timestamp;
 use crate::version::Version;
+
+/// `mt` of the legacy acknowledgement of a command.
+const LEGACY_COMMAND_ACK: u8 = 5;
+/// `mt` of the legacy acknowledgement of a firmware update.
+const LEGACY_OTA_ACK: u8 = 11;
 
 /// How something ended, before it is a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,7 +115,7 @@ pub fn encode(template: &Template, ack: &Ack<'_>, sdk: &Sdk, sent_at: &Timestamp
 pub fn envelope(template: &Template, kind: AckKind, d: impl Serialize, sdk: &Sdk, sent_at: &Timestamp) -> String {
     let body = match template.version {
         Version::Legacy => {
-            let mt = if kind == AckKind::Ota { MessageType::OtaAck } else { MessageType::CommandAck } as u8;
+            let mt = if kind == AckKind::Ota { LEGACY_OTA_ACK } else { LEGACY_COMMAND_ACK };
             let unique_id = template.own_device().map_or("", |device| &device.id);
             let cpid = &template.cpid;
             serde_json::to_string(&LegacyEnvelope { cpid, unique_id, t: sent_at.as_str(), mt, d, sdk })

@@ -12,20 +12,6 @@ use serde::Serialize;
 /// The wire version this module speaks, as it stands in URLs and in `sdk.v`.
 pub const WIRE_VERSION: &str = "2.0";
 
-/// Message numbers (`mt`) of device-to-cloud bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum MessageType {
-    /// Values that fit the template.
-    Report = 0,
-    /// Values that do not, as text.
-    Fault = 1,
-    /// Outcome of a command.
-    CommandAck = 5,
-    /// Outcome of a firmware update.
-    OtaAck = 11,
-}
-
 /// Who speaks: the `sdk` member of every body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sdk {

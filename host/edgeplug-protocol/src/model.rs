@@ -1,7 +1,8 @@
 //! What the cloud says about a device, in the one shape that plugins see for every wire protocol.
 //!
 //! Names are the cloud's own; nothing here is validated against it again. Rules are deliberately absent: the daemon
-//! evaluates them itself. [`crate::definition::Definition::model`] makes it; the plugin adapter turns it into the `device.template` of `wit/imports.wit`.
+//! evaluates them itself. [`crate::definition::Definition::model`] makes it; the plugin adapter turns it into the
+//! `device.template` of `wit/imports.wit`.
 
 /// Everything a plugin may know about its device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

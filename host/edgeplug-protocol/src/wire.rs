@@ -4,10 +4,12 @@
 //! the daemon itself acts upon (host, ids, topics) is checked here once. Lists are as long as the body that brought them,
 //! whose size the caller caps.
 
+use percent_encoding::{AsciiSet, PercentEncode, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::azure::hub;
+use crate::azure::sas::RESERVED;
 use crate::definition::{AttributeDefinition, Group, Rule, Setting};
 use crate::template::Device;
 use crate::version::Version;
@@ -16,6 +18,22 @@ use crate::version::Version;
 const NAME_BYTES_MAX: usize = 512;
 /// Longest period the cloud may ask for; anything more is this. Over a hundred years, and safe to add to any clock.
 const PERIOD_MAX_S: u64 = u32::MAX as u64;
+
+/// What a path segment may hold as it stands is what RFC 3986 calls `pchar`; the SDKs send ids unescaped.
+const PATH_SEGMENT: &AsciiSet = &RESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 /// `p` without its topics.
 #[derive(Deserialize)]
@@ -152,6 +170,11 @@ pub(crate) fn is_http_url(text: &str) -> bool {
     rest.is_some_and(|rest| rest.len() > 1 && !rest.starts_with('/'))
         && text.len() <= 2048
         && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// An id as one segment of a URL's path.
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, PATH_SEGMENT)
 }
 
 /// The cloud's own words, fit for a log.

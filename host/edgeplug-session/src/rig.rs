@@ -455,6 +455,17 @@ impl Rig {
                 self.later(LATENCY, Event::LinkDown { connection, reason: LinkDownReason::Asked });
             }
             Action::Publish { connection, ticket, topic, body }
+                if self.connection == Some(connection) && (topic.contains("&di=1&") || topic.contains("&mt=5&")) =>
+            {
+                if let Some(delay) = self.puback_delay {
+                    self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
+                }
+                match topic.contains("&di=1&") {
+                    true => self.question(&body),
+                    false => self.cloud.portal.heartbeats.push(self.monotonic),
+                }
+            }
+            Action::Publish { connection, ticket, topic, body }
                 if self.connection == Some(connection) && topic.starts_with("$iothub/twin/") =>
             {
                 self.later(LATENCY, Event::Delivered { connection, tickets: vec![ticket] });
@@ -468,17 +479,6 @@ impl Rig {
                 self.cloud.take(self.monotonic, &topic, &body);
                 if let Some(delay) = self.puback_delay {
                     self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
-                }
-            }
-            Action::Publish { connection, ticket, topic, body }
-                if self.connection == Some(connection) && (topic.contains("&di=1&") || topic.contains("&mt=5&")) =>
-            {
-                if let Some(delay) = self.puback_delay {
-                    self.later(delay, Event::Delivered { connection, tickets: vec![ticket] });
-                }
-                match topic.contains("&di=1&") {
-                    true => self.question(&body),
-                    false => self.cloud.portal.heartbeats.push(self.monotonic),
                 }
             }
             Action::Acknowledge { delivery, .. } if delivery == twin::DELIVERY => {}

@@ -2,12 +2,12 @@
 
 #![no_main]
 
-use edgeplug_protocol::legacy::discovery::AgentUrl;
+use edgeplug_protocol::legacy::discovery::BaseUrl;
 use edgeplug_protocol::legacy::sync::{SyncOption, SyncReply, parse_part};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    let _ = AgentUrl::parse_reply(200, body).map_err(|error| error.to_string());
+    let _ = BaseUrl::parse_reply(200, body).map_err(|error| error.to_string());
     let parts: Vec<_> = SyncOption::ALL.iter().map(|option| parse_part(200, body, *option)).collect();
     match SyncReply::parse(200, body) {
         Ok(SyncReply::Ready(mut definition)) => {

@@ -1,9 +1,7 @@
 //! Discovery: which agent URL serves a company id in an environment.
 
-use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 
-use crate::azure::sas::RESERVED;
 use crate::retry::Retry;
 use crate::wire;
 
@@ -41,14 +39,13 @@ impl DiscoveryError {
 /// URL to GET.
 #[must_use]
 pub fn url(discovery: &str, cpid: &str, environment: &str, language: &str) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     format!(
         "{}/api/sdk/cpid/{}/lang/{}/ver/{}/env/{}",
         discovery.trim_end_matches('/'),
-        encode(cpid),
-        encode(language),
+        wire::segment(cpid),
+        wire::segment(language),
         super::WIRE_VERSION,
-        encode(environment)
+        wire::segment(environment)
     )
 }
 

@@ -1,9 +1,7 @@
 //! Discovery of 2.1: which agent serves a company, named by its id and environment or by its SID.
 
-use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 
-use crate::azure::sas::RESERVED;
 use crate::retry::Retry;
 use crate::wire;
 
@@ -79,10 +77,11 @@ impl DiscoveryError {
 /// URL to GET; asks for devices on Azure.
 #[must_use]
 pub fn url(discovery: &str, account: &Account<'_>) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let account = match account {
-        Account::Company { cpid, environment } => format!("cpId/{}/env/{}", encode(cpid), encode(environment)),
-        Account::Sid(sid) => format!("sid/{}", encode(sid)),
+        Account::Company { cpid, environment } => {
+            format!("cpId/{}/env/{}", wire::segment(cpid), wire::segment(environment))
+        }
+        Account::Sid(sid) => format!("sid/{}", wire::segment(sid)),
     };
     format!("{}/api/v2.1/dsdk/{account}?pf=az", discovery.trim_end_matches('/'))
 }
@@ -129,7 +128,7 @@ impl AgentUrl {
     /// URL to GET for the identity of a device.
     #[must_use]
     pub fn identity_url(&self, unique_id: &str) -> String {
-        format!("{}/uid/{}", self.url, utf8_percent_encode(unique_id, RESERVED))
+        format!("{}/uid/{}", self.url, wire::segment(unique_id))
     }
 
     /// The URL itself.

@@ -262,13 +262,14 @@ impl Connect {
                 None
             }
             Ok(updates) => {
-                tracing::info!(part = want.name(), "read anew from the portal");
-                self.refresh.succeeded();
                 self.moving |= want == Want::Connection && self.open.is_some();
                 let change = self.update(updates);
                 let empty = self.definition.as_ref().is_some_and(|definition| definition.groups.is_empty());
                 if want == Want::Attributes && empty {
                     self.refresh.failed(Some(want), &PortalFailure::nothing_said(want.name()), step);
+                } else {
+                    tracing::info!(part = want.name(), "read anew from the portal");
+                    self.refresh.succeeded();
                 }
                 change
             }

@@ -79,7 +79,8 @@ pub(crate) struct Arrival {
 impl Rig {
     /// What stands between a CONNECT and its CONNACK 0.
     pub(super) fn connect_answer(&mut self, to: &ConnectTo) -> Result<(), LinkDownReason> {
-        if !self.network_up || to.host == "dead" {
+        let moved = self.cloud.portal.hub_moved && to.host != self.cloud.portal.hub;
+        if !self.network_up || to.host == "dead" || moved {
             let failure = Failure { kind: FailureKind::Network, text: "no route to host".into() };
             return Err(LinkDownReason::Failed(failure));
         }

@@ -40,6 +40,8 @@ pub(crate) struct Portal {
     pub(crate) children: Option<Vec<&'static str>>,
     /// Host of the hub.
     pub(crate) hub: &'static str,
+    /// No other hub answers any more.
+    pub(crate) hub_moved: bool,
     /// `has` of the identity.
     pub(crate) has: Value,
     /// Questions over the link: body and when.
@@ -70,6 +72,7 @@ impl Default for Portal {
             settings: Value::Null,
             children: None,
             hub: "hub",
+            hub_moved: false,
             has: json!({"d": 0, "attr": 1, "set": 0, "r": 0, "ota": 0}),
             questions: Vec::new(),
             silent_for: 0,

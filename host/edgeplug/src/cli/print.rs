@@ -39,11 +39,24 @@ pub(super) fn status(status: &Value) -> String {
     if !text("/trouble/text").is_empty() {
         line!(lines, "trouble   {} ({})", text("/trouble/text"), text("/trouble/kind"));
     }
-    if !text("/disconnected_by").is_empty() {
-        line!(lines, "          disconnected on request of plugin {}", text("/disconnected_by"));
+    match text("/disconnected_by") {
+        "" => {}
+        "an operator" => line!(lines, "          disconnected by an operator; `edgeplug connect` ends that"),
+        plugin => line!(lines, "          disconnected on request of plugin {plugin}"),
+    }
+    if !text("/stopped_by_cloud").is_empty() {
+        line!(lines, "stopped   by the cloud ({}); `edgeplug resume` takes that back", text("/stopped_by_cloud"));
     }
     if let Some(wait) = status.get("retry_in_s").and_then(Value::as_f64) {
         line!(lines, "retry     in {wait:.0} s");
+    }
+    if !text("/protocol").is_empty() {
+        line!(lines, "protocol  {}{}", text("/protocol"), heartbeat(status));
+    }
+    let waiting_for = status.pointer("/refresh/waiting_for").and_then(Value::as_array).into_iter().flatten();
+    let waiting_for = waiting_for.filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    if !waiting_for.is_empty() {
+        line!(lines, "          asking the cloud again for {waiting_for} {}", text("/refresh/trouble"));
     }
     match status.get("template_attributes").and_then(Value::as_u64) {
         Some(count) => line!(lines, "template  {count} attributes"),
@@ -57,6 +70,10 @@ pub(super) fn status(status: &Value) -> String {
         number("/uplink/delivered"),
         number("/uplink/waiting")
     );
+    if number("/uplink/held_back") > 0 {
+        line!(lines, "          {} came sooner than the cloud wants readings", number("/uplink/held_back"));
+    }
+    edge(status, &mut lines);
     let evicted = number("/store/evicted/rows");
     if evicted > 0 {
         line!(lines, "evicted   {evicted} rows, for want of room (outbox.available_space_mb)");
@@ -93,6 +110,26 @@ pub(super) fn status(status: &Value) -> String {
         line!(lines, "plugins   cannot be started: {}", text("/plugins_trouble"));
     }
     lines
+}
+
+fn heartbeat(status: &Value) -> String {
+    let seconds = status.get("heartbeat_s").and_then(Value::as_u64);
+    seconds.map_or_else(String::new, |seconds| format!(", a heartbeat every {seconds} s"))
+}
+
+/// Windows and rules, on a device that has any.
+fn edge(status: &Value, lines: &mut String) {
+    let number = |key: &str| status.pointer(&format!("/edge/{key}")).and_then(Value::as_u64).unwrap_or_default();
+    let unfit = status.pointer("/edge/rules_not_understood").and_then(Value::as_array);
+    let unfit = unfit.map(Vec::as_slice).unwrap_or_default();
+    if number("windows") + number("rules") + number("matches") > 0 || !unfit.is_empty() {
+        let (windows, rules, matches) = (number("windows"), number("rules"), number("matches"));
+        line!(lines, "edge      {windows} open windows, {rules} rules, {matches} matches");
+    }
+    for rule in unfit {
+        let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
+        line!(lines, "          rule {} is left out: {} ({:?})", text("guid"), text("reason"), text("condition"));
+    }
 }
 
 /// `edgeplug child list`.

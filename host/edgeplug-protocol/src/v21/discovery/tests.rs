@@ -11,7 +11,7 @@ fn the_request_names_company_and_environment_or_the_sid() {
         url("https://discovery.iotconnect.io/", &company),
         "https://discovery.iotconnect.io/api/v2.1/dsdk/cpId/CP/env/poc?pf=az"
     );
-    assert_eq!(url("https://d", &Account::Sid("S/1==")), "https://d/api/v2.1/dsdk/sid/S%2F1%3D%3D?pf=az");
+    assert_eq!(url("https://d", &Account::Sid("S/1==")), "https://d/api/v2.1/dsdk/sid/S%2F1==?pf=az");
 }
 
 #[test]
@@ -21,7 +21,11 @@ fn the_identity_is_asked_for_below_the_agent() {
         agent.identity_url("abcde"),
         "https://diavnet.iotconnect.io/api/2.1/agent/device-identity/cg/b892c353-e375-4cc3-8841-32e271e26122/uid/abcde"
     );
-    assert!(agent.identity_url("../a b").ends_with("/uid/..%2Fa%20b"));
+    for (unique_id, segment) in
+        [("line.4:A", "line.4:A"), ("../a b", "..%2Fa%20b"), ("a?b#c%", "a%3Fb%23c%25"), ("é\n", "%C3%A9%0A")]
+    {
+        assert!(agent.identity_url(unique_id).ends_with(&format!("/uid/{segment}")), "{unique_id:?}");
+    }
     let slash = GOOD.replace("6122\"", "6122/\"");
     assert_eq!(AgentUrl::parse_reply(200, slash.as_bytes()).unwrap(), agent);
 }

@@ -23,6 +23,12 @@ fn urls(rig: &mut Rig) -> Vec<String> {
     std::mem::take(&mut rig.cloud.portal.asked).into_iter().map(|(url, _)| url).collect()
 }
 
+/// The account is migrated: another hub, and the old protocol's portal knows it no more.
+fn move_to_v21(rig: &mut Rig) {
+    let portal = &mut rig.cloud.portal;
+    (portal.legacy, portal.v21, portal.hub, portal.hub_moved) = (false, true, "hub2", true);
+}
+
 const LEGACY_DISCOVERY: &str = "https://discovery/api/sdk/cpid/CP/lang/M_PYTHON/ver/2.0/env/poc";
 const LEGACY_SYNC: &str = "https://agent/api/2.0/agent/sync";
 const DISCOVERY: &str = "https://discovery/api/v2.1/dsdk/cpId/CP/env/poc?pf=az";
@@ -67,11 +73,9 @@ fn what_worked_is_asked_first_and_the_other_one_after_three_failures() {
     urls(&mut rig);
     rig.pass(SECOND);
     assert_eq!(urls(&mut rig), [LEGACY_DISCOVERY, LEGACY_SYNC], "2.1 is not asked again");
-    (rig.cloud.portal.legacy, rig.cloud.portal.v21) = (false, true);
-    rig.network(false);
-    rig.pass(6 * HOUR);
-    rig.network(true);
-    rig.pass(2 * HOUR);
+    move_to_v21(&mut rig);
+    rig.cut();
+    rig.pass(3 * HOUR);
     assert!(rig.is_online());
     assert_eq!(protocol(&rig), Some(V21), "the account moved to the other protocol");
     let asked: BTreeSet<_> = urls(&mut rig).into_iter().collect();
@@ -192,10 +196,10 @@ fn an_account_that_changes_its_protocol_loses_no_reading() {
     for n in 0..10_u64 {
         rig.offer(n, vec![reading("n", n)]);
     }
-    rig.pass(6 * HOUR);
-    (rig.cloud.portal.legacy, rig.cloud.portal.v21) = (false, true);
+    rig.pass(HOUR);
+    move_to_v21(&mut rig);
     rig.network(true);
-    rig.pass(2 * HOUR);
+    rig.pass(3 * HOUR);
     for n in 10..20_u64 {
         rig.offer(n, vec![reading("n", n)]);
     }
