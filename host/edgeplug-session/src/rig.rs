@@ -144,6 +144,16 @@ pub(crate) fn online() -> Rig {
     connected(Rig::new())
 }
 
+/// The same in 2.1, with what the test says of it before.
+pub(crate) fn v21(prepare: impl FnOnce(&mut Rig)) -> Rig {
+    let mut rig = Rig::new();
+    rig.config.protocol = crate::config::ProtocolChoice::Only(edgeplug_protocol::version::Version::V21);
+    rig.session = Session::new(rig.config.clone(), 7);
+    (rig.cloud.portal.v21, rig.cloud.portal.auth) = (true, 5);
+    prepare(&mut rig);
+    connected(rig)
+}
+
 pub(crate) fn connected(mut rig: Rig) -> Rig {
     rig.boot();
     rig.handle(Event::PluginsScanned);
@@ -247,6 +257,8 @@ impl Rig {
         (self.committed_at, self.removed_at) = (Duration::ZERO, Duration::ZERO);
         self.connection = None;
         self.certificate_clock = None;
+        // Plugins begin without a link.
+        self.told_connected = false;
         self.session = Session::new(self.config.clone(), 8);
         self.boot();
     }

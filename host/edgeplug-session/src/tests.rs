@@ -278,7 +278,7 @@ fn stray() -> impl Strategy<Value = fn(u64) -> Event> {
 
 fn row(n: u64) -> LoadedRow {
     let body = if n.is_multiple_of(2) { "{}" } else { "\u{0}" };
-    LoadedRow { id: RowId(n), kind: (n % 5) as u8, offline: true, created_unix_ms: i64::MIN, body: body.into() }
+    LoadedRow { id: RowId(n), kind: (n % 12) as u8, offline: true, created_unix_ms: i64::MIN, body: body.into() }
 }
 
 #[derive(Debug, Clone)]

@@ -47,7 +47,7 @@ impl Bare {
         event_loop.set_network_options(network);
         while !matches!(event_loop.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
 
-        let topic = ValidatedTopic::new(message::sync(port)?.hub.publish_topic)?;
+        let topic = ValidatedTopic::new(message::definition(port)?.hub.topics.report)?;
         let publisher = tokio::spawn(async move {
             let options = PublishOptions::at_least_once();
             // An error means that the event loop is gone, and with it the round.

@@ -15,10 +15,13 @@ use edgeplug_link::{
     ConnectOptions, LinkClock, LinkEvent, Mqtt as _, PACKET_BYTES_MAX, RumqttcMqtt, Transport, tls_config,
 };
 use edgeplug_outbox::{Lane, NewRow, Outbox, OutboxEvent, OutboxOptions, Refused, Request, RowId, Written};
+use edgeplug_protocol::ack::StatusTable;
 use edgeplug_protocol::azure::registration::RegistrationId;
+use edgeplug_protocol::definition::Rounding;
 use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::version::Version;
 use edgeplug_session::action::{Method, Outcome};
-use edgeplug_session::config::{Durability, RegistrationName};
+use edgeplug_session::config::{Durability, FrequencyPolicy, HardStopPolicy, ProtocolChoice, RegistrationName};
 use edgeplug_session::event::{Attestation, HttpReply, Registration, Restored};
 use edgeplug_session::{
     Action, ConnectionId, DeliveryId, Event, LinkState, Now, OfferId, Session, SessionConfig, Ticket,
@@ -85,7 +88,8 @@ impl Durable {
             offered: 0,
             removed: 0,
         };
-        path.feed(Event::Restored(Restored { sync: Some(path.sync_reply.clone()), ..Restored::default() }));
+        let sync = serde_json::to_vec(&message::definition(port)?)?;
+        path.feed(Event::Restored(Restored { sync: Some(sync.into()), ..Restored::default() }));
         let end = Instant::now() + PATIENCE;
         while path.session.status(path.now()).link != LinkState::Online {
             ensure!(Instant::now() < end, "no connection to the broker");
@@ -286,7 +290,11 @@ impl Durable {
                 };
                 self.mqtt.connect(edgeplug_link::ConnectionId(connection.0), options)?;
             }
-            Action::Keep { .. } | Action::CorrectClock { .. } | Action::TellConnected(_) | Action::TellTemplate(_) => {}
+            Action::Keep { .. }
+            | Action::CorrectClock { .. }
+            | Action::TellConnected(_)
+            | Action::TellTemplate(_)
+            | Action::TellDesired { .. } => {}
             other => bail!("the session wants {other:?}"),
         }
         Ok(())
@@ -333,5 +341,12 @@ fn configuration(in_flight: u16) -> anyhow::Result<SessionConfig> {
         daily_bytes_max: None,
         time_to_live: None,
         durability: Durability::Stored,
+        protocol: ProtocolChoice::Only(Version::Legacy),
+        sid: None,
+        frequency: FrequencyPolicy::Drop,
+        hard_stop: HardStopPolicy::UntilRestart,
+        hard_stop_wipes: false,
+        rounding: Rounding::new(),
+        ack_status: StatusTable::default(),
     })
 }

@@ -1,7 +1,7 @@
 //! `make bench`: the figures that the README and the closing notes quote, measured on the machine it runs on.
 //!
 //! Times compare within one run only; the machine may be busy with something else, and nothing here fails because it is.
-//! In the environment `ONLY=throughput` (or `calls`, `rows`, `process`, `guests`) leaves out all but one part,
+//! In the environment `ONLY=throughput` (or `calls`, `protocol`, `rows`, `process`, `guests`) leaves out all but one part,
 //! `ROWS_MAX=100000` the larger stores, `ROUNDS=3` and `PATHS=bare,durable` (`supervised`, `lite`, `azure`) some of the
 //! throughput, and `LANGUAGES="rust c"` the other guests.
 
@@ -15,6 +15,7 @@ mod guests;
 mod message;
 mod plot;
 mod process;
+mod protocol;
 mod python;
 mod rows;
 mod source;
@@ -40,6 +41,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("calls") {
         keep(&mut all, runtime.block_on(calls())?);
+    }
+    if wanted("protocol") {
+        keep(&mut all, protocol()?);
     }
     if wanted("rows") {
         keep(&mut all, rows()?);
@@ -76,6 +80,25 @@ async fn calls() -> anyhow::Result<Value> {
     Ok(json!({
         "call_bare_us": calls.bare_us, "call_us": calls.plugins_us, "call_ratio": calls.ratio(), "task_hop_us": calls.hop_us,
     }))
+}
+
+fn protocol() -> anyhow::Result<Value> {
+    let protocol = protocol::measure()?;
+    println!("messages of one sample of ten values, median of {} rounds of {} calls", protocol::ROUNDS, protocol::CALLS);
+    let detail = |name: &str, figures: &protocol::Figures| {
+        println!("  {name}: report of {} bytes   {:>8.0} ns", figures.bytes, figures.encode_ns);
+        println!("    serde_json::to_vec of it        {:>8.0} ns  ({:.2})", figures.serde_json_ns, figures.encode_ratio);
+        println!("    judged, rule, match's body      {:>8.0} ns", figures.rule_match_ns);
+        println!("    serde_json::to_vec of that      {:>8.0} ns", figures.rule_match_serde_json_ns);
+        json!({
+            "encode_ns": figures.encode_ns, "encode_serde_json_ns": figures.serde_json_ns,
+            "encode_ratio": figures.encode_ratio, "rule_match_ns": figures.rule_match_ns,
+            "rule_match_serde_json_ns": figures.rule_match_serde_json_ns,
+        })
+    };
+    let (legacy, v21) = (detail("1.0", &protocol.legacy), detail("2.1", &protocol.v21));
+    println!("  a rule of four terms              {:>8.0} ns", protocol.rule_ns);
+    Ok(json!({ "protocol_legacy": legacy, "protocol_v21": v21, "rule_ns": protocol.rule_ns }))
 }
 
 fn rows() -> anyhow::Result<Value> {

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use edgeplug_protocol::definition::{Definition, Rounding};
 use edgeplug_protocol::legacy::Sdk;
-use edgeplug_protocol::legacy::sync::{Sync, SyncReply};
+use edgeplug_protocol::legacy::sync::SyncReply;
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::telemetry;
 use edgeplug_protocol::time::Timestamp;
@@ -31,9 +32,10 @@ pub(crate) fn sync_reply(port: u16) -> Bytes {
     .into()
 }
 
-pub(crate) fn sync(port: u16) -> anyhow::Result<Sync> {
+/// What the cloud says in that reply.
+pub(crate) fn definition(port: u16) -> anyhow::Result<Definition> {
     match SyncReply::parse(200, &sync_reply(port))? {
-        SyncReply::Ready(sync) => Ok(*sync),
+        SyncReply::Ready(definition) => Ok(*definition),
         SyncReply::NotRegistered => bail!("the made-up sync reply means something else"),
     }
 }
@@ -42,6 +44,6 @@ pub(crate) fn sync(port: u16) -> anyhow::Result<Sync> {
 pub(crate) fn encoded(samples: &[Sample]) -> anyhow::Result<Bytes> {
     let sdk = Sdk::new(LANGUAGE.to_owned(), ENVIRONMENT.to_owned());
     let now = Timestamp::from_unix_ms(1_795_392_000_123);
-    let encoded = telemetry::encode(&sync(1)?.template, &sdk, samples, &now);
+    let encoded = telemetry::encode(&definition(1)?.template(&Rounding::new()), &sdk, samples, &now);
     Ok(encoded.report.context("the guest's readings made no report")?.into())
 }

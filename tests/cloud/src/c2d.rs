@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::protocol::Protocol;
+use crate::recorder::AckKind;
 use crate::template::Template;
 
 mod legacy;
@@ -242,18 +243,20 @@ impl CloudMessage {
     pub(crate) fn owed(&self, protocol: Protocol, unique_id: &str, template: &Template) -> Vec<Owed> {
         match self {
             Self::Command { ack_id: Some(id), ack: true, child, .. } => {
-                vec![Owed { ack_id: id.clone(), child: child.clone(), kind: crate::recorder::AckKind::Command }]
+                // A legacy ack names a child only for firmware.
+                let child = child.clone().filter(|_| protocol == Protocol::V21);
+                vec![Owed { ack_id: id.clone(), child, kind: AckKind::Command }]
             }
             Self::Firmware(firmware) => {
-                let kind = crate::recorder::AckKind::Firmware;
+                let kind = AckKind::Firmware;
                 let owed = |child| Owed { ack_id: firmware.ack_id.clone(), child, kind };
                 firmware.targets(unique_id, template).into_iter().map(owed).collect()
             }
             // The legacy protocol has no acknowledgement of its own for modules; commands' has to do.
             Self::Module { ack_id } => {
                 let kind = match protocol {
-                    Protocol::Legacy => crate::recorder::AckKind::Command,
-                    Protocol::V21 => crate::recorder::AckKind::Module,
+                    Protocol::Legacy => AckKind::Command,
+                    Protocol::V21 => AckKind::Module,
                 };
                 vec![Owed { ack_id: ack_id.clone(), child: None, kind }]
             }

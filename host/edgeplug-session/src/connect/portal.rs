@@ -67,6 +67,8 @@ pub(super) struct PortalFailure {
     about_us: bool,
     /// The device may only have to be registered with DPS (2.1 does not tell).
     unregistered: bool,
+    /// Another agent may know more: there was none where discovery said, or it says so.
+    pub(super) elsewhere: bool,
 }
 
 impl Portal {
@@ -190,6 +192,7 @@ impl Portal {
                     pace: Retry::Never,
                     about_us: true,
                     unregistered: false,
+                    elsewhere: true,
                 }),
                 Err(error) => {
                     let (kind, about_us) = match error {
@@ -200,7 +203,7 @@ impl Portal {
                     };
                     let unregistered = error == IdentityError::DeviceNotFound;
                     let failed = PortalFailure::new(kind, &error, error.retry());
-                    Err(PortalFailure { about_us, unregistered, ..failed })
+                    Err(PortalFailure { about_us, unregistered, elsewhere: !about_us, ..failed })
                 }
             },
         }
@@ -210,18 +213,18 @@ impl Portal {
 impl PortalFailure {
     fn new(kind: FailureKind, error: &dyn std::fmt::Display, pace: Retry) -> Self {
         let failure = Failure { kind, text: error.to_string() };
-        Self { failure, pace, about_us: false, unregistered: false }
+        Self { failure, pace, about_us: false, unregistered: false, elsewhere: true }
     }
 
     /// Nobody answered.
     pub(super) fn unreachable(failure: Failure) -> Self {
-        Self { failure, pace: Retry::Soon, about_us: false, unregistered: false }
+        Self { failure, pace: Retry::Soon, about_us: false, unregistered: false, elsewhere: true }
     }
 
     /// It answered, but not what it was asked.
     pub(super) fn nothing_said(what: &str) -> Self {
         let text = format!("the portal says nothing about this device's {what} yet");
-        Self::new(FailureKind::Enrolment, &text, Retry::Soon)
+        Self { elsewhere: false, ..Self::new(FailureKind::Enrolment, &text, Retry::Soon) }
     }
 
     /// Of two protocols that both failed, the one that says more about the device leads.
@@ -239,7 +242,8 @@ impl PortalFailure {
             (Retry::Slow, _) | (_, Retry::Slow) => Retry::Slow,
             (Retry::Never, Retry::Never) => Retry::Never,
         };
-        Self { failure: Failure { kind, text }, pace, about_us, unregistered: false }
+        let elsewhere = self.elsewhere || v21.elsewhere;
+        Self { failure: Failure { kind, text }, pace, about_us, unregistered: false, elsewhere }
     }
 }
 
@@ -251,7 +255,8 @@ impl From<SyncError> for PortalFailure {
             SyncError::Status(_) => (FailureKind::Enrolment, false),
             _ => (FailureKind::Enrolment, true),
         };
-        Self { about_us, ..Self::new(kind, &error, error.retry()) }
+        let elsewhere = !about_us || error == SyncError::Moved;
+        Self { about_us, elsewhere, ..Self::new(kind, &error, error.retry()) }
     }
 }
 
@@ -362,11 +367,12 @@ impl Connect {
             None => failed,
         };
         self.portal.failures = self.portal.failures.saturating_add(1);
-        // Discovery may know by now where the agents went.
-        self.portal.forget_agents();
+        if failed.elsewhere {
+            self.portal.forget_agents();
+        }
         let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
         let knows_hub = self.definition.is_some() && has_key;
-        let PortalFailure { failure, pace, about_us, unregistered } = failed;
+        let PortalFailure { failure, pace, about_us, unregistered, .. } = failed;
         if unregistered && !has_key && step.config.scope_id.is_some() {
             self.register(step, "the portal has no identity for this device, and there is no hub key yet");
             return None;

@@ -311,8 +311,9 @@ impl Connect {
     }
 
     fn refresh_failed(&mut self, want: Want, failed: &PortalFailure, step: &mut Step<'_>) {
-        // Discovery may know by now where the agent went.
-        self.portal.forget_agents();
+        if failed.elsewhere {
+            self.portal.forget_agents();
+        }
         self.refresh.failed(Some(want), failed, step);
     }
 

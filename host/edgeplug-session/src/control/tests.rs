@@ -113,7 +113,6 @@ fn a_stop_survives_a_crash_at_any_moment() {
         rig.pass(LATENCY / 2 * steps);
         rig.crash();
         rig.pass(MINUTE);
-        println!("crashed {steps} half latencies after the order");
         assert_at_rest(&rig);
         rig.reboot(0);
         rig.pass(HOUR);

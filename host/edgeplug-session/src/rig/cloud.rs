@@ -55,8 +55,6 @@ pub(crate) struct Cloud {
     pub(crate) certificate: Option<std::ops::Range<i64>>,
     pub(crate) twin: HubTwin,
     pub(crate) portal: Portal,
-    /// What sync says of devices, when that is more than the device itself.
-    pub(crate) devices: Option<Value>,
 }
 
 /// One entry of a report or fault at the cloud.

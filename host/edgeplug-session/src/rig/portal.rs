@@ -105,11 +105,11 @@ impl Rig {
                 json!({"baseUrl": "https://agent/api/2.0/agent/"})
             }
             url if url.starts_with("https://discovery/") => return Ok((404, "not found".into())),
-            "https://identity/cg/1/uid/GW" => match portal.identity_codes.pop_front() {
+            "https://identity/cg/1/uid/GW" if portal.v21 => match portal.identity_codes.pop_front() {
                 Some(code) => json!({"d": {"ec": code, "ct": 200}, "status": 200}),
                 None => portal.identity(),
             },
-            "https://agent/api/2.0/agent/sync" => {
+            "https://agent/api/2.0/agent/sync" if portal.legacy => {
                 let option = asked.unwrap()["option"].as_object().unwrap().clone();
                 let whole = option.len() == 6;
                 self.cloud.syncs += u32::from(whole);
@@ -117,9 +117,6 @@ impl Rig {
                 let scripted = codes.pop_front();
                 let code = scripted.unwrap_or(if self.cloud.registered { 0 } else { 1 });
                 let mut d = self.cloud.portal.sync(code, self.cloud.no_attributes);
-                if let Some(devices) = &self.cloud.devices {
-                    d["d"] = devices.clone();
-                }
                 let keys = ["attribute", "setting", "protocol", "device", "sdkConfig", "rule"];
                 for (option_name, key) in keys.iter().zip(["att", "set", "p", "d", "sc", "r"]) {
                     if option.get(*option_name) != Some(&json!(true)) {
@@ -128,7 +125,7 @@ impl Rig {
                 }
                 json!({ "d": d })
             }
-            url => panic!("nobody answers {url}"),
+            _ => return Ok((404, "not found".into())),
         };
         Ok((200, body.to_string()))
     }

@@ -1,16 +1,12 @@
 use std::time::Duration;
 
-use edgeplug_protocol::definition::{AuthType, Definition, Hub, Setting};
-use edgeplug_protocol::template::Device;
-use edgeplug_protocol::topics::Topics;
-use edgeplug_protocol::version::Version;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ANSWER_TIME_MAX, OUTSTANDING_MAX, report};
 use crate::action::{Answer, Fact, TwinDocument, TwinFailure};
 use crate::event::{Ask, Event};
-use crate::rig::{Rig, cases, connected, online};
+use crate::rig::{Rig, cases, connected, online, v21};
 use crate::{AskId, ConnectionId, LinkState};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -371,42 +367,22 @@ fn what_no_hub_would_take_is_refused_here() {
     assert_eq!(rig.cloud.twin.asked.len(), 1, "only our own");
 }
 
-fn v21(settings: &[(&str, i64, &str)]) -> Definition {
-    let setting = |&(name, data_type, validity): &(&str, i64, &str)| Setting {
-        name: name.into(),
-        data_type,
-        validity: validity.into(),
-    };
-    Definition {
-        version: Version::V21,
-        cpid: String::new(),
-        template_id: "XG4E2CA".into(),
-        auth: AuthType::SymmetricKey,
-        edge: false,
-        frequency_s: 0,
-        hub: Hub {
-            host: "hub".into(),
-            port: 8883,
-            client_id: "CP-GW".into(),
-            user_name: "hub/CP-GW/?api-version=2018-06-30".into(),
-            topics: Topics::v21("CP-GW", "XG4E2CA"),
-        },
-        devices: vec![Device { id: "GW".into(), tag: String::new() }],
-        gateway_guid: None,
-        groups: Vec::new(),
-        settings: settings.iter().map(setting).collect(),
-        rules: Vec::new(),
-        pending_ota: None,
-    }
-}
-
 /// Vector N26.
 #[test]
 fn where_settings_are_declared_only_they_are_reported() {
-    let definition = v21(&[("fan", 1, "0to5"), ("mode", 4, "on,off"), ("free", 4, "")]);
-    let check = |patch: &str| report::check(patch, Some(&definition));
-    for good in [r#"{"fan":2}"#, r#"{"mode":"on","fan":0}"#, r#"{"free":5}"#, r#"{"fan":null}"#, "{}"] {
-        assert_eq!(check(good), Ok(()), "{good}");
+    let mut rig = v21(|rig| {
+        rig.cloud.portal.has = json!({"d": 0, "attr": 1, "set": 1, "r": 0, "ota": 0});
+        rig.cloud.portal.settings = json!([
+            {"ln": "fan", "dt": 1, "dv": "0to5"}, {"ln": "mode", "dt": 4, "dv": "on,off"}, {"ln": "free", "dt": 4, "dv": ""},
+        ]);
+    });
+    rig.cloud.twin.asked.clear();
+    let good =
+        [json!({"fan": 2}), json!({"mode": "on", "fan": 0}), json!({"free": 5}), json!({"fan": null}), json!({})];
+    for (ask, patch) in (0..).zip(&good) {
+        report_to(&mut rig, ask, &patch.to_string());
+        rig.pass(SECOND);
+        assert_eq!(rig.answers.pop(), Some((AskId(ask), Answer::Reported(Ok(ask + 1)))), "{patch}");
     }
     for (bad, reason) in [
         (r#"{"fan":9}"#, "0to5"),
@@ -415,11 +391,23 @@ fn where_settings_are_declared_only_they_are_reported() {
         (r#"{"fan":2,"unknown":1}"#, "no setting \"unknown\""),
         (r#"{"unknown":null}"#, "no setting"),
     ] {
-        assert!(check(bad).is_err_and(|error| error.contains(reason)), "{bad}: {:?}", check(bad));
+        report_to(&mut rig, 100, bad);
+        let Some((_, Answer::Reported(Err(TwinFailure::Invalid(said))))) = rig.answers.pop() else { panic!("{bad}") };
+        assert!(said.contains(reason), "{bad}: {said}");
     }
-    assert_eq!(report::check(r#"{"unknown":1}"#, Some(&v21(&[]))), Ok(()));
-    let legacy = Definition { version: Version::Legacy, ..definition };
-    assert_eq!(report::check(r#"{"unknown":1}"#, Some(&legacy)), Ok(()));
+    assert_eq!(rig.cloud.twin.asked, good.map(Some));
+}
+
+#[test]
+fn where_no_settings_are_declared_anything_is_reported() {
+    let settings = json!([{"ln": "fan", "dt": 1, "dv": "0to5"}]);
+    let mut legacy = Rig::new();
+    legacy.cloud.portal.settings = settings;
+    for mut rig in [v21(|_| {}), connected(legacy)] {
+        report_to(&mut rig, 1, r#"{"unknown":1,"fan":9}"#);
+        rig.pass(SECOND);
+        assert_eq!(rig.answers, [(AskId(1), Answer::Reported(Ok(1)))]);
+    }
 }
 
 #[test]

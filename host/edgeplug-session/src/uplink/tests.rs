@@ -6,6 +6,7 @@ mod custody;
 mod lanes;
 mod misfortunes;
 mod modes;
+mod protocols;
 mod times;
 mod window;
 

@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::recorder::AckKind;
 use crate::template::{Attribute, Child};
 
 const TO: Address<'static> = Address { cpid: "CP", unique_id: "GW" };
@@ -171,6 +170,10 @@ fn only_what_wants_an_ack_is_owed_one() {
     let owed = |message: CloudMessage, protocol| message.owed(protocol, "GW", &Template::default());
     assert_eq!(owed(CloudMessage::command_without_ack("x", "a"), Protocol::Legacy), []);
     assert_eq!(owed(CloudMessage::Stop, Protocol::Legacy), []);
+    for (protocol, child) in [(Protocol::Legacy, None), (Protocol::V21, Some("C1".to_owned()))] {
+        let command = owed(CloudMessage::child_command("C1", "x", "a"), protocol);
+        assert_eq!(command, [Owed { ack_id: "a".to_owned(), child, kind: AckKind::Command }]);
+    }
     let kinds = [(Protocol::Legacy, AckKind::Command), (Protocol::V21, AckKind::Module)];
     for (protocol, kind) in kinds {
         let module = owed(CloudMessage::Module { ack_id: "m".to_owned() }, protocol);

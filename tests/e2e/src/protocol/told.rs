@@ -13,7 +13,9 @@ pub(super) async fn commands(rig: &Rig<'_>) -> anyhow::Result<()> {
         let ack_id = format!("child-{child}");
         rig.send(&CloudMessage::child_command(child, "ok hi", &ack_id))?;
         let ack = rig.recorder().wait_for_ack(&ack_id, LONG).await?;
-        ensure!(ack.child.as_deref() == Some(child), "the ack of {child} is of {:?}", ack.child);
+        // A legacy ack names a child only for firmware.
+        let named = Some(child).filter(|_| !rig.is_legacy());
+        ensure!(ack.child.as_deref() == named, "the ack of {child} is of {:?}", ack.child);
         ensure!((ack.status, ack.message) == (rig.done(), format!("{child}: hi")), "of {child}");
     }
     rig.tell(&CloudMessage::command_without_ack("note unanswered", "no-ack")).await?;
@@ -37,7 +39,7 @@ pub(super) async fn commands(rig: &Rig<'_>) -> anyhow::Result<()> {
     rig.hub().wait_queue_empty(GATEWAY, LONG).await?;
     let heard = rig.answer("heard commands").await?;
     for text in ["note once", "note twin"] {
-        let times = heard.lines().filter(|line| *line == text).count();
+        let times = heard.split(" | ").filter(|told| *told == text).count();
         ensure!(times == 1, "the plugin heard {text:?} {times} times");
     }
     let balance = rig.cloud().wait_acks(GATEWAY, LONG).await?;

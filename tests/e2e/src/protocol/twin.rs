@@ -14,7 +14,7 @@ pub(super) async fn twin(rig: &Rig<'_>) -> anyhow::Result<()> {
     let version = rig.hub().set_desired(GATEWAY, &json!({"fan": 3}))?;
     let patch = format!("{version} patch ");
     rig.until_answer("heard desired", |heard| {
-        heard.lines().any(|line| line.starts_with(&patch) && line.contains("\"fan\":3"))
+        heard.split(" | ").any(|told| told.starts_with(&patch) && told.contains("\"fan\":3"))
     })
     .await?;
     rig.answer("twin report {\"fan\":3}").await?;
@@ -53,13 +53,13 @@ pub(super) async fn twin(rig: &Rig<'_>) -> anyhow::Result<()> {
     rig.hub().wait_connected(GATEWAY, LONG).await?;
     let all = format!("{version} all ");
     rig.until_answer("heard desired", |heard| {
-        heard.lines().any(|line| line.starts_with(&all) && line.contains("\"fan\":4"))
+        heard.split(" | ").any(|told| told.starts_with(&all) && told.contains("\"fan\":4"))
     })
     .await?;
     let version = rig.hub().set_desired(GATEWAY, &json!({"lamp": null}))?;
     let patch = format!("{version} patch ");
     rig.until_answer("heard desired", |heard| {
-        heard.lines().any(|line| line.starts_with(&patch) && line.contains("null"))
+        heard.split(" | ").any(|told| told.starts_with(&patch) && told.contains("null"))
     })
     .await?;
     Ok(())

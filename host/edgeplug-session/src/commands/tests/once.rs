@@ -119,7 +119,9 @@ proptest! {
                     rig.plugin_up("p", None, true);
                 }
                 Fate::LedgerFails(fails) => rig.ledger_fails = fails,
-                Fate::Events(events) => (0..events).for_each(|_| drop(rig.pass_one(rig.monotonic + SECOND))),
+                Fate::Events(events) => for _ in 0..events {
+                    rig.pass_one(rig.monotonic + SECOND);
+                },
                 Fate::Pass(ms) => rig.pass(Duration::from_millis(ms.into())),
                 Fate::Long => rig.pass(2_000 * SECOND),
             }

@@ -2,64 +2,29 @@
 
 use std::time::Duration;
 
-use edgeplug_protocol::definition::{AuthType, Definition, Hub};
-use edgeplug_protocol::template::Device;
-use edgeplug_protocol::topics::Topics;
-use edgeplug_protocol::version::Version;
 use serde_json::{Value, json};
 
-use crate::action::Fact;
-use crate::config::ProtocolChoice;
-use crate::event::{Ask, CommandScope, Event, PluginUp, Reply};
-use crate::rig::{Rig, connected};
-use crate::{AskId, Session, Step};
+use crate::action::{Answer, FinishFailure};
+use crate::event::{Ask, CommandScope, Ending, Event, PluginUp, Reply};
+use crate::rig::{Rig, connected, v21};
+use crate::{AskId, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A gateway with the children C1 and C2 of one tag, in the legacy protocol.
 pub(super) fn gateway() -> Rig {
     let mut rig = Rig::new();
-    rig.cloud.devices = Some(children());
+    rig.cloud.portal.children = Some(vec!["C1", "C2"]);
     connected(rig)
 }
 
-fn children() -> Value {
-    json!([{"tg": "gw", "id": "GW"}, {"tg": "c", "id": "C1"}, {"tg": "c", "id": "C2"}])
-}
-
-/// The same in 2.1, as the last run knew it; its portal is down.
 fn gateway_v21() -> Rig {
-    let device = |id: &str, tag: &str| Device { id: id.into(), tag: tag.into() };
-    let definition = Definition {
-        version: Version::V21,
-        cpid: String::new(),
-        template_id: "XG4E2CA".into(),
-        auth: AuthType::SymmetricKey,
-        edge: false,
-        frequency_s: 0,
-        hub: Hub {
-            host: "hub".into(),
-            port: 8883,
-            client_id: "CP-GW".into(),
-            user_name: "hub/CP-GW/?api-version=2018-06-30".into(),
-            topics: Topics::v21("CP-GW", "XG4E2CA"),
-        },
-        devices: vec![device("GW", "gw"), device("C1", "c"), device("C2", "c")],
-        gateway_guid: Some("8D1F".into()),
-        groups: Vec::new(),
-        settings: Vec::new(),
-        rules: Vec::new(),
-        pending_ota: None,
-    };
-    let mut rig = Rig::new();
-    rig.config.protocol = ProtocolChoice::Only(Version::V21);
-    rig.session = Session::new(rig.config.clone(), 7);
-    rig.portal_up = false;
-    rig.put_fact(Fact::Sync, &serde_json::to_string(&definition).unwrap());
-    rig.boot();
-    rig.handle(Event::PluginsScanned);
-    rig.pass(60 * SECOND);
-    assert!(rig.has_connection());
+    let mut rig = v21(|rig| {
+        rig.cloud.portal.children = Some(vec!["C1", "C2"]);
+        rig.cloud.portal.has = json!({"d": 1, "attr": 1, "set": 0, "r": 0, "ota": 0});
+    });
+    // Those were answers about the device.
+    rig.acknowledged = 0;
     rig
 }
 
@@ -202,9 +167,7 @@ fn a_firmware_update_stays_with_the_hub_until_all_of_its_targets_are_written_dow
 #[test]
 fn an_update_for_very_many_children_needs_little_room() {
     let mut rig = Rig::new();
-    let own = json!({"tg": "gw", "id": "GW"});
-    let many = (0..1_000).map(|n| json!({"tg": "c", "id": format!("C{n}")}));
-    rig.cloud.devices = Some([own].into_iter().chain(many).collect());
+    rig.cloud.portal.children = Some((0..1_000).map(|n| &*format!("C{n}").leak()).collect());
     let mut rig = connected(rig);
     rig.send_c2d(update("u", &[json!({"url": "u1", "tag": "c"})]));
     rig.send_command("x", "after");
@@ -324,9 +287,12 @@ fn a_rules_command_may_be_deferred_and_ended() {
     local(&mut rig, None, "slow");
     rig.pass(SECOND);
     let (id, _) = rig.calls_by_id[0].clone();
-    let ending = crate::event::Ending::Done("done".into());
-    rig.handle(Event::Asked { plugin: "p".into(), ask: AskId(1), request: Ask::Finish { id, ending } });
-    assert_eq!(rig.answers, [(AskId(1), crate::action::Answer::Finished(Ok(())))]);
+    for ask in [1, 2] {
+        let request = Ask::Finish { id: id.clone(), ending: Ending::Done("done".into()) };
+        rig.handle(Event::Asked { plugin: "p".into(), ask: AskId(ask), request });
+    }
+    let answers = [(AskId(1), Answer::Finished(Ok(()))), (AskId(2), Answer::Finished(Err(FinishFailure::Unknown)))];
+    assert_eq!(rig.answers, answers);
     rig.pass(SECOND);
     assert_eq!((acks(&rig).len(), rig.session.status(rig.now()).deferred.len()), (0, 0));
 }
@@ -351,8 +317,6 @@ fn commands_that_arrive_after_the_clouds_hard_stop_stay_with_the_hub() {
     plugin_up(&mut rig, "p", &[], &[]);
     rig.session.world.stopped = Some("0x99".into());
     rig.send_command("x", "a");
-    rig.pass(LATENCY_OF_ALL);
+    rig.pass(10 * SECOND);
     assert_eq!((rig.acknowledged, rig.calls.len()), (0, 0));
 }
-
-const LATENCY_OF_ALL: Duration = Duration::from_millis(200);

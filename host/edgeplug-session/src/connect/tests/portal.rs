@@ -68,7 +68,8 @@ fn sync_codes_wait_and_heal() {
         assert!(rig.is_online(), "code {code}");
         assert!(rig.delivered("n").len() >= 65, "code {code}: plugins were sampled meanwhile");
         let discoveries = rig.cloud.portal.asked.iter().filter(|(url, _)| url.contains("/api/sdk/")).count();
-        assert_eq!(discoveries, 3, "code {code}: the agent may have moved");
+        let moved = matches!(code, 5 | 77);
+        assert_eq!(discoveries, if moved { 3 } else { 1 }, "code {code}");
     }
 }
 

