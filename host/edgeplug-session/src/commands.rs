@@ -53,6 +53,10 @@ pub(crate) struct Commands {
     waiting: VecDeque<Open>,
     /// Of rules, waiting for a plugin.
     local: VecDeque<Open>,
+    /// Why the last of those failed, if it did.
+    local_trouble: Option<String>,
+    /// The last of those took the place of the oldest.
+    local_overflows: bool,
     /// In a plugin, by plugin name.
     running: HashMap<String, Running>,
     /// Answered with "later" by their plugin.
@@ -170,14 +174,12 @@ impl Commands {
     /// Runs the command of a rule that matched: on a child by its unique id, or on the device itself. Nobody is told how
     /// it ends.
     pub(crate) fn local(&mut self, device: Option<&str>, text: &str, step: &mut Step<'_>) {
-        if self.local.len() >= LOCAL_MAX
-            && let Some(oldest) = self.local.pop_front()
-        {
-            tracing::warn!(
-                id = oldest.key,
-                "{LOCAL_MAX} commands of rules wait for their plugin; the oldest is dropped"
-            );
+        let full = self.local.len() >= LOCAL_MAX;
+        let oldest = self.local.pop_front_if(|_| full);
+        if oldest.is_some() && !self.local_overflows {
+            tracing::warn!("{LOCAL_MAX} commands of rules wait for their plugins; the oldest are dropped");
         }
+        self.local_overflows = oldest.is_some();
         // Not the number of one from before a restart: a plugin may remember that.
         let number = step.ticket().0;
         let key = format!("{}{}-{number}", task::LOCAL, step.unix_ms);

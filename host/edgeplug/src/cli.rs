@@ -19,6 +19,7 @@ use crate::exit::{Exit, Problem, chain};
 use crate::identity;
 use crate::logging::{self, LogFormat};
 use crate::outbox::{self, Output, Which};
+use crate::preview::Preview;
 use plugin::PluginCommand;
 
 /// WebAssembly plugins for IoT devices: sensor components in, /IOTCONNECT cloud out.
@@ -64,6 +65,8 @@ enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
+    /// Show what the cloud would get of readings on standard input: topics, bodies, and what is refused or held back.
+    Preview(Preview),
     /// What waits for the cloud on this device's disk.
     Outbox {
         #[command(subcommand)]
@@ -221,6 +224,10 @@ impl Cli {
             Command::Refresh(daemon) => daemon.tell("/v1/cloud/refresh", &()),
             Command::Child { command } => command.run(),
             Command::Plugin { command } => command.run(),
+            Command::Preview(preview) => {
+                logging::start(LogFormat::Text, "error");
+                preview.run()
+            }
             Command::Outbox { command } => command.run(),
             Command::Identity { command: IdentityCommand::Show { config, json, template } } => {
                 logging::start(LogFormat::Text, "warn");

@@ -54,6 +54,8 @@ pub(crate) enum Exit {
     PluginUnfit = 35,
     /// Calls of a plugin on trial failed.
     PluginMisbehaved = 36,
+    /// The cloud would not get the readings of a preview as they were given.
+    PreviewIncomplete = 37,
     /// A second signal; what was accepted is on disk, messages under way are sent again.
     StoppedAtOnce = 40,
 }

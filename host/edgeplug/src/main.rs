@@ -13,6 +13,7 @@ mod operators;
 mod outbox;
 mod plugin;
 mod plugins;
+mod preview;
 mod service;
 mod signals;
 mod store;

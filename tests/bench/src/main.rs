@@ -84,10 +84,17 @@ async fn calls() -> anyhow::Result<Value> {
 
 fn protocol() -> anyhow::Result<Value> {
     let protocol = protocol::measure()?;
-    println!("messages of one sample of ten values, median of {} rounds of {} calls", protocol::ROUNDS, protocol::CALLS);
+    println!(
+        "messages of one sample of ten values, median of {} rounds of {} calls",
+        protocol::ROUNDS,
+        protocol::CALLS
+    );
     let detail = |name: &str, figures: &protocol::Figures| {
         println!("  {name}: report of {} bytes   {:>8.0} ns", figures.bytes, figures.encode_ns);
-        println!("    serde_json::to_vec of it        {:>8.0} ns  ({:.2})", figures.serde_json_ns, figures.encode_ratio);
+        println!(
+            "    serde_json::to_vec of it        {:>8.0} ns  ({:.2})",
+            figures.serde_json_ns, figures.encode_ratio
+        );
         println!("    judged, rule, match's body      {:>8.0} ns", figures.rule_match_ns);
         println!("    serde_json::to_vec of that      {:>8.0} ns", figures.rule_match_serde_json_ns);
         json!({

@@ -91,7 +91,7 @@ impl Commands {
             Ending::Failed(message) => (Status::Failed, message),
         };
         if open.is_local {
-            log_local(&open, status, &message);
+            self.log_local(&open, status, message);
             if let Some(ask) = told.and_then(|told| told.asked) {
                 answer(ask, Ok(()), step);
             }
@@ -103,6 +103,20 @@ impl Commands {
         }
         let ack = open.task.acknowledgement(status, &message, step);
         self.ledger.write(Outcome { key: open.key, ack, offline: step.offline(), told }, step);
+    }
+
+    /// A rule may match at every sample: the same failure again is no news.
+    fn log_local(&mut self, open: &Open, status: Status, message: String) {
+        let id = &open.key;
+        if status == Status::Done {
+            self.local_trouble = None;
+            tracing::debug!(id, message, "the command of a rule was carried out");
+        } else if self.local_trouble.as_ref() == Some(&message) {
+            tracing::debug!(id, reason = message, "the command of a rule failed again");
+        } else {
+            tracing::warn!(id, reason = message, "the command of a rule failed");
+            self.local_trouble = Some(message);
+        }
     }
 }
 
@@ -126,12 +140,4 @@ impl Task {
 /// To a plugin that told the end of a command.
 pub(super) fn answer(ask: AskId, result: Result<(), FinishFailure>, step: &mut Step<'_>) {
     step.act(Action::Answer { ask, answer: Answer::Finished(result) });
-}
-
-fn log_local(open: &Open, status: Status, message: &str) {
-    if status == Status::Done {
-        tracing::debug!(id = open.key, message, "the command of a rule was carried out");
-    } else {
-        tracing::warn!(id = open.key, reason = message, "the command of a rule failed");
-    }
 }

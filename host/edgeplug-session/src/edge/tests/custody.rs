@@ -1,8 +1,11 @@
 //! Windows over crashes, restarts, boots, and with a ledger or a store that fails.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::action::Fact;
 use crate::config::Durability;
+use crate::rig::cases;
 
 /// How often each of the numbers arrived: windows of one value each bit.
 fn counts(rig: &Rig) -> i64 {
@@ -54,9 +57,10 @@ fn a_ledger_that_fails_leaves_readings_in_memory_and_says_so() {
 /// disk or not, a crash sends it again or not, but never loses it.
 #[test]
 fn a_crash_at_any_step_loses_no_accepted_reading() {
-    for keeps_unsaid in [false, true] {
+    // The row is committed before the windows are written without it, or long after they are written with it.
+    for (keeps_unsaid, commit_ms) in [(false, 5), (true, 5), (false, 300), (true, 300)] {
         for steps in 0..60 {
-            let mut rig = simple(|_| {});
+            let mut rig = simple(|rig| rig.commit_delay = Duration::from_millis(commit_ms));
             rig.crash_keeps_unsaid = keeps_unsaid;
             let mut offered = 0;
             let end = rig.now().monotonic + 25 * SECOND;
@@ -216,4 +220,101 @@ fn what_another_mode_left_on_disk_is_sent_once() {
     rig.crash();
     rig.pass(30 * SECOND);
     assert_eq!(counts(&rig), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Fate {
+    Offer,
+    Pass(u16),
+    /// Goes on to the next event.
+    Next(u8),
+    Crash(bool),
+    Restart,
+    /// Seconds without power.
+    Boot(u8),
+    Network(bool),
+    LedgerFails(bool),
+    DiskFails(bool),
+    /// Whether the template has another attribute beside, and whether the device itself has none.
+    Define(bool, bool),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Offer),
+        3 => (1_u16..20_000).prop_map(Fate::Pass),
+        4 => (1_u8..6).prop_map(Fate::Next),
+        2 => any::<bool>().prop_map(Fate::Crash),
+        1 => Just(Fate::Restart),
+        1 => any::<u8>().prop_map(Fate::Boot),
+        1 => any::<bool>().prop_map(Fate::Network),
+        1 => any::<bool>().prop_map(Fate::LedgerFails),
+        1 => any::<bool>().prop_map(Fate::DiskFails),
+        1 => any::<(bool, bool)>().prop_map(|(more, none)| Fate::Define(more, none)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+    /// Whatever happens in whatever order: once the world is well again, every accepted number is in a window at the cloud.
+    #[test]
+    fn no_order_of_misfortunes_loses_an_accepted_number(
+        fates in proptest::collection::vec(fate(), 1..80),
+        offline_only in any::<bool>(),
+    ) {
+        let mut rig = simple(|rig| {
+            if offline_only {
+                rig.config.durability = Durability::OfflineOnly;
+            }
+        });
+        // One bit each.
+        let mut offered = 0;
+        for fate in fates {
+            match fate {
+                Fate::Offer if offered < 60 => {
+                    rig.offer(offered, vec![reading("n", 1_u64 << offered)]);
+                    offered += 1;
+                }
+                Fate::Offer => {}
+                Fate::Pass(ms) => rig.pass(Duration::from_millis(ms.into())),
+                Fate::Next(events) => for _ in 0..events {
+                    rig.pass_one(rig.now().monotonic + SECOND);
+                },
+                Fate::Crash(keeps_unsaid) => {
+                    rig.crash_keeps_unsaid = keeps_unsaid;
+                    rig.crash();
+                }
+                Fate::Restart => rig.restart(),
+                Fate::Boot(seconds) => {
+                    rig.real_unix_ms += i64::from(seconds) * 1_000;
+                    rig.network(false);
+                    rig.reboot(0);
+                    rig.network(true);
+                }
+                Fate::Network(up) => rig.network(up),
+                Fate::LedgerFails(fails) => rig.ledger_fails = fails,
+                Fate::DiskFails(fails) => rig.disk_fails = fails,
+                Fate::Define(more, none) => {
+                    let all = [("n", "", 63), ("m", "", 63)];
+                    let some = match (none, more) {
+                        (true, _) => &all[1..],
+                        (false, true) => &all[..],
+                        (false, false) => &all[..1],
+                    };
+                    rig.cloud.portal.attributes = Some(scalars(some));
+                    rig.send_c2d(r#"{"cmdType":"0x10","data":{}}"#);
+                }
+            }
+        }
+        (rig.ledger_fails, rig.disk_fails) = (false, false);
+        rig.network(true);
+        rig.pass(3600 * SECOND);
+        prop_assert!(rig.is_online());
+        for offer in accepted(&rig) {
+            prop_assert!(bits(&rig) & (1 << offer) != 0, "lost {}", offer);
+        }
+        prop_assert!(rig.disk.rows.is_empty());
+        let kept = rig.disk.facts.get(&Fact::Windows);
+        prop_assert!(kept.is_none_or(|fact| fact.is_empty()));
+    }
 }
