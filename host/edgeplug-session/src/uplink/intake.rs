@@ -57,8 +57,10 @@ impl Prepared {
     /// Encodes samples, or keeps them as they are while the template or the time is unknown.
     pub(super) fn new(samples: &[Sample], now: &Timestamp, step: &Step<'_>) -> Self {
         let mut prepared = Self::default();
-        let mut pieces: Vec<_> = (!samples.is_empty()).then_some(0..samples.len()).into_iter().collect();
-        while let Some(range) = pieces.pop() {
+        // What stands behind the piece that is next; nothing, unless one was too large.
+        let mut pieces = Vec::new();
+        let mut next = (!samples.is_empty()).then_some(0..samples.len());
+        while let Some(range) = next.take().or_else(|| pieces.pop()) {
             let Some(piece) = samples.get(range.clone()) else { continue };
             if let Err(bytes) = prepared.take(piece, range.start, now, step) {
                 if piece.len() > 1 {
@@ -114,11 +116,16 @@ impl Prepared {
         for body in encoded.report.iter().chain(&encoded.fault) {
             check_size(body.bytes())?;
         }
+        self.outcomes.reserve(encoded.placed.len());
         let mut dropped = encoded.dropped.iter().peekable();
         for (index, placed) in encoded.placed.iter().enumerate() {
             self.outcomes.push(outcome(*placed, first_reason(&mut dropped, index)));
         }
-        self.placed.extend(encoded.placed);
+        if self.placed.is_empty() {
+            self.placed = encoded.placed;
+        } else {
+            self.placed.extend(encoded.placed);
+        }
         let report = Placed { report: true, fault: false };
         let fault = Placed { report: false, fault: true };
         for (body, side) in [(encoded.report, report), (encoded.fault, fault)] {
