@@ -78,7 +78,10 @@ impl Task {
         }
         loop {
             let end = match self.event_loop.poll().await {
-                Ok(event) => self.handle(event).await.err(),
+                Ok(event) => match self.book(event) {
+                    Some(event) => self.handle(event).await.err(),
+                    None => None,
+                },
                 Err(error) => Some(self.failed(&error)),
             };
             let more = end.is_none() && !self.event_loop.state.events.is_empty();
@@ -144,10 +147,25 @@ impl Task {
         }
     }
 
+    /// Notes what was sent and acknowledged, up to an event that is neither; that one comes back.
+    fn book(&mut self, first: Event) -> Option<Event> {
+        let mut books = self.live.books();
+        let mut event = first;
+        loop {
+            match event {
+                Event::Outgoing(Outgoing::Publish(packet_id)) => books.sent(packet_id),
+                Event::Incoming(Packet::PubAck(puback)) => self.delivered.extend(books.delivered(puback.pkid)),
+                other => return Some(other),
+            }
+            if self.delivered.len() >= DELIVERED_BATCH_MAX {
+                return None;
+            }
+            event = self.event_loop.state.events.pop_front()?;
+        }
+    }
+
     async fn handle(&mut self, event: Event) -> Result<(), DownReason> {
         match event {
-            Event::Outgoing(Outgoing::Publish(packet_id)) => self.live.sent(packet_id),
-            Event::Incoming(Packet::PubAck(puback)) => self.delivered.extend(self.live.delivered(puback.pkid)),
             Event::Incoming(Packet::Publish(publish)) => {
                 let event = self.received(publish)?;
                 self.send(event).await;
@@ -170,12 +188,8 @@ impl Task {
 
     /// PUBACKs that were read together with what ended the connection still count.
     fn failed(&mut self, error: &ConnectionError) -> DownReason {
-        for event in self.event_loop.state.events.drain(..) {
-            match event {
-                Event::Outgoing(Outgoing::Publish(packet_id)) => self.live.sent(packet_id),
-                Event::Incoming(Packet::PubAck(puback)) => self.delivered.extend(self.live.delivered(puback.pkid)),
-                _ => {}
-            }
+        while let Some(event) = self.event_loop.state.events.pop_front() {
+            self.book(event);
         }
         if self.live.is_leaving() {
             return DownReason::Asked;

@@ -103,8 +103,8 @@ struct LiveState {
     phase: Phase,
     /// Tickets given to the client that have no packet identifier yet, in order.
     queued: VecDeque<u64>,
-    /// Tickets whose PUBACK is awaited, by packet identifier.
-    sent: HashMap<u16, u64>,
+    /// Tickets whose PUBACK is awaited, with their packet identifiers, in order.
+    sent: VecDeque<(u16, u64)>,
     /// Messages to acknowledge, by packet identifier. A broker that repeats an identifier makes the older one stale.
     unacknowledged: HashMap<u16, DeliveryId>,
     deliveries: u64,
@@ -297,17 +297,10 @@ impl Live {
         lock(&self.state).phase == Phase::Leaving
     }
 
-    /// The oldest queued publish went out under this identifier.
-    pub(crate) fn sent(&self, packet_id: u16) {
-        let mut state = lock(&self.state);
-        if let Some(ticket) = state.queued.pop_front() {
-            state.sent.insert(packet_id, ticket);
-        }
-    }
-
-    /// The broker acknowledged this identifier.
-    pub(crate) fn delivered(&self, packet_id: u16) -> Option<u64> {
-        lock(&self.state).sent.remove(&packet_id)
+    /// For what was sent and acknowledged in one go: taking turns with the caller for each packet would cost more than the
+    /// packets do.
+    pub(crate) fn books(&self) -> Books<'_> {
+        Books(lock(&self.state))
     }
 
     /// Takes charge of acknowledging a message; `packet_id` 0 is a message without acknowledgement.
@@ -322,6 +315,24 @@ impl Live {
             return Err(DownReason::Protocol(format!("the broker sent {UNACKNOWLEDGED_MAX} messages at once")));
         }
         Ok(delivery)
+    }
+}
+
+/// Which publishes are out. The caller waits while they are open.
+pub(crate) struct Books<'a>(MutexGuard<'a, LiveState>);
+
+impl Books<'_> {
+    /// The oldest queued publish went out under this identifier.
+    pub(crate) fn sent(&mut self, packet_id: u16) {
+        if let Some(ticket) = self.0.queued.pop_front() {
+            self.0.sent.push_back((packet_id, ticket));
+        }
+    }
+
+    /// The broker acknowledged this identifier. Brokers do so in order, and then it is the first.
+    pub(crate) fn delivered(&mut self, packet_id: u16) -> Option<u64> {
+        let at = self.0.sent.iter().position(|(sent, _)| *sent == packet_id)?;
+        self.0.sent.remove(at).map(|(_, ticket)| ticket)
     }
 }
 

@@ -44,6 +44,7 @@ mod log;
 mod look;
 mod outbox;
 mod owner;
+mod queue;
 mod request;
 mod reserve;
 mod stats;

@@ -4,8 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -20,6 +19,7 @@ use crate::{
     event::{OutboxEvent, Restored},
     ledger::Ledger,
     owner::Owner,
+    queue::{self, queue},
     request::Request,
     telemetry::{Telemetry, segment::Settings, space::Space},
     written::{Counters, Written},
@@ -118,8 +118,7 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Outbox {
     /// `None` once closing has begun.
-    requests: Option<SyncSender<Request>>,
-    bytes_queued: Arc<AtomicUsize>,
+    requests: Option<queue::Sender>,
     closing: Arc<AtomicBool>,
     written: Arc<Counters>,
     /// `None` once joined.
@@ -161,14 +160,12 @@ impl Outbox {
         };
         ledger.restore(&mut restored)?;
 
-        let (requests, queue) = sync_channel(REQUESTS_OUTSTANDING_MAX);
+        let (requests, queue) = queue();
         let (sender, events) = mpsc::channel(EVENTS_QUEUED_MAX);
-        let bytes_queued = Arc::new(AtomicUsize::new(0));
         let closing = Arc::new(AtomicBool::new(false));
         let emitter = Emitter::new(sender, Arc::clone(&closing));
         let owner = Owner {
             requests: queue,
-            bytes_queued: Arc::clone(&bytes_queued),
             emitter,
             telemetry,
             ledger,
@@ -181,7 +178,7 @@ impl Outbox {
         };
         let thread =
             Builder::new().name("outbox".into()).spawn(move || owner.run(first_events)).map_err(OpenError::Thread)?;
-        Ok((Self { requests: Some(requests), bytes_queued, closing, written, thread: Some(thread) }, restored, events))
+        Ok((Self { requests: Some(requests), closing, written, thread: Some(thread) }, restored, events))
     }
 
     /// Queues a request. Never blocks.
@@ -189,22 +186,10 @@ impl Outbox {
     /// # Errors
     /// See [`Refused`]; the request comes back in it.
     pub fn request(&self, request: Request) -> Result<(), Refused> {
-        let Some(requests) = &self.requests else { return Err(Refused::Ended(request)) };
-        let bytes = request.bytes();
-        if bytes > REQUEST_BYTES_OUTSTANDING_MAX {
-            return Err(Refused::TooLarge(request));
+        match &self.requests {
+            Some(requests) => requests.send(request),
+            None => Err(Refused::Ended(request)),
         }
-        if self.bytes_queued.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes) > REQUEST_BYTES_OUTSTANDING_MAX {
-            self.bytes_queued.fetch_sub(bytes, Ordering::AcqRel);
-            return Err(Refused::Full(request));
-        }
-        requests.try_send(request).map_err(|refused| {
-            self.bytes_queued.fetch_sub(bytes, Ordering::AcqRel);
-            match refused {
-                TrySendError::Full(request) => Refused::Full(request),
-                TrySendError::Disconnected(request) => Refused::Ended(request),
-            }
-        })
     }
 
     /// What was written since the opening. Costs three loads from memory.

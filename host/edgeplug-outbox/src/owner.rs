@@ -1,19 +1,13 @@
 //! The thread that owns both files: takes what queued, commits it, says what happened.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     directory::Lock,
     emitter::Emitter,
     event::OutboxEvent,
     ledger::{Ledger, store::Entry, store::LoadAcks},
+    queue::{self, NoRequest},
     request::{BODY_BYTES_MAX, NewRow, Request},
     telemetry::{
         LoadRows, Operation, Telemetry,
@@ -26,17 +20,15 @@ use crate::{
 const GROUP_ROWS_MAX: usize = 2_000;
 /// A group takes no further request once its answers may hold this many bytes. Bounds the memory of one group.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A group of this many rows does not wait for more: the share that each has in the sync is small already. A quarter of
-/// the uplink's default window, so that a busy uplink does not wait for removals.
-const GROUP_ROWS_WORTH_A_SYNC: usize = 256;
+/// A group of this many rows does not wait for more: the share that each has in the sync is small already. Less than
+/// half of the uplink's default window, so that a busy uplink does not wait for removals.
+const GROUP_ROWS_WORTH_A_SYNC: usize = 400;
 /// Groups that do not wait after one has waited in vain: a caller that asks only after each answer has no company to wait
 /// for, and would get a tenth of what the disk can do.
 const WAITS_SKIPPED: u32 = 32;
 
 pub(crate) struct Owner {
-    pub(crate) requests: Receiver<Request>,
-    /// Bytes of queued requests, shared with the sender.
-    pub(crate) bytes_queued: Arc<AtomicUsize>,
+    pub(crate) requests: queue::Receiver,
     pub(crate) emitter: Emitter,
     pub(crate) telemetry: Telemetry,
     pub(crate) ledger: Ledger,
@@ -109,28 +101,13 @@ impl Owner {
         if let Some(rest) = self.rest.take() {
             return Next::Request(rest);
         }
-        let next = self.wait();
-        if let Next::Request(request) = &next {
-            self.taken(request);
-        }
-        next
-    }
-
-    fn wait(&self) -> Next {
-        if self.telemetry.shrink_due() {
-            return match self.requests.try_recv() {
-                Ok(request) => Next::Request(request),
-                Err(TryRecvError::Empty) => Next::Idle,
-                Err(TryRecvError::Disconnected) => Next::Closed,
-            };
-        }
-        let Some(due) = self.telemetry.retry_due().into_iter().chain(self.ledger.retry_due()).min() else {
-            return self.requests.recv().map_or(Next::Closed, Next::Request);
-        };
-        match self.requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        let due = self.telemetry.retry_due().into_iter().chain(self.ledger.retry_due()).min();
+        let next =
+            if self.telemetry.shrink_due() { self.requests.try_receive() } else { self.requests.receive(0, due) };
+        match next {
             Ok(request) => Next::Request(request),
-            Err(RecvTimeoutError::Timeout) => Next::Idle,
-            Err(RecvTimeoutError::Disconnected) => Next::Closed,
+            Err(NoRequest::Late) => Next::Idle,
+            Err(NoRequest::Closed) => Next::Closed,
         }
     }
 
@@ -146,27 +123,17 @@ impl Owner {
         group
     }
 
-    /// Takes a request that has company waiting for it, or waits for one as long as the last commit is recent.
+    /// Takes what queued; or waits for more, as long as the last commit is recent.
     fn receive(&mut self, group: &Group) -> Option<Request> {
-        let request = match self.requests.try_recv() {
-            Ok(request) => Some(request),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) if group.is_worth_a_sync() || self.waits_to_skip > 0 => None,
-            Err(TryRecvError::Empty) => {
-                let due = self.committed? + self.group_wait;
-                let wait = due.checked_duration_since(Instant::now())?;
-                let company = self.requests.recv_timeout(wait).ok();
-                if company.is_none() {
-                    self.waits_to_skip = WAITS_SKIPPED;
-                }
-                company
-            }
-        };
-        request.inspect(|request| self.taken(request))
-    }
-
-    fn taken(&self, request: &Request) {
-        self.bytes_queued.fetch_sub(request.bytes(), Ordering::AcqRel);
+        let waits = !group.is_worth_a_sync() && self.waits_to_skip == 0;
+        let due = self.committed.map(|committed| committed + self.group_wait).filter(|due| Instant::now() < *due);
+        let Some(due) = due.filter(|_| waits) else { return self.requests.try_receive().ok() };
+        let rows = GROUP_ROWS_WORTH_A_SYNC.saturating_sub(group.rows);
+        let company = self.requests.receive(rows, Some(due)).ok();
+        if company.is_none() {
+            self.waits_to_skip = WAITS_SKIPPED;
+        }
+        company
     }
 
     fn retry(&mut self, events: &mut Vec<OutboxEvent>) {
@@ -203,7 +170,7 @@ impl Group {
     /// Takes the request, or as many of its rows as there is room for and gives back the rest.
     fn add(&mut self, request: Request) -> Option<Request> {
         self.bytes = self.bytes.saturating_add(request.group_bytes());
-        self.urgent |= !matches!(request, Request::Append(_) | Request::Remove(_));
+        self.urgent |= request.is_urgent();
         match request {
             Request::Append(mut rows) => {
                 let rest = rows.split_off(self.room_for(&rows));

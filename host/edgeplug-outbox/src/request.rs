@@ -124,6 +124,20 @@ impl Request {
         bytes.saturating_add((entries + 1).saturating_mul(BYTES_PER_ENTRY))
     }
 
+    /// Rows that it adds or removes.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Append(rows) => rows.len(),
+            Self::Remove(ids) => ids.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it is to be done at once. Rows may wait for company.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Append(_) | Self::Remove(_))
+    }
+
     /// What the request adds to a group: bytes that its answer may hold, or that the ledger has to write.
     pub(crate) fn group_bytes(&self) -> usize {
         match self {

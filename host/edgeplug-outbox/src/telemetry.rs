@@ -10,6 +10,7 @@ mod room;
 mod sealed;
 pub(crate) mod segment;
 pub(crate) mod shelf;
+mod sizes;
 pub(crate) mod space;
 pub(crate) mod tables;
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edgeplug_protocol::azure::sas::SasRequest;
 use edgeplug_protocol::c2d::Reply;
-use edgeplug_protocol::definition::{Definition, Update};
+use edgeplug_protocol::definition::{Definition, Hub, Update};
 use edgeplug_protocol::legacy::sync::SyncReply;
 use edgeplug_protocol::retry::Retry;
 use edgeplug_protocol::topics::Topics;
@@ -134,10 +134,10 @@ pub(crate) struct Connect {
     hold: Option<hold::Hold>,
     /// The cloud wants none: it stopped this device.
     stopped: bool,
-    /// The cloud wants a new connection; the next renewal is one.
+    /// The cloud wants a new connection.
+    move_wanted: bool,
+    /// The renewal under way is that new connection.
     moving: bool,
-    /// What the portal last asked us to wait.
-    retry_after: Option<Duration>,
 }
 
 enum State {
@@ -146,7 +146,7 @@ enum State {
     Discovering(Ticket),
     Syncing(Ticket),
     Provisioning(Box<Provision>),
-    Authorising(Ticket, SasRequest, TokenLife),
+    Authorising(Ticket, Box<(SasRequest, Hub)>, TokenLife),
     Connecting(ConnectionId, TokenLife),
     /// Nothing to do but to keep the open connection.
     Online,
@@ -201,6 +201,14 @@ enum Next {
     Hub,
 }
 
+/// When to try again.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    retry: Retry,
+    /// What a server asked for.
+    after: Option<Duration>,
+}
+
 /// What is remembered of a registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownAssignment {
@@ -233,8 +241,8 @@ impl Connect {
             registered_at: None,
             hold: None,
             stopped: false,
+            move_wanted: false,
             moving: false,
-            retry_after: None,
         }
     }
 
@@ -250,15 +258,17 @@ impl Connect {
         } else {
             self.open_identity(step);
         }
+        self.assignment = assignment.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let definition = kept(sync.as_ref()?)?;
         if !is_of_this_device(&definition, step.config) {
-            tracing::warn!("what the last run kept is of another device or protocol than configured now; not used");
-            if assignment.is_some_and(|bytes| !bytes.is_empty()) {
-                self.forget_assignment(step);
-            }
+            tracing::warn!("what the last run kept was said of another device than the one configured now; not used");
+            self.forget_assignment(step);
             return None;
         }
-        self.assignment = assignment.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if matches!(step.config.protocol, ProtocolChoice::Only(version) if definition.version != version) {
+            tracing::info!("what the last run kept was said in the other protocol; not used");
+            return None;
+        }
         self.portal.prefer(definition.version);
         self.definition = Some(definition);
         self.complete = true;
@@ -367,10 +377,10 @@ impl Connect {
         step: &mut Step<'_>,
     ) -> Option<Change> {
         match &mut self.state {
-            State::Authorising(awaited, request, life) if *awaited == ticket => match result {
+            State::Authorising(awaited, signing, life) if *awaited == ticket => match result {
                 Ok(signature) => {
-                    let (password, life) = (request.token(&signature), *life);
-                    return self.authorised(password, life, step);
+                    let ((request, hub), life) = (signing.as_ref().clone(), *life);
+                    return self.authorised(hub, request.token(&signature), life, step);
                 }
                 // The key is gone or another one (a cleared TPM, for instance): look again from the start.
                 Err(failure) => self.wait(failure, Next::Identity, step),
@@ -437,8 +447,8 @@ impl Connect {
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
         let asked = self.can_ask().then(|| self.questions.timeout()).flatten();
-        let others = [self.step_timeout(), self.refresh.timeout(), asked, self.children.timeout()];
-        others.into_iter().flatten().min()
+        let refreshed = self.refresh.timeout(self.can_refresh());
+        [self.step_timeout(), refreshed, asked, self.children.timeout()].into_iter().flatten().min()
     }
 
     fn step_timeout(&self) -> Option<Duration> {
@@ -508,11 +518,10 @@ impl Connect {
     }
 
     fn wait(&mut self, failure: Failure, then: Next, step: &mut Step<'_>) {
-        self.wait_at(Retry::Soon, failure, then, step);
+        self.wait_at(Pace { retry: Retry::Soon, after: None }, failure, then, step);
     }
 
-    fn wait_at(&mut self, pace: Retry, mut failure: Failure, then: Next, step: &mut Step<'_>) {
-        let asked_to = self.retry_after.take();
+    fn wait_at(&mut self, pace: Pace, mut failure: Failure, then: Next, step: &mut Step<'_>) {
         if self.is_unwanted() && self.open.is_none() {
             tracing::debug!(reason = failure.text, "not tried again, because no connection is wanted");
             return self.left(step);
@@ -520,14 +529,10 @@ impl Connect {
         if failure.kind == FailureKind::Certificate && !step.clock.is_known(step.now) {
             failure.text.push_str("; the time of day is not known, and a wrong clock makes good certificates look bad");
         }
-        if pace == Retry::Slow {
-            self.backoff.begin_at(SLOW_WAIT);
+        if pace.retry == Retry::Never {
+            failure.text.push_str("; until that changes it is asked again only now and then");
         }
-        let mut wait = self.backoff.next(step.rng);
-        if pace == Retry::Never {
-            wait = wait.max(HOPELESS_WAIT.mul_f64(0.5 + step.rng.f64() / 2.0));
-        }
-        let wait = asked_to.map_or(wait, |asked_to| wait.max(asked_to));
+        let wait = wait_time(&mut self.backoff, pace, step.rng);
         let trouble = Trouble { kind: failure.kind, text: failure.text };
         if self.trouble.as_ref() == Some(&trouble) {
             tracing::debug!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "still not connected");
@@ -553,14 +558,30 @@ fn kept(sync: &[u8]) -> Option<Definition> {
     }
 }
 
-/// Whether this was said of the device that is configured, in a protocol it may speak.
+/// Whether this was said of the device that is configured.
 fn is_of_this_device(definition: &Definition, config: &SessionConfig) -> bool {
-    let speaks = match config.protocol {
-        ProtocolChoice::Auto => true,
-        ProtocolChoice::Only(version) => definition.version == version,
+    let company = match definition.version {
+        // The cloud writes the company's id in the case it likes.
+        Version::Legacy => definition.cpid.is_empty() || definition.cpid.eq_ignore_ascii_case(&config.cpid),
+        // It is only part of a name here, and only on shared hubs; a SID may stand for any company.
+        Version::V21 => {
+            let named = &definition.hub.client_id;
+            let shared = format!("{}-{}", config.cpid, config.unique_id);
+            config.sid.is_some() || *named == config.unique_id || named.eq_ignore_ascii_case(&shared)
+        }
     };
-    // The cloud writes the company's id in the case it likes.
-    let company = definition.cpid.is_empty() || definition.cpid.eq_ignore_ascii_case(&config.cpid);
-    let device = definition.devices.first().is_none_or(|device| device.id == config.unique_id);
-    speaks && company && device
+    company && definition.devices.first().is_none_or(|device| device.id == config.unique_id)
+}
+
+/// How long to wait before the next try.
+fn wait_time(backoff: &mut Backoff, pace: Pace, rng: &mut fastrand::Rng) -> Duration {
+    if pace.retry == Retry::Slow {
+        backoff.begin_at(SLOW_WAIT);
+    }
+    let wait = backoff.next(rng);
+    let least = match pace.retry {
+        Retry::Never => HOPELESS_WAIT.mul_f64(0.5 + rng.f64() / 2.0),
+        Retry::Soon | Retry::Slow => Duration::ZERO,
+    };
+    wait.max(least).max(pace.after.unwrap_or_default())
 }

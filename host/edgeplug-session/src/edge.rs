@@ -11,8 +11,8 @@
 //! * One window of an attribute at a time waits for the store; the next one stays open until then. So there are at most
 //!   two for each attribute and device.
 //!
-//! With [`Durability::OfflineOnly`] windows are written down while the link is down and at the end; with
-//! [`Durability::None`] never, and what is open at the end is sent then.
+//! With [`Durability::OfflineOnly`] windows are written down while the link is down and at the end; those stay so until they
+//! are sent. With [`Durability::None`] none is, and what is open at the end is sent then.
 //!
 //! Deliberately absent: the data frequency, which edge devices do not have.
 
@@ -55,8 +55,9 @@ pub(crate) struct Edge {
     over: Vec<Stored>,
     /// What is open differs from what was last written down.
     dirty: bool,
-    /// Something is written down.
+    /// Something is written down, and some of it is in the store by now.
     on_disk: bool,
+    outdated: bool,
     writing: Option<Writing>,
     /// Of samples whose values are in no write yet.
     waiting: Vec<Ticket>,
@@ -151,7 +152,7 @@ impl Edge {
         let Some(writing) = self.writing.take_if(|writing| writing.ticket == ticket) else { return false };
         if let Err(reason) = result {
             self.complain(reason, "windows cannot be written down and are in memory only; trying again");
-            self.dirty = true;
+            (self.dirty, self.outdated) = (true, true);
             self.retry_at = step.now.monotonic + RETRY;
         }
         for batch in writing.batches {
@@ -309,13 +310,14 @@ impl Edge {
 
     /// Writes the windows down, if that is wanted and nothing stands in the way.
     fn write(&mut self, step: &mut Step<'_>) {
-        let is_kept = match step.config.durability {
+        let all = match step.config.durability {
             Durability::Stored => true,
             Durability::OfflineOnly => step.offline() || self.closing || !self.waiting.is_empty(),
-            // Only to be rid of what a run with another mode left.
-            Durability::None => self.on_disk,
+            Durability::None => false,
         };
-        if !self.dirty || !is_kept || self.writing.is_some() {
+        // Otherwise only to be rid of what is in the store by now.
+        let is_due = if all { self.dirty } else { self.on_disk && self.outdated };
+        if !is_due || self.writing.is_some() {
             return;
         }
         let write_at = if self.closing { self.retry_at } else { self.retry_at.max(self.write_at) };
@@ -323,8 +325,11 @@ impl Edge {
             self.wake(write_at);
             return;
         }
-        let over = self.over.iter().map(|stored| (&stored.over, stored.at_unix_ms));
-        let value = kept::write(self.windows.open.iter(), over, step);
+        self.windows.open.values_mut().for_each(|window| window.written |= all);
+        self.over.iter_mut().for_each(|stored| stored.over.written |= all);
+        let open = self.windows.open.iter().filter(|(_, window)| window.written);
+        let over = self.over.iter().filter(|stored| stored.over.written);
+        let value = kept::write(open, over.map(|stored| (&stored.over, stored.at_unix_ms)), step);
         if value.len() > SMALL_BYTES {
             let pause_ms = value.len().saturating_mul(1000) / BYTES_PER_S;
             self.write_at = step.now.monotonic + Duration::from_millis(pause_ms as u64);
@@ -333,7 +338,9 @@ impl Edge {
         let ticket = step.ticket();
         step.act(Action::KeepFor { ticket, fact: Fact::Windows, value });
         self.writing = Some(Writing { ticket, batches: std::mem::take(&mut self.waiting) });
-        self.dirty = false;
+        self.outdated = false;
+        // What is left out now is not forgotten.
+        self.dirty &= !all;
     }
 
     /// The store was given up, and so is what is on its way there.
@@ -341,14 +348,16 @@ impl Edge {
         if !self.windows.open.is_empty() || !self.over.is_empty() {
             self.windows.open.clear();
             self.over.clear();
-            self.dirty = true;
+            (self.dirty, self.outdated) = (true, true);
         }
     }
 
     fn forget_stored(&mut self) {
         let before = self.over.len();
         self.over.retain(|stored| stored.rows.as_ref().is_none_or(|rows| !rows.is_empty()));
-        self.dirty |= self.over.len() < before;
+        if self.over.len() < before {
+            (self.dirty, self.outdated) = (true, true);
+        }
     }
 
     fn complain(&mut self, reason: &str, what: &str) {

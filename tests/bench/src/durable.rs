@@ -33,8 +33,9 @@ use crate::figures::{Round, Stopwatch};
 use crate::message;
 use crate::source::Source;
 
-/// Readings offered to the session whose rows are not gone from the disk yet: what the session keeps in memory.
-const UNDER_WAY_MAX: u64 = 1_000;
+/// Readings offered to the session whose rows are not gone from the disk yet: a window of them on the way out, and as many
+/// on the way into the store.
+const UNDER_WAY_MAX: u64 = 2 * WINDOW as u64;
 /// As in the daemon.
 const EVENTS_PER_TURN: usize = 1_024;
 const APPEND_ROWS_MAX: usize = 1_000;

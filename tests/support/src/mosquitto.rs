@@ -91,7 +91,6 @@ fn configure(ca: &TestCa, server: &ServerCertificate, plain: &FreePort, tls: &Fr
         "user root\n\
          allow_anonymous true\n\
          persistence false\n\
-         set_tcp_nodelay true\n\
          max_queued_messages 100000\n\
          listener {plain} 127.0.0.1\n\
          listener {tls} 127.0.0.1\n\

@@ -14,6 +14,7 @@ use crate::{
     request::Lane,
     telemetry::{
         owed::runs,
+        sizes::Sizes,
         space::{self, Space},
         tables::{self, LANES, SCHEMA, Totals},
     },
@@ -42,6 +43,8 @@ pub(crate) struct Segment {
     pub(crate) connection: Connection,
     /// As committed.
     pub(crate) totals: Totals,
+    /// Of rows that are committed.
+    pub(crate) sizes: Sizes,
     log: Log,
     space: Space,
     /// Pages of the file once its log has been moved into it.
@@ -102,7 +105,16 @@ impl Segment {
         let failed = |source| OpenError::Store { file: path.to_owned(), source: SqliteError(source) };
         let totals = Totals::trusted(&connection).map_err(failed)?;
         let log = Log::open(&connection, settings.space.log, Arc::clone(&settings.written)).map_err(failed)?;
-        let mut segment = Self { number, connection, totals, log, space: settings.space, pages: 0, pages_free: 0 };
+        let mut segment = Self {
+            number,
+            connection,
+            totals,
+            sizes: Sizes::default(),
+            log,
+            space: settings.space,
+            pages: 0,
+            pages_free: 0,
+        };
         segment.look_at_pages().map_err(failed)?;
         let pages_max = settings.space.segment_pages_max.min(settings.pages_max_for_tests.unwrap_or(u32::MAX));
         segment.limit_pages(pages_max).map_err(failed)?;
@@ -145,15 +157,16 @@ impl Segment {
     pub(crate) fn remove(&mut self, ids: &[RowId]) -> Result<(), StoreError> {
         self.make_log_room(space::removal_cost(ids))?;
         let doing = "remove delivered telemetry";
-        let mut totals = self.totals;
+        let (mut totals, mut sizes) = (self.totals, std::mem::take(&mut self.sizes));
         let transaction = database::begin(&self.connection).doing(doing)?;
         for run in runs(ids) {
             for lane in LANES {
-                tables::delete(&transaction, lane, run, &mut totals).doing(doing)?;
+                tables::delete(&transaction, lane, run, &mut totals, &mut sizes).doing(doing)?;
             }
         }
         totals.write(&transaction).doing(doing)?;
         transaction.commit().doing(doing)?;
+        self.sizes = sizes;
         self.committed(totals);
         Ok(())
     }
@@ -167,11 +180,13 @@ impl Segment {
         let doing = "give up the oldest telemetry";
         self.make_log_room(cost)?;
         let mut totals = self.totals;
+        self.sizes = Sizes::default();
         let transaction = database::begin(&self.connection).doing(doing)?;
         let Some(last) = tables::oldest_costing(&transaction, lane, through.0, cost).doing(doing)? else {
             return Ok(None);
         };
-        let (rows, bytes) = tables::delete(&transaction, lane, (i64::MIN, last), &mut totals).doing(doing)?;
+        let run = (i64::MIN, last);
+        let (rows, bytes) = tables::delete(&transaction, lane, run, &mut totals, &mut self.sizes).doing(doing)?;
         totals.write(&transaction).doing(doing)?;
         transaction.commit().doing(doing)?;
         self.committed(totals);

@@ -137,12 +137,14 @@ impl Shelf {
         } else {
             None
         };
-        let mut totals = active.totals;
+        // Out of the segment, so that a failure forgets them.
+        let (mut totals, mut sizes) = (active.totals, std::mem::take(&mut active.sizes));
         let (mut events, mut committed) = (Vec::with_capacity(operations.len()), Vec::new());
         for operation in operations {
             match operation {
                 Operation::Append(rows) => {
-                    tables::append(&active.connection, rows, &mut totals, &mut committed).doing("store telemetry")?;
+                    tables::append(&active.connection, rows, &mut totals, &mut sizes, &mut committed)
+                        .doing("store telemetry")?;
                 }
                 Operation::Remove { ids, .. } => {
                     let mut ids = ids.clone();
@@ -151,7 +153,7 @@ impl Shelf {
                     self.owed.add(older);
                     for run in runs(newer) {
                         for lane in LANES {
-                            tables::delete(&active.connection, lane, run, &mut totals)
+                            tables::delete(&active.connection, lane, run, &mut totals, &mut sizes)
                                 .doing("remove delivered telemetry")?;
                         }
                     }
@@ -174,7 +176,9 @@ impl Shelf {
                 Operation::Drop { .. } => {}
             }
         }
-        if commit(transaction, &totals)? {
+        let is_committed = commit(transaction, &totals)?;
+        active.sizes = sizes;
+        if is_committed {
             let appended = totals.last_id - active.totals.last_id;
             self.settings.written.rows(appended.unsigned_abs());
             active.committed(totals);

@@ -10,6 +10,7 @@ use crate::{
     telemetry::{
         owed::Owed,
         page::{LoadRows, Page},
+        sizes::Sizes,
         space::row_cost,
     },
 };
@@ -209,6 +210,7 @@ pub(crate) fn append(
     connection: &Connection,
     rows: &[NewRow],
     totals: &mut Totals,
+    sizes: &mut Sizes,
     committed: &mut Vec<AppendedRow>,
 ) -> rusqlite::Result<()> {
     let mut statements: [Option<CachedStatement<'_>>; 2] = [None, None];
@@ -229,6 +231,7 @@ pub(crate) fn append(
         let lane = totals.lane_mut(row.lane);
         lane.rows += 1;
         lane.bytes = lane.bytes.saturating_add_unsigned(body.len() as u64);
+        sizes.add(id, row.lane, body.len() as i64);
         committed.push(AppendedRow { ticket: row.ticket, id: RowId(id) });
     }
     Ok(())
@@ -240,14 +243,18 @@ pub(crate) fn delete(
     lane: Lane,
     (first, last): (i64, i64),
     totals: &mut Totals,
+    sizes: &mut Sizes,
 ) -> rusqlite::Result<(u64, u64)> {
     let totals = totals.lane_mut(lane);
     if totals.rows == 0 {
         return Ok((0, 0));
     }
     let sql = sql(lane);
-    // Not by RETURNING, which costs twice as much as both statements.
-    let bytes: Option<i64> = connection.prepare_cached(sql.body_bytes)?.query_row([first, last], |row| row.get(0))?;
+    let bytes = match sizes.take(lane, (first, last)) {
+        Some(bytes) => Some(bytes),
+        // Not by RETURNING, which costs twice as much as both statements.
+        None => connection.prepare_cached(sql.body_bytes)?.query_row([first, last], |row| row.get(0))?,
+    };
     let Some(bytes) = bytes else { return Ok((0, 0)) };
     let rows = connection.prepare_cached(sql.delete)?.execute([first, last])? as u64;
     // A store that was written to by hand may hold rows that its totals do not know.

@@ -47,7 +47,8 @@ impl Connect {
         };
         let ticket = step.ticket();
         step.act(Action::Sign { ticket, slot: KeySlot::Hub, bytes: request.bytes_to_sign() });
-        self.state = State::Authorising(ticket, request, life);
+        self.moving |= std::mem::take(&mut self.move_wanted) && self.open.is_some();
+        self.state = State::Authorising(ticket, Box::new((request, hub)), life);
     }
 
     /// Discovery is what may tell it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use edgeplug_protocol::azure::hub::{DESIRED_CHANGES_FILTER, TWIN_ANSWERS_FILTER};
 use edgeplug_protocol::azure::sas::SasToken;
+use edgeplug_protocol::definition::Hub;
 
 use super::{Change, Connect, FAILURES_BEFORE_SYNC, Gap, Next, Open, REFUSALS_BEFORE_DPS, State, TokenLife};
 use crate::action::ConnectTo;
@@ -42,11 +43,13 @@ impl TokenLife {
 
 impl Connect {
     /// The token is there: connect, or first bring the open connection to rest.
-    pub(super) fn authorised(&mut self, password: SasToken, life: TokenLife, step: &mut Step<'_>) -> Option<Change> {
-        let Some((hub, _)) = self.target() else {
-            self.discover(step);
-            return None;
-        };
+    pub(super) fn authorised(
+        &mut self,
+        hub: Hub,
+        password: SasToken,
+        life: TokenLife,
+        step: &mut Step<'_>,
+    ) -> Option<Change> {
         let next = Box::new(ConnectTo {
             host: hub.host,
             port: hub.port,
@@ -170,10 +173,10 @@ impl Connect {
             self.kicks = 0;
             self.trouble = None;
         }
-        if !due && !self.moving {
+        if !due && !self.move_wanted {
             return;
         }
-        tracing::debug!(self.moving, "renewing the token");
+        tracing::debug!(self.move_wanted, "renewing the token");
         self.backoff.reset();
         self.failures = 0;
         // A template that was never refreshed since start is asked for on the way, and so is the time if two clocks

@@ -4,6 +4,8 @@
 //! in a row, both are: 2.1, and then 1.0 if 2.1 does not serve this device or says that it has a TPM, for which 1.0 is the
 //! protocol that was seen to work. A failure of both is told as one.
 
+use std::time::Duration;
+
 use edgeplug_protocol::azure::dps;
 use edgeplug_protocol::definition::{AuthType, Definition};
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
@@ -15,7 +17,7 @@ use edgeplug_protocol::v21::identity::{Has, IdentityError, IdentityReply};
 use edgeplug_protocol::version::Version;
 
 use super::provision::{Provision, Provisioned};
-use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, RETRY_AFTER_MAX, State};
+use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, Pace, RETRY_AFTER_MAX, State};
 use crate::action::{Fact, HttpRequest, Method};
 use crate::config::{ProtocolChoice, SessionConfig};
 use crate::event::{Attestation, Failure, FailureKind, HttpReply};
@@ -62,7 +64,9 @@ pub(super) enum Answer {
 /// Why the portal did not help.
 pub(super) struct PortalFailure {
     pub(super) failure: Failure,
-    pub(super) pace: Retry,
+    pub(super) pace: Pace,
+    /// There was an answer.
+    answered: bool,
     /// It said something about this very device: then a hub known from before is no way around.
     about_us: bool,
     /// The device may only have to be registered with DPS (2.1 does not tell).
@@ -134,33 +138,33 @@ impl Portal {
     ) -> Result<(), PortalFailure> {
         let reply = result.map_err(PortalFailure::unreachable)?;
         match version {
-            Version::Legacy => {
-                let agent = BaseUrl::parse_reply(reply.status, &reply.body).map_err(|error| {
+            Version::Legacy => match BaseUrl::parse_reply(reply.status, &reply.body) {
+                Ok(agent) => self.legacy = Some(agent),
+                Err(error) => {
                     let kind = match error {
                         DiscoveryError::Status(408 | 429 | 500..) => FailureKind::Network,
                         DiscoveryError::Status(_) => FailureKind::Enrolment,
                         DiscoveryError::Malformed(_) => FailureKind::Protocol,
                     };
-                    PortalFailure::new(kind, &error, error.retry())
-                })?;
-                self.legacy = Some(agent);
-            }
-            Version::V21 => {
-                let agent = AgentUrl::parse_reply(reply.status, &reply.body).map_err(|error| {
+                    return Err(PortalFailure::new(kind, &error, error.retry()).after(&reply));
+                }
+            },
+            Version::V21 => match AgentUrl::parse_reply(reply.status, &reply.body) {
+                Ok(agent) => {
+                    if agent.said_expired {
+                        tracing::warn!("discovery says the subscription has expired; going on, because it errs in that");
+                    }
+                    self.v21 = Some(agent);
+                }
+                Err(error) => {
                     let kind = match error {
                         DiscoveryErrorV21::Status(408 | 429 | 500..) => FailureKind::Network,
                         DiscoveryErrorV21::Malformed(_) => FailureKind::Protocol,
                         _ => FailureKind::Enrolment,
                     };
-                    PortalFailure::new(kind, &error, error.retry())
-                })?;
-                if agent.said_expired {
-                    tracing::warn!(
-                        "discovery says that the subscription has expired; going on, because that is often wrong"
-                    );
+                    return Err(PortalFailure::new(kind, &error, error.retry()).after(&reply));
                 }
-                self.v21 = Some(agent);
-            }
+            },
         }
         Ok(())
     }
@@ -176,55 +180,48 @@ impl Portal {
             Version::Legacy => match SyncReply::parse(reply.status, &reply.body) {
                 Ok(SyncReply::Ready(definition)) => Ok(Answer::Ready(definition, None)),
                 Ok(SyncReply::NotRegistered) => Ok(Answer::NotRegistered),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(PortalFailure::from(error).after(&reply)),
             },
             Version::V21 => match IdentityReply::parse(reply.status, &reply.body, &config.unique_id) {
                 Ok(IdentityReply::Ready { definition, has }) => Ok(Answer::Ready(definition, Some(has))),
-                Ok(IdentityReply::OnAws(definition)) => Err(PortalFailure {
-                    failure: Failure {
-                        kind: FailureKind::Enrolment,
-                        text: format!(
-                            "the portal sends this device to {}, and this daemon can only sign in at Azure IoT Hub; create \
-                             the device in an account on Azure",
-                            definition.hub.host
-                        ),
-                    },
-                    pace: Retry::Never,
-                    about_us: true,
-                    unregistered: false,
-                    elsewhere: true,
-                }),
-                Err(error) => {
-                    let (kind, about_us) = match error {
-                        IdentityError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
-                        IdentityError::Malformed(_) | IdentityError::UnknownCode(_) => (FailureKind::Protocol, false),
-                        IdentityError::Status(_) => (FailureKind::Enrolment, false),
-                        _ => (FailureKind::Enrolment, true),
-                    };
-                    let unregistered = error == IdentityError::DeviceNotFound;
-                    let failed = PortalFailure::new(kind, &error, error.retry());
-                    Err(PortalFailure { about_us, unregistered, elsewhere: !about_us, ..failed })
+                Ok(IdentityReply::OnAws(definition)) => {
+                    let text = format!(
+                        "the portal sends this device to {}, but this daemon signs in at Azure IoT Hub only; create it in \
+                         an account on Azure",
+                        definition.hub.host
+                    );
+                    let failed = PortalFailure::new(FailureKind::Enrolment, &text, Retry::Never);
+                    Err(PortalFailure { about_us: true, ..failed })
                 }
+                Err(error) => Err(PortalFailure::from(error).after(&reply)),
             },
         }
     }
 }
 
 impl PortalFailure {
-    fn new(kind: FailureKind, error: &dyn std::fmt::Display, pace: Retry) -> Self {
+    fn new(kind: FailureKind, error: &dyn std::fmt::Display, retry: Retry) -> Self {
         let failure = Failure { kind, text: error.to_string() };
-        Self { failure, pace, about_us: false, unregistered: false, elsewhere: true }
+        let pace = Pace { retry, after: None };
+        Self { failure, pace, answered: true, about_us: false, unregistered: false, elsewhere: true }
     }
 
     /// Nobody answered.
     pub(super) fn unreachable(failure: Failure) -> Self {
-        Self { failure, pace: Retry::Soon, about_us: false, unregistered: false, elsewhere: true }
+        Self { answered: false, ..Self::new(failure.kind, &failure.text, Retry::Soon) }
     }
 
     /// It answered, but not what it was asked.
     pub(super) fn nothing_said(what: &str) -> Self {
         let text = format!("the portal says nothing about this device's {what} yet");
         Self { elsewhere: false, ..Self::new(FailureKind::Enrolment, &text, Retry::Soon) }
+    }
+
+    /// Takes up the wait that a refusal asks for.
+    pub(super) fn after(mut self, reply: &HttpReply) -> Self {
+        let seconds = reply.retry_after_s.filter(|_| reply.status != 200);
+        self.pace.after = seconds.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
+        self
     }
 
     /// Of two protocols that both failed, the one that says more about the device leads.
@@ -235,15 +232,20 @@ impl PortalFailure {
         let legacy_leads = self.about_us || !v21.about_us;
         let kind = if legacy_leads { self.failure.kind } else { v21.failure.kind };
         let text = format!("{} (1.0); {} (2.1)", self.failure.text, v21.failure.text);
-        let about_us = self.about_us || v21.about_us;
-        // Whichever may heal sooner.
-        let pace = match (self.pace, v21.pace) {
+        // Whichever may heal sooner, but nobody is asked before the time it named.
+        let retry = match (self.pace.retry, v21.pace.retry) {
             (Retry::Soon, _) | (_, Retry::Soon) => Retry::Soon,
             (Retry::Slow, _) | (_, Retry::Slow) => Retry::Slow,
             (Retry::Never, Retry::Never) => Retry::Never,
         };
-        let elsewhere = self.elsewhere || v21.elsewhere;
-        Self { failure: Failure { kind, text }, pace, about_us, unregistered: false, elsewhere }
+        Self {
+            failure: Failure { kind, text },
+            pace: Pace { retry, after: self.pace.after.max(v21.pace.after) },
+            answered: self.answered || v21.answered,
+            about_us: self.about_us || v21.about_us,
+            unregistered: false,
+            elsewhere: self.elsewhere || v21.elsewhere,
+        }
     }
 }
 
@@ -257,6 +259,19 @@ impl From<SyncError> for PortalFailure {
         };
         let elsewhere = !about_us || error == SyncError::Moved;
         Self { about_us, elsewhere, ..Self::new(kind, &error, error.retry()) }
+    }
+}
+
+impl From<IdentityError> for PortalFailure {
+    fn from(error: IdentityError) -> Self {
+        let (kind, about_us) = match error {
+            IdentityError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
+            IdentityError::Malformed(_) | IdentityError::UnknownCode(_) => (FailureKind::Protocol, false),
+            IdentityError::Status(_) => (FailureKind::Enrolment, false),
+            _ => (FailureKind::Enrolment, true),
+        };
+        let unregistered = error == IdentityError::DeviceNotFound;
+        Self { about_us, unregistered, elsewhere: !about_us, ..Self::new(kind, &error, error.retry()) }
     }
 }
 
@@ -274,13 +289,18 @@ impl Connect {
     }
 
     pub(super) fn discovered(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) -> Option<Change> {
-        self.note_retry_after(&result);
         match self.portal.discovered(self.portal.asking, result) {
             Ok(()) => {
                 self.ask_portal(step);
                 None
             }
-            Err(failed) => self.portal_failed(failed, step),
+            Err(failed) => {
+                if !failed.answered && matches!(self.portal.probe, Some(Probe::Begun)) {
+                    // The same service would be asked for the other protocol.
+                    self.portal.probe = None;
+                }
+                self.portal_failed(failed, step)
+            }
         }
     }
 
@@ -289,7 +309,6 @@ impl Connect {
         result: Result<HttpReply, Failure>,
         step: &mut Step<'_>,
     ) -> Option<Change> {
-        self.note_retry_after(&result);
         let begun = matches!(self.portal.probe, Some(Probe::Begun));
         match Portal::answered(self.portal.asking, result, step.config) {
             Ok(Answer::Ready(definition, Some(has))) if begun && definition.auth == AuthType::Tpm => {
@@ -311,7 +330,6 @@ impl Connect {
     /// The portal says where to connect.
     fn accepted(&mut self, definition: Box<Definition>, has: Option<Has>, step: &mut Step<'_>) -> Option<Change> {
         self.synced = true;
-        self.retry_after = None;
         self.portal.prefer(definition.version);
         self.compare_with_assignment(&definition.hub, step);
         self.take_over(*definition, has, step);
@@ -366,7 +384,8 @@ impl Connect {
             Some(Probe::Fallback(definition, has)) => return self.accepted(definition, Some(has), step),
             None => failed,
         };
-        self.portal.failures = self.portal.failures.saturating_add(1);
+        // Silence says nothing about the protocol.
+        self.portal.failures = self.portal.failures.saturating_add(u32::from(failed.answered));
         if failed.elsewhere {
             self.portal.forget_agents();
         }
@@ -391,11 +410,6 @@ impl Connect {
             (false, _) => self.wait_at(pace, failure, Next::Discovery, step),
         }
         None
-    }
-
-    pub(super) fn note_retry_after(&mut self, result: &Result<HttpReply, Failure>) {
-        let asked = result.as_ref().ok().filter(|reply| reply.status != 200).and_then(|reply| reply.retry_after_s);
-        self.retry_after = asked.map(|seconds| std::time::Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     }
 
     pub(super) fn register(&mut self, step: &mut Step<'_>, why: &str) {

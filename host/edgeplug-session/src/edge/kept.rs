@@ -89,7 +89,7 @@ pub(super) fn read(bytes: &[u8], step: &Step<'_>) -> Result<Restored, serde_json
             devices.entry(device).or_default().insert(member, aggregate);
         }
         if let Some(at_unix_ms) = over_unix_ms {
-            restored.over.push((Over { key, devices }, at_unix_ms));
+            restored.over.push((Over { key, devices, written: true }, at_unix_ms));
             continue;
         }
         let this_boot_ms = ends_boot_ms.filter(|_| same_boot).and_then(|ms| u64::try_from(ms).ok());
@@ -98,7 +98,7 @@ pub(super) fn read(bytes: &[u8], step: &Step<'_>) -> Result<Restored, serde_json
             Some(ms) => End::At(Duration::from_millis(ms).min(step.now.monotonic.saturating_add(key.length()))),
             None => End::Unix(ends_unix_ms.unwrap_or(i64::MIN)),
         };
-        restored.open.push((key, Window { ends, devices }));
+        restored.open.push((key, Window { ends, devices, written: true }));
     }
     Ok(restored)
 }

@@ -51,6 +51,8 @@ pub(super) struct Windows {
 pub(super) struct Window {
     pub(super) ends: End,
     pub(super) devices: Devices,
+    /// It, or the beginning of it, is written down.
+    pub(super) written: bool,
 }
 
 /// When a window ends.
@@ -68,6 +70,7 @@ pub(super) enum End {
 pub(super) struct Over {
     pub(super) key: Key,
     pub(super) devices: Devices,
+    pub(super) written: bool,
 }
 
 impl Key {
@@ -105,7 +108,7 @@ impl Windows {
         let window = self.open.entry(key).or_insert_with(|| {
             let passed = now.saturating_sub(since).as_nanos() / length.as_nanos().max(1);
             let ends = since + length.saturating_mul(u32::try_from(passed + 1).unwrap_or(u32::MAX));
-            Window { ends: End::At(ends), devices: Devices::new() }
+            Window { ends: End::At(ends), devices: Devices::new(), written: false }
         });
         window.devices.entry(device).or_default().entry(member).or_default().add(number);
     }
@@ -124,7 +127,7 @@ impl Windows {
             let (stays, goes): (Devices, _) =
                 std::mem::take(&mut window.devices).into_iter().partition(|(id, _)| is_defined && is_there(id));
             if !goes.is_empty() {
-                over.push(Over { key: key.clone(), devices: goes });
+                over.push(Over { key: key.clone(), devices: goes, written: window.written });
             }
             if !stays.is_empty() {
                 self.open.insert(key, Window { devices: stays, ..window });
@@ -138,18 +141,24 @@ impl Windows {
         let due = self.open.iter().filter(|(key, window)| window.is_due(now) && may_end(key));
         let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
         let ended = due.into_iter().filter_map(|key| self.open.remove_entry(&key));
-        ended.map(|(key, Window { devices, .. })| Over { key, devices }).collect()
+        ended.map(Over::from).collect()
     }
 
     /// Ends all, whatever their time.
     pub(super) fn end_all(&mut self) -> Vec<Over> {
-        std::mem::take(&mut self.open).into_iter().map(|(key, Window { devices, .. })| Over { key, devices }).collect()
+        std::mem::take(&mut self.open).into_iter().map(Over::from).collect()
     }
 }
 
 impl Window {
     pub(super) fn is_due(&self, now: Duration) -> bool {
         matches!(self.ends, End::At(at) if at <= now)
+    }
+}
+
+impl From<(Key, Window)> for Over {
+    fn from((key, Window { devices, written, .. }): (Key, Window)) -> Self {
+        Self { key, devices, written }
     }
 }
 

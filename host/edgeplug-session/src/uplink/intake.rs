@@ -71,8 +71,10 @@ impl Prepared {
     /// Encodes samples, or keeps them as they are while the template or the time is unknown.
     pub(super) fn new(samples: &[Sample], now: &Timestamp, step: &Step<'_>) -> Self {
         let mut prepared = Self::default();
-        let mut pieces: Vec<_> = (!samples.is_empty()).then_some(0..samples.len()).into_iter().collect();
-        while let Some(range) = pieces.pop() {
+        // What stands behind the piece that is next; nothing, unless one was too large.
+        let mut pieces = Vec::new();
+        let mut next = (!samples.is_empty()).then_some(0..samples.len());
+        while let Some(range) = next.take().or_else(|| pieces.pop()) {
             let Some(piece) = samples.get(range.clone()) else { continue };
             if let Err(bytes) = prepared.take(piece, range.start, now, step) {
                 if piece.len() > 1 {

@@ -32,6 +32,8 @@ pub(super) struct Rig<'a> {
     edgeplug: Edgeplug,
     commands: Cell<u32>,
     messages: Cell<u32>,
+    /// The first record that is not held against the template yet.
+    judged: Cell<u64>,
 }
 
 /// What a device can ask for again.
@@ -102,8 +104,8 @@ impl<'a> Rig<'a> {
         let manifest = format!("interval_ms = 200\ndisconnect = true\n[config]\n{config}");
         world.drop_plugin(PluginFiles { name: "gateway", guest: "gateway", manifest: Some(&manifest) })?;
         let edgeplug = world.start()?;
-        let (commands, messages) = (Cell::new(0), Cell::new(0));
-        let rig = Self { world, protocol, coverage, edgeplug, commands, messages };
+        let (commands, messages, judged) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let rig = Self { world, protocol, coverage, edgeplug, commands, messages, judged };
         rig.hub().wait_connected(GATEWAY, LONG).await?;
         Ok(rig)
     }
@@ -243,10 +245,22 @@ impl<'a> Rig<'a> {
             Part::Rules => CloudMessage::RulesChanged,
             Part::Children => CloudMessage::ChildrenChanged,
         };
+        // What came so far is held against the template it was made by.
+        self.judge()?;
         self.cloud().iotconnect().edit_template(GATEWAY, edit)?;
         let before = self.asked(part);
         self.tell(&message).await?;
         self.until(&format!("the device to ask for its {part:?}"), || self.asked(part) > before).await
+    }
+
+    /// Nothing that came since the last look was malformed or unknown to the template.
+    fn judge(&self) -> anyhow::Result<()> {
+        let next = self.recorder().with(|records| records.last().map_or(0, |record| record.number + 1));
+        let since = self.judged.replace(next);
+        let complaints = self.cloud().complaints().into_iter().filter(|complaint| complaint.record >= since);
+        let complaints: Vec<_> = complaints.filter(|complaint| complaint.record < next).collect();
+        ensure!(complaints.is_empty(), "{} complaints, such as {:?}", complaints.len(), complaints.first());
+        Ok(())
     }
 
     pub(super) async fn until(&self, what: &str, fits: impl Fn() -> bool) -> anyhow::Result<()> {
@@ -298,8 +312,7 @@ impl<'a> Rig<'a> {
         balance.with_context(|| format!("missing {:?}", settled.missing))?;
         ensure!(settled.double.is_empty(), "acknowledged twice: {:?}", settled.double);
         ensure!(settled.unasked.is_empty(), "acknowledged unasked: {:?}", settled.unasked);
-        let complaints = self.cloud().complaints();
-        ensure!(complaints.is_empty(), "{} complaints, such as {:?}", complaints.len(), complaints.first());
+        self.judge()?;
         let ended = self.edgeplug.terminate().await?;
         ensure!(ended.success(), "the daemon ended with {ended}");
         Ok(())
