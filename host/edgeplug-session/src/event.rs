@@ -8,6 +8,7 @@ use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, Re
 /// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
 /// is no longer awaited is ignored.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the largest comes once, and the others are moved but once")]
 pub enum Event {
     /// Nothing but time passed.
     Woke,

@@ -260,9 +260,14 @@ impl Reader<'_> {
         Some(Happening::Connection(command == "True" || command == &Value::Bool(true)))
     }
 
-    /// A command without a text, or for nobody this device knows, is never handed to a plugin.
+    /// A command for nobody this device knows is never handed to a plugin, nor is one of 2.1 without a text.
     fn command(&self, payload: &Value) -> Option<Happening> {
-        let text = payload.get("cmd").or_else(|| payload.get("command"))?.as_str()?.to_owned();
+        let text = match payload.get("cmd").or_else(|| payload.get("command")) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) if self.version == Version::Legacy => number.to_string(),
+            None | Some(Value::Null) if self.version == Version::Legacy => String::new(),
+            _ => return None,
+        };
         let id = if self.version == Version::Legacy { "uniqueId" } else { "id" };
         let named = payload.get(id).and_then(Value::as_str).filter(|id| !id.is_empty()).unwrap_or(self.unique_id);
         let prefixes = self.cpids.iter().map(|cpid| format!("{cpid}-"));
@@ -277,22 +282,26 @@ impl Reader<'_> {
 
     /// An update without a file that has an address never comes to anybody.
     fn ota(&self, payload: &Value) -> Option<Happening> {
-        let text =
-            |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let (command, ack, versions, name, tag, child) = match self.version {
-            Version::Legacy => ("command", "ackId", payload.get("ver"), "fileName", "tag", "uniqueId"),
-            Version::V21 => ("cmd", "ack", payload.get("ver").or(Some(payload)), "fileName", "tg", "id"),
+        let text = |value: Option<&Value>| match value? {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
         };
+        let is_legacy = self.version == Version::Legacy;
+        let (command, ack, tag, child) =
+            if is_legacy { ("command", "ackId", "tag", "uniqueId") } else { ("cmd", "ack", "tg", "id") };
         let urls = payload.get("urls")?.as_array().filter(|urls| !urls.is_empty())?;
         let file = |entry: &Value| {
             let url = text(Some(entry)).or_else(|| text(entry.get("url")))?;
-            Some(json!({
-                "url": url, "name": text(entry.get(name)), "tag": text(entry.get(tag)), "child": text(entry.get(child)),
-            }))
+            // The legacy protocol knows no file names.
+            let name = text(entry.get("fileName")).filter(|_| !is_legacy);
+            Some(json!({"url": url, "name": name, "tag": text(entry.get(tag)), "child": text(entry.get(child))}))
         };
+        let versions = payload.get("ver").or(if is_legacy { None } else { Some(payload) });
         let version = |name: &str| text(versions.and_then(|versions| versions.get(name))).unwrap_or_default();
+        let default = if is_legacy { "" } else { "ota" };
         Some(Happening::Ota(json!({
-            "text": text(payload.get(command)).unwrap_or_else(|| "ota".to_owned()),
+            "text": text(payload.get(command)).unwrap_or_else(|| default.to_owned()),
             "ack": text(payload.get(ack)),
             "sw": version("sw"), "hw": version("hw"),
             "files": urls.iter().map(file).collect::<Option<Vec<_>>>()?,

@@ -11,6 +11,7 @@ use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::time::Timestamp;
 use edgeplug_protocol::topics::Lane;
+use edgeplug_protocol::version::Version;
 use edgeplug_session::event::{Ask, OperatorRequest};
 use serde_json::{Value, json};
 
@@ -143,6 +144,9 @@ impl Run {
     }
 
     fn act(&mut self, step: &Step) -> Result<()> {
+        if self.disposed && !matches!(step.op, Op::Dispose) {
+            self.refuse();
+        }
         match &step.op {
             Op::Send(data) => self.device.offer(data.iter().map(sample).collect()),
             Op::Window => self.device.pass(self.window),
@@ -182,10 +186,11 @@ impl Run {
                 self.device.answers_twin_questions = false;
                 self.device.ask(Ask::TwinGet)
             }
-            Op::GetAttributes | Op::GetDevices if self.disposed => self.refuse(),
+            Op::GetAttributes | Op::GetDevices if self.disposed => Ok(()),
             Op::GetAttributes | Op::GetDevices if self.device.stopped => self.result(Value::Null),
             Op::GetAttributes => {
-                let attributes = self.device.definition.as_ref().map(attributes::as_upstream_lists_them);
+                let list = if self.case.version == Version::Legacy { attributes::by_device } else { attributes::all };
+                let attributes = self.device.definition.as_ref().map(list);
                 self.result(attributes.unwrap_or_default())
             }
             Op::GetDevices => {
@@ -212,10 +217,16 @@ impl Run {
 
     /// `SendAck` takes the message types 5 and 11 and content that is true in Python, and passes it on unread.
     fn ack(&mut self, message_type: &Value, data: &Value) -> Result<()> {
-        let kind = match message_type.as_u64() {
-            Some(5) => AckKind::Command,
-            Some(11) => AckKind::Ota,
-            _ => return self.refuse(),
+        if self.device.stopped {
+            return Ok(());
+        }
+        let kind = match message_type.as_f64() {
+            Some(5.0) => AckKind::Command,
+            Some(11.0) => AckKind::Ota,
+            _ => {
+                self.refuse();
+                return Ok(());
+            }
         };
         let is_empty = match data {
             Value::Null | Value::Bool(false) => true,
@@ -226,13 +237,20 @@ impl Run {
             Value::Bool(true) => false,
         };
         if is_empty {
-            return self.refuse();
+            self.refuse();
+            return Ok(());
         }
         self.publish_ack(kind, data.clone())
     }
 
     fn ack_of(&mut self, kind: AckKind, ack: &Value, st: &Value, msg: &Value, child: &Value) -> Result<()> {
-        let Some(ack_id) = ack.as_str() else { return self.refuse() };
+        if self.device.stopped {
+            return Ok(());
+        }
+        let Some(ack_id) = ack.as_str() else {
+            self.refuse();
+            return Ok(());
+        };
         let child_id = child.as_str().filter(|child| !child.is_empty());
         match (st.as_i64(), msg.as_str()) {
             (Some(st), Some(msg)) => self.publish_encoded(&Ack { kind, ack_id, st, msg, child_id }),
@@ -253,9 +271,6 @@ impl Run {
         &mut self,
         encode: impl FnOnce(&edgeplug_protocol::template::Template, &Sdk, &Timestamp) -> String,
     ) -> Result<()> {
-        if self.disposed {
-            return self.refuse();
-        }
         let Some(definition) = self.device.definition.as_ref().filter(|_| self.device.is_online()) else {
             return Ok(());
         };
@@ -267,9 +282,8 @@ impl Run {
         Ok(())
     }
 
-    fn refuse(&mut self) -> Result<()> {
+    fn refuse(&mut self) {
         self.device.see(Happening::Error(REFUSED.to_owned()));
-        Ok(())
     }
 
     fn result(&mut self, value: Value) -> Result<()> {
@@ -301,6 +315,7 @@ impl Run {
             happenings.extend(reader.read(event)?);
         }
         let judge = Judge {
+            version: self.case.version,
             loose: self.case.loose,
             tags: &self.tags,
             rules: &self.rules,
@@ -308,6 +323,7 @@ impl Run {
             twin: self.device.twin.desired(),
             was_connected,
             has_callback: self.case.has_callback,
+            disposed: self.disposed,
         };
         let differences = judge.compare(happenings, seen);
         if !differences.is_empty() {
