@@ -212,7 +212,7 @@ pub struct Restored {
     pub last_row: Option<RowId>,
     /// Acknowledgements that wait, oldest first.
     pub acks: Vec<RestoredAck>,
-    /// Commands accepted from the cloud but not finished, oldest first: key and body.
+    /// Commands accepted from the cloud but not finished, oldest first: key and what was recorded.
     pub commands: Vec<(String, Bytes)>,
     /// The last good sync reply.
     pub sync: Option<Bytes>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use edgeplug_protocol::ack::{self, Ack};
 use edgeplug_protocol::c2d::AckKind;
 use edgeplug_protocol::definition::{Rounding, parse_window};
@@ -247,14 +247,27 @@ impl Run {
         if self.device.stopped {
             return Ok(());
         }
-        let Some(ack_id) = ack.as_str() else {
+        if ack.is_null() {
             self.refuse();
             return Ok(());
-        };
-        let child_id = child.as_str().filter(|child| !child.is_empty());
-        match (st.as_i64(), msg.as_str()) {
-            (Some(st), Some(msg)) => self.publish_encoded(&Ack { kind, ack_id, st, msg, child_id }),
-            _ => bail!("an acknowledgement needs a number \"st\" and a text \"msg\""),
+        }
+        let is_none = matches!(child, Value::Null | Value::Bool(false)) || child == "" || child == 0;
+        let known = self.device.definition.iter().flat_map(|definition| &definition.devices);
+        let child_id = child.as_str().filter(|child| known.into_iter().any(|device| device.id == *child));
+        if !is_none && child_id.is_none() {
+            // The 2.1 SDK says nothing for a child it does not know.
+            return Ok(());
+        }
+        match (ack.as_str(), st.as_i64(), msg.as_str()) {
+            (Some(ack_id), Some(st), Some(msg)) => self.publish_encoded(&Ack { kind, ack_id, st, msg, child_id }),
+            // What no table of ours would ever hold goes out as it is.
+            _ => {
+                let mut d = json!({"ack": ack, "type": kind_number(kind), "st": st, "msg": msg});
+                if let (Some(child), Some(d)) = (child_id, d.as_object_mut()) {
+                    d.insert("cid".to_owned(), child.into());
+                }
+                self.publish_ack(kind, d)
+            }
         }
     }
 
@@ -308,6 +321,7 @@ impl Run {
             cpids: &cpids,
             devices: &devices,
             cmd_type: message.get("cmdType").and_then(Value::as_str),
+            tells_of_connection: message.get("ct").and_then(Value::as_i64) == Some(116),
             twin_is_full: matches!(op, Some(Op::TwinFull(_) | Op::GetTwins)),
         };
         let mut happenings = Vec::new();
@@ -330,6 +344,15 @@ impl Run {
             self.differences.push(judge::render(title, &differences, &remarks));
         }
         Ok(())
+    }
+}
+
+/// `type` of a 2.1 acknowledgement.
+fn kind_number(kind: AckKind) -> u8 {
+    match kind {
+        AckKind::Command => 0,
+        AckKind::Ota => 1,
+        AckKind::Module => 2,
     }
 }
 
