@@ -42,6 +42,8 @@ const WAKES_MAX: u32 = 1_000;
 const EVENTS_MAX: u32 = 1_000_000;
 /// Retries that fire at once before a case is given up.
 const RETRIES_MAX: u32 = 20;
+/// Stands for every number the SDK has for a failed constructor.
+pub(crate) const NOT_CONNECTED: &str = "not connected";
 /// The SDK's number for a child that cannot be created here.
 const CHILD_REFUSED: &str = "04";
 /// A retry comes within this, other timers of an idle device much later.
@@ -175,6 +177,7 @@ impl Device {
             && let Some(trouble) = self.status().trouble
         {
             self.remarks.push(format!("not connected: {}", trouble.text));
+            self.seen.push(Happening::Error(NOT_CONNECTED.to_owned()));
         }
         Ok(())
     }

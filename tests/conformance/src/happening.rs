@@ -193,7 +193,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) unique_id: &'a str,
     /// As configured and as synced: the cloud may prefix unique ids with it.
     pub(crate) cpids: &'a [&'a str],
-    /// Every device there may be at this point.
+    /// Every device there was before the step.
     pub(crate) devices: &'a [String],
     /// The `cmdType` of the message that the step delivers; callbacks may repeat another one or none.
     pub(crate) cmd_type: Option<&'a str>,
@@ -227,6 +227,8 @@ impl Reader<'_> {
             }),
             "callback" => self.callback(&text("name"), &value("payload")),
             "twin_callback" => Some(self.twin(&value("payload"))),
+            // An exception without a number is an accident of the SDK's own.
+            "error" if value("code").is_null() => None,
             "error" => Some(Happening::Error(text("code"))),
             "result" => Some(Happening::Result(value("value"))),
             "disposition" | "subscribe" | "hub_client" => None,
