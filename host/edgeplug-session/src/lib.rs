@@ -666,6 +666,11 @@ impl Session {
                 // The legacy portal answers a question about attributes with none while it has not made them yet.
                 let has_attributes = definition.version == Version::V21 || template.attribute_count() > 0;
                 self.world.template = Some(template).filter(|_| complete && has_attributes);
+                let known = self.world.definition.as_ref().map(|known| &known.left_out);
+                if !definition.left_out.is_empty() && known != Some(&definition.left_out) {
+                    let reasons: Vec<_> = definition.left_out.values().flatten().map(String::as_str).collect();
+                    tracing::warn!(reasons = reasons.join("; "), "some of what the cloud says cannot be used");
+                }
                 let definition = Arc::new(*definition);
                 self.world.definition = Some(Arc::clone(&definition));
                 if definition.version == Version::V21 {
