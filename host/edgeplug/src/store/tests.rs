@@ -58,3 +58,20 @@ fn a_session_that_ends_leaves_nothing_for_the_store_of_the_next() {
     store.forget_requests();
     assert!(store.rows.is_empty() && store.waiting.is_empty());
 }
+
+#[test]
+fn a_ledger_that_was_started_afresh_gets_the_sessions_facts_again() {
+    let mut store = Store::new();
+    let stop = Bytes::from_static(b"stopped");
+    taken(&mut store, Action::KeepFor { ticket: Ticket(1), fact: Fact::HardStop, value: stop.clone() });
+    store.waiting.clear();
+    let damaged = edgeplug_outbox::Damaged {
+        store: edgeplug_outbox::Store::Ledger,
+        reason: "not a database".to_owned(),
+        rows_lost: None,
+        set_aside: "ledger.damaged".into(),
+    };
+    store.on_event(OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(damaged) });
+    let put = |request: &Request| matches!(request, Request::Put { name, value, .. } if name == "hard-stop" && *value == Some(stop.clone()));
+    assert!(store.waiting.iter().any(put));
+}
