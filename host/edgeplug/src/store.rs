@@ -221,6 +221,10 @@ impl Store {
                 Request::Put { ticket: 0, name: fact_name(fact).to_owned(), value: Some(value) }
             }
             Action::KeepFor { ticket, fact, value } => {
+                if fact == Fact::HardStop && value.is_empty() && self.wipe != Wipe::UnderWay {
+                    // The stop is taken back, and with it what was not wiped yet.
+                    self.wipe = Wipe::Not;
+                }
                 self.facts.insert(fact, value.clone());
                 Request::Put { ticket: session_ticket(ticket), name: fact_name(fact).to_owned(), value: Some(value) }
             }

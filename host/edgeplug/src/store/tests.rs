@@ -41,6 +41,13 @@ fn a_wipe_that_failed_is_tried_again_when_the_store_can_write() {
 }
 
 #[test]
+fn a_stop_that_is_taken_back_wipes_nothing_any_more() {
+    let mut store = Store { wipe: Wipe::WhenHealed, ..Store::new() };
+    taken(&mut store, Action::KeepFor { ticket: Ticket(1), fact: Fact::HardStop, value: Bytes::new() });
+    assert_eq!(store.wipe, Wipe::Not);
+}
+
+#[test]
 fn an_append_is_cut_by_rows_and_by_bytes() {
     let mut store = Store::new();
     (0..5).for_each(|ticket| taken(&mut store, row(ticket, APPEND_BYTES_MAX / 2)));
