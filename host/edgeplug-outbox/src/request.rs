@@ -18,8 +18,9 @@ pub const COMMANDS_SEEN_MAX: u32 = 100_000;
 pub const ACKS_UNDELIVERED_MAX: u32 = 10_000;
 /// Names that [`Request::Put`] may use at one time: a few of the daemon's own, and what plugins keep.
 pub const FACTS_MAX: u32 = 4_096;
-/// Largest value of a fact; the last good sync of a template with hundreds of attributes is a tenth of it.
-pub const FACT_BYTES_MAX: usize = 1024 * 1024;
+/// Largest value of a fact: the open windows of an edge gateway with thousands of devices. The last good sync of a template
+/// with hundreds of attributes is a hundredth of it.
+pub const FACT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest command key or fact name.
 pub const KEY_BYTES_MAX: usize = 512;
 /// Most rows one load answers with.

@@ -161,7 +161,7 @@ pub enum Target<'a> {
     Device,
     /// A child, by its unique id.
     Child(&'a str),
-    /// Nobody this device knows, by the id given.
+    /// Nobody this device knows yet, by the id as it came.
     Unknown(&'a str),
 }
 
@@ -229,7 +229,8 @@ impl Ota {
 impl<'a> Target<'a> {
     /// `None` and the device's own id are the device; an id is looked up as it stands and, because the legacy cloud does
     /// either, without a leading `cpId-`.
-    fn of(unique_id: Option<&'a str>, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Self {
+    #[must_use]
+    pub fn of(unique_id: Option<&'a str>, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Self {
         let Some(id) = unique_id else { return Self::Device };
         let known = |id: &str| devices.iter().any(|device| device.id == id);
         let bare = without_company(id, cpid);
@@ -238,13 +239,14 @@ impl<'a> Target<'a> {
             _ if known(id) => Self::Child(id),
             _ if bare == own_unique_id => Self::Device,
             _ if known(bare) => Self::Child(bare),
-            _ => Self::Unknown(bare),
+            _ => Self::Unknown(id),
         }
     }
 }
 
-/// The cloud's spelling of the company may differ in case from the configured one.
-fn without_company<'a>(id: &'a str, cpid: &str) -> &'a str {
+/// A unique id without a leading `cpId-`. The cloud's spelling of the company may differ in case from the configured one.
+#[must_use]
+pub fn without_company<'a>(id: &'a str, cpid: &str) -> &'a str {
     match id.split_at_checked(cpid.len()) {
         Some((company, rest)) if company.eq_ignore_ascii_case(cpid) => rest.strip_prefix('-').unwrap_or(id),
         _ => id,

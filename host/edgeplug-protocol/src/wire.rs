@@ -15,7 +15,7 @@ use crate::definition::DATA_FREQUENCY_DEFAULT_S;
 pub(crate) use lists::LeftOut;
 
 /// Longest host, client id, user name or topic.
-const NAME_BYTES_MAX: usize = 512;
+pub(crate) const NAME_BYTES_MAX: usize = 512;
 /// Longest period the cloud may ask for; anything more is this. Over a hundred years, and safe to add to any clock.
 const PERIOD_MAX_S: u64 = u32::MAX as u64;
 

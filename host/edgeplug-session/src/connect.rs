@@ -13,6 +13,7 @@
 //! that way leaves the open connection alone until the hub ends it.
 
 mod children;
+mod failure;
 mod hold;
 mod hub;
 mod kept;
@@ -64,6 +65,8 @@ pub(crate) enum Change {
         definition: Box<Definition>,
         /// Whether its attributes are known; in 2.1 they come later than the connection.
         complete: bool,
+        /// Whether it was said which attributes there are, be it none.
+        attributes_said: bool,
     },
     /// A planned reconnect begins: publish nothing new.
     Pausing,
@@ -99,6 +102,8 @@ pub(crate) struct Connect {
     definition: Option<Definition>,
     /// Whether the definition's attributes were ever said.
     complete: bool,
+    /// Whether it was said which attributes there are: a 2.1 portal may say that it has none to tell.
+    attributes_said: bool,
     /// What is asked again while a connection is open or not.
     refresh: refresh::Refresh,
     /// What is asked over the link (2.1).
@@ -210,6 +215,7 @@ impl Connect {
             portal: portal::Portal::default(),
             definition: None,
             complete: false,
+            attributes_said: false,
             refresh: refresh::Refresh::new(config.retry_max),
             questions: questions::Questions::default(),
             children: children::Children::default(),
@@ -252,6 +258,7 @@ impl Connect {
         for update in updates {
             if matches!(update, Update::Attributes(_)) {
                 changed |= !std::mem::replace(&mut self.complete, true);
+                changed |= !std::mem::replace(&mut self.attributes_said, true);
             }
             changed |= definition.apply(update);
         }
@@ -261,7 +268,7 @@ impl Connect {
     /// Everything the cloud said, for the others.
     fn changed(&self) -> Option<Change> {
         let definition = Box::new(self.definition.clone()?);
-        Some(Change::Definition { definition, complete: self.complete })
+        Some(Change::Definition { definition, complete: self.complete, attributes_said: self.attributes_said })
     }
 
     /// Data frequency in seconds, by order of the cloud.

@@ -8,6 +8,7 @@
 //! * Windows outlive the process and the boot, and then go on for what is left of their time. One whose attribute, device
 //!   or length the cloud takes away is sent at once.
 //! * While the time of day is unknown, no window ends: there would be no moment to say.
+//! * A window that is on disk is stored, whatever the mode: what was accepted so does not go back into memory.
 //! * One window of an attribute at a time waits for the store; the next one stays open until then. So there are at most
 //!   two for each attribute and device.
 //!
@@ -39,6 +40,8 @@ use crate::{Action, Step, Ticket};
 
 /// Answers that wait for windows; beyond that readings are refused. As many as rows may wait for their commit.
 const WAITING_MAX: usize = 4_096;
+/// About how many bytes the windows take as they are written down. The ledger takes more than twice that of one fact.
+const BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Wait before windows that could not be written down are written again, or their messages are offered to the store again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Windows up to this size are written down as often as readings come.
@@ -72,7 +75,11 @@ pub(crate) struct Edge {
     /// The store or the ledger refused, and that was said.
     trouble_said: bool,
     closing: bool,
+    /// The last write failed.
+    gave_up: bool,
     matches: u64,
+    /// That rules match too often was said.
+    flood_said: bool,
 }
 
 /// A write of the windows.
@@ -103,7 +110,7 @@ impl Edge {
         match kept::read(bytes, step) {
             Ok(restored) => {
                 self.on_disk = true;
-                self.windows.open.extend(restored.open);
+                self.windows.restore(restored.open);
                 let over = restored.over.into_iter();
                 self.over.extend(over.map(|(over, at_unix_ms)| Stored { over, at_unix_ms, code: None, rows: None }));
             }
@@ -131,14 +138,26 @@ impl Edge {
         self.waiting.extend(batch);
     }
 
-    /// Rules matched.
-    pub(crate) fn count_matches(&mut self, matches: usize) {
-        self.matches += matches as u64;
+    /// Rules matched, and so often beyond what one call may cause.
+    pub(crate) fn count_matches(&mut self, matches: usize, lost: usize) {
+        self.matches += (matches + lost) as u64;
+        if lost > 0 && !std::mem::replace(&mut self.flood_said, true) {
+            tracing::error!(matches, lost, "rules match too often at once; the cloud is not told of all of it");
+        }
     }
 
-    /// Whether more answers may wait for windows.
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX
+    /// Whether more readings may be folded; if not, why.
+    pub(crate) fn has_room(&self) -> Result<(), &'static str> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err("windows are written down too slowly; send less or later");
+        }
+        let over = self.over.iter().map(|stored| stored.over.bytes()).sum::<usize>();
+        if self.windows.bytes() + over >= BYTES_MAX {
+            return Err(
+                "the open windows of all devices are too many to be written down; use shorter ones or fewer devices",
+            );
+        }
+        Ok(())
     }
 
     /// Answer to a write; says whether it was one of ours.
@@ -154,6 +173,7 @@ impl Edge {
             self.complain(reason, "windows cannot be written down and are in memory only; trying again");
             (self.dirty, self.on_disk, self.outdated) = (true, true, true);
             self.retry_at = step.now.monotonic + RETRY;
+            self.gave_up = self.closing;
         }
         for batch in writing.batches {
             uplink.windows_settled(batch, result.is_ok(), step);
@@ -199,8 +219,14 @@ impl Edge {
         }
         self.end_windows(step);
         self.store(uplink, step);
+        if step.now.monotonic < self.retry_at {
+            // Nobody waits for a ledger that cannot write.
+            for batch in std::mem::take(&mut self.waiting) {
+                uplink.windows_settled(batch, false, step);
+            }
+        }
         self.write(step);
-        let can_end = step.clock.is_known(step.now) && step.world.template.as_ref().is_some();
+        let can_end = step.clock.is_known(step.now) && step.world.template.is_some();
         let ends = self.windows.open.iter().filter(|(key, window)| {
             // Those wait for another event than time.
             !window.is_due(step.now.monotonic) || !self.over.iter().any(|stored| stored.over.key == **key)
@@ -217,7 +243,7 @@ impl Edge {
         self.closing = true;
         if step.config.durability == Durability::None
             && step.clock.is_known(step.now)
-            && let Some(template) = step.world.template.as_ref()
+            && let Some(template) = &step.world.template
         {
             for over in self.windows.end_all() {
                 self.close(over, template, step);
@@ -226,10 +252,11 @@ impl Edge {
         }
     }
 
-    /// Writes down what is not yet; says whether nothing is left to do.
+    /// Writes down what is not yet; says whether nothing is left to do. What fails at the end is not tried again.
     pub(crate) fn save(&mut self, step: &mut Step<'_>) -> bool {
         self.write(step);
-        self.writing.is_none() && (!self.dirty || step.config.durability == Durability::None)
+        let is_done = !self.dirty || self.gave_up || step.config.durability == Durability::None;
+        self.writing.is_none() && is_done
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
@@ -256,7 +283,7 @@ impl Edge {
                 window.ends = End::At(now + Duration::from_millis(left_ms).min(key.length()));
             }
         }
-        let Some(template) = step.world.template.as_ref().map(Arc::clone) else { return };
+        let Some(template) = step.world.template.clone() else { return };
         let Self { windows, over, .. } = self;
         let ended = windows.end(now, |key| !over.iter().any(|stored| stored.over.key == *key));
         for over in ended {
@@ -287,17 +314,16 @@ impl Edge {
             self.wake(self.store_at);
             return;
         }
-        for stored in &mut self.over {
-            let code = &stored.code;
-            let Some(rows) = &mut stored.rows else { continue };
+        for Stored { over, code, rows, .. } in &mut self.over {
+            let Some(rows) = rows else { continue };
             let mut waits = false;
             rows.retain_mut(|row| {
                 if row.ticket.is_some() || waits {
                     return true;
                 }
-                waits = !uplink.has_room_for_window(step);
+                waits = !uplink.has_room_for_window(over.written, step);
                 if !waits {
-                    row.ticket = uplink.take_window(row.body.clone(), code.clone(), step);
+                    row.ticket = uplink.take_window(row.body.clone(), code.clone(), over.written, step);
                 }
                 waits || row.ticket.is_some()
             });
@@ -349,7 +375,7 @@ impl Edge {
     /// The store was given up, and so is what is on its way there.
     fn wipe(&mut self) {
         if !self.windows.open.is_empty() || !self.over.is_empty() {
-            self.windows.open.clear();
+            self.windows.clear();
             self.over.clear();
             (self.dirty, self.outdated) = (true, true);
         }

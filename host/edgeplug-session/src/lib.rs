@@ -375,7 +375,7 @@ impl Session {
             Event::Progress { plugin, id, percent, message } => {
                 self.commands.progress(&plugin, &id, percent, &message);
             }
-            Event::DesiredMissed { plugin } => self.twin.missed(plugin, step!(self, now)),
+            Event::DesiredMissed { plugin } => self.twin.missed(plugin, now.monotonic),
             Event::Kept { ticket, result } => {
                 if !self.edge.kept(ticket, &result, &mut self.uplink, step!(self, now)) {
                     let change = self.control.kept(ticket, &result, step!(self, now));
@@ -535,16 +535,16 @@ impl Session {
         if !self.world.is_edge() {
             return self.uplink.accept(source, offer, samples, step!(self, now));
         }
-        if !self.edge.has_room() {
-            let outcome = Outcome::Rejected("windows are written down too slowly; send less or later".to_owned());
+        if let Err(reason) = self.edge.has_room() {
+            let outcome = Outcome::Rejected(reason.to_owned());
             return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));
         }
         let mut prepared = self.uplink.prepare(samples, step!(self, now));
-        let ForEdge { numbers, matches, commands } = *prepared.edge.take().unwrap_or_default();
+        let ForEdge { numbers, matches, matches_lost, commands, .. } = *prepared.edge.take().unwrap_or_default();
         for LocalCommand { device, text } in commands {
             self.commands.local(device.as_deref(), &text, step!(self, now));
         }
-        self.edge.count_matches(matches);
+        self.edge.count_matches(matches, matches_lost);
         if numbers.is_empty() {
             return self.uplink.take_in(source, offer, prepared, step!(self, now));
         }
@@ -659,12 +659,12 @@ impl Session {
     fn apply(&mut self, change: Option<Change>, now: Now) {
         match change {
             None => {}
-            Some(Change::Definition { definition, complete }) => {
+            Some(Change::Definition { definition, complete, attributes_said }) => {
                 let template = Arc::new(definition.template(&self.config.rounding));
                 self.world.speaks = Some(Arc::clone(&template));
                 // The legacy portal answers a question about attributes with none while it has not made them yet.
                 let has_attributes = definition.version == Version::V21 || template.attribute_count() > 0;
-                self.world.template = Some(template).filter(|_| complete && has_attributes);
+                self.world.template = Some(template).filter(|_| complete && attributes_said && has_attributes);
                 let known = self.world.definition.as_ref().map(|known| &known.left_out);
                 if !definition.left_out.is_empty() && known != Some(&definition.left_out) {
                     let reasons: Vec<_> = definition.left_out.values().flatten().map(String::as_str).collect();

@@ -177,8 +177,8 @@ impl Twin {
     }
 
     /// A plugin could not take what it was told.
-    pub(crate) fn missed(&mut self, plugin: String, step: &Step<'_>) {
-        self.desired.missed(plugin, step.now.monotonic);
+    pub(crate) fn missed(&mut self, plugin: String, now: Duration) {
+        self.desired.missed(plugin, now);
     }
 
     /// Does what is due.

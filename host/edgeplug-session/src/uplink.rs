@@ -5,8 +5,9 @@
 //!   [`Durability`] that store less, is in the bounded memory, and the answer says so).
 //! * A row is in one place: waiting in the store only (a range of the [`Backlog`]), in a lane, in flight, or on its way
 //!   out of the store. It is removed only after all messages made of it are delivered.
-//! * Rows published and possibly still on disk are at most [`crate::SessionConfig::window`]: what a crash sends twice.
-//!   (Rows that were in flight when a link broke come on top; they are sent again anyway.)
+//! * Readings published and possibly still on disk are at most [`crate::SessionConfig::window`] rows: what a crash sends
+//!   twice. (Rows that were in flight when a link broke come on top; they are sent again anyway.) Rule matches have a window
+//!   of their own.
 //! * Acknowledgements go first, alone and at once. Then rule matches, just so; what the store held of them before the link
 //!   came up, when its page is read. Then rows committed since the link came up (*live*), then what the store held before
 //!   that and what the live lane had no room for (*backlog*), at a bounded pace. Each lane is sent in the order of its rows.
@@ -62,7 +63,8 @@ use crate::{AckId, Action, ConnectionId, Now, Online, RowId, SessionConfig, Step
 const LIVE_ROWS_MAX: usize = 10_000;
 /// And their bytes.
 const LIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Rule matches in memory, as many as a plugin may cause at once. Newer ones wait in the store.
+/// Rule matches in memory, as many as a plugin may cause at once, and of them as many bytes as the live lane holds. Newer
+/// ones wait in the store.
 const MATCHES_MAX: usize = 1_000;
 /// Room for topic and properties beside the largest body.
 pub(crate) const BODY_BYTES_MAX: usize = D2C_BYTES_MAX - 4 * 1024;
@@ -145,7 +147,9 @@ impl Uplink {
     pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<LoadedRows, String>, now: Now) {
         let (window, evicted_through) = (&self.window, self.evicted_through);
         let wanted = |row| Some(row) > evicted_through && !window.is_removing(row);
-        for alarm in self.backlog.loaded(ticket, result, now.monotonic, wanted) {
+        let room = MATCHES_MAX.saturating_sub(self.matches.len());
+        let room = if self.matches.bytes() < LIVE_BYTES_MAX { room } else { 0 };
+        for alarm in self.backlog.loaded(ticket, result, now.monotonic, room, wanted) {
             self.matches.push(alarm);
         }
     }
@@ -216,7 +220,7 @@ impl Uplink {
         let world = step.world;
         if let Some(online) = world.online.as_ref().filter(|_| !world.pausing && world.stopped.is_none()) {
             while !self.window.is_full(step.config) && self.publish_next(online, step) {}
-            if !self.draining && self.matches.len() < MATCHES_MAX / 2 {
+            if !self.draining {
                 self.backlog.load(step);
                 self.wake(self.backlog.retry_at());
             }
@@ -333,7 +337,8 @@ impl Uplink {
             self.wake(Some(due));
             return false;
         }
-        if !self.window.has_room(lane, queue.iter().take(run.rows), step.config) {
+        let others = lane == Lane::Alarm && !(self.live.is_empty() && self.backlog.page.is_empty());
+        if !self.window.has_room(lane, queue.iter().take(run.rows), others, step.config) {
             return false;
         }
         if lane != Lane::Alarm

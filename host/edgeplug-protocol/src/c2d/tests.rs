@@ -34,7 +34,8 @@ fn a_command_finds_its_device_in_every_spelling() {
         (Some("CP-CP-X"), Target::Child("CP-X")),
         (Some("X"), Target::Unknown("X")),
         (Some("CPGW"), Target::Unknown("CPGW")),
-        (Some("CP-"), Target::Unknown("")),
+        (Some("CP-"), Target::Unknown("CP-")),
+        (Some("CP-C"), Target::Unknown("CP-C")),
         (Some("C"), Target::Unknown("C")),
         (Some("\u{1f980}"), Target::Unknown("\u{1f980}")),
     ] {

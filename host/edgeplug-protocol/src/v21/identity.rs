@@ -19,6 +19,8 @@ use crate::wire::{self, Endpoint, LeftOut};
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Longest code of a template; portals make seven characters.
+pub const CODE_BYTES_MAX: usize = wire::NAME_BYTES_MAX;
 
 /// What a reply means for the connection.
 #[derive(Debug, Clone, PartialEq)]

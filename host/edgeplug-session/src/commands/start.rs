@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgeplug_protocol::c2d::Target;
+
 use super::routing::Route;
 use super::task::Work;
 use super::{Commands, Open, Running};
@@ -42,7 +44,7 @@ impl Commands {
     }
 
     /// Gives back what has to wait.
-    fn start_one(&mut self, open: Open, step: &mut Step<'_>) -> Option<Open> {
+    fn start_one(&mut self, mut open: Open, step: &mut Step<'_>) -> Option<Open> {
         let text = match &open.task.work {
             Work::Run(text) => text.clone(),
             Work::Refuse(reason) => {
@@ -54,20 +56,23 @@ impl Commands {
         if self.hold_until.is_some() {
             return Some(open);
         }
-        let child = open.task.child.clone();
-        let is_known = |id: &str| {
-            step.world.definition.as_ref().is_some_and(|said| said.devices.iter().any(|device| device.id == id))
-        };
-        if let Some(unknown) = child.as_deref().filter(|child| !is_known(child)) {
-            let until = open.since + CHILD_TIME_MAX;
-            if step.now.monotonic < until {
-                self.child_until = self.child_until.into_iter().chain([until]).min();
-                return Some(open);
+        let devices = step.world.definition.as_ref().map_or(&[][..], |definition| &definition.devices);
+        let (cpid, own) = (&step.config.cpid, &step.config.unique_id);
+        let child = match Target::of(open.task.child.as_deref(), cpid, own, devices) {
+            Target::Device => None,
+            Target::Child(id) => Some(id.to_owned()),
+            Target::Unknown(id) => {
+                let until = open.since + CHILD_TIME_MAX;
+                if step.now.monotonic < until {
+                    self.child_until = self.child_until.into_iter().chain([until]).min();
+                    return Some(open);
+                }
+                let reason = format!("this device has no child {id:?}");
+                self.finish(open, Ending::Failed(reason), step);
+                return None;
             }
-            let reason = format!("this device has no child {unknown:?}");
-            self.finish(open, Ending::Failed(reason), step);
-            return None;
-        }
+        };
+        open.task.child.clone_from(&child);
         let device = child.as_deref().unwrap_or(&step.config.unique_id);
         let plugin = match self.handlers.route(device, &text) {
             Route::To(plugin) if self.running.contains_key(plugin) => return Some(open),

@@ -5,7 +5,7 @@
 //! whatever protocol is spoken when it is ready. Versions before 0.2 kept the body of a legacy command as it came; those
 //! are read too.
 
-use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command, Target};
+use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command, Target, without_company};
 use edgeplug_protocol::template::Device;
 use edgeplug_protocol::version::Version;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(super) const LOCAL: &str = "rule:";
 pub(super) struct Task {
     /// How the cloud wants to hear of its end, if it does.
     pub(super) ack: Option<AckTo>,
-    /// Unique id of the child it is for, `None` for the device itself.
+    /// Unique id of the child it is for, as it came while that is not known; `None` for the device itself.
     pub(super) child: Option<String>,
     pub(super) work: Work,
 }
@@ -59,12 +59,15 @@ impl Task {
         let (cpid, own) = (&step.config.cpid, &step.config.unique_id);
         let refuse = |ack_id: &str, kind, child, reason: &str| {
             let ack = Some(AckTo { id: ack_id.to_owned(), kind });
-            (key(ack_id, child), Self { ack, child: child.map(str::to_owned), work: Work::Refuse(reason.to_owned()) })
+            (
+                key(ack_id, child, step.config),
+                Self { ack, child: child.map(str::to_owned), work: Work::Refuse(reason.to_owned()) },
+            )
         };
         Ok(match message {
             CloudMessage::Command(command) => {
                 let key = match &command.ack_id {
-                    Some(ack_id) => key(ack_id, child_of(command.target(cpid, own, devices))),
+                    Some(ack_id) => key(ack_id, child_of(command.target(cpid, own, devices)), step.config),
                     None => hash(&[topic.as_bytes(), payload]),
                 };
                 vec![(key, Self::run(&command, devices, step.config))]
@@ -133,8 +136,10 @@ fn child_of(target: Target<'_>) -> Option<&str> {
     }
 }
 
-/// The ack id itself for the device, `ack id/child` for a child. What could be mistaken for another is hashed.
-fn key(ack_id: &str, child: Option<&str>) -> String {
+/// The ack id itself for the device, `ack id/child` for a child: without its company, so that it is the same before the
+/// child is known and after. What could be mistaken for another is hashed.
+fn key(ack_id: &str, child: Option<&str>, config: &SessionConfig) -> String {
+    let child = child.map(|id| without_company(id, &config.cpid)).filter(|bare| *bare != config.unique_id);
     let length = ack_id.len() + child.map_or(0, |child| child.len() + 1);
     if length > KEY_BYTES_MAX || ack_id.contains('/') || [HASHED, LOCAL].iter().any(|prefix| ack_id.starts_with(prefix))
     {

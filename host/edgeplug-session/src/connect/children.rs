@@ -1,8 +1,8 @@
 //! Children created and deleted at the cloud by an operator (2.1, messages 221 and 222).
 //!
-//! The cloud's answer names no request, so one is under way at a time. None is repeated: the second creation of a child is
-//! refused, and who asked is told that no answer came. That answer may be only late: nothing else is asked until it came or
-//! as much time has passed again, so that it is not taken for the next one's.
+//! The cloud's answer names no request, so one is under way at a time. None is repeated: the second creation of a child
+//! is refused, and who asked is told that no answer came. That answer may be only late: nothing else is asked until it
+//! came or as much time has passed again, so that it is not taken for the next one's.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -97,9 +97,10 @@ impl Connect {
         let now = step.now.monotonic;
         self.children.late.take_if(|late| now >= late.until);
         while self.children.wishes.front().is_some_and(|wish| now >= wish.until) {
-            let reason = match self.children.asked {
-                true => "the cloud did not answer in time; look at the portal before you try again",
-                false => "not asked, because the cloud has not answered the request before; try again in a minute",
+            let reason = if self.children.asked {
+                "the cloud did not answer in time; look at the portal before you try again"
+            } else {
+                "not asked, because the cloud has not answered the request before; try again in a minute"
             };
             self.children.is_late(now);
             let Some(wish) = self.children.take_first() else { break };

@@ -34,6 +34,7 @@ impl Connect {
             return None;
         }
         self.portal.prefer(definition.version);
+        self.attributes_said = !definition.groups.is_empty();
         self.definition = Some(definition);
         self.complete = true;
         self.changed()

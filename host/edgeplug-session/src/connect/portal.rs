@@ -4,19 +4,17 @@
 //! in a row, both are: 2.1, and then 1.0 if 2.1 does not serve this device or says that it has a TPM, for which 1.0 is the
 //! protocol that was seen to work. A failure of both is told as one.
 
-use std::time::Duration;
-
 use edgeplug_protocol::azure::dps;
 use edgeplug_protocol::definition::{AuthType, Definition, Place};
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
-use edgeplug_protocol::legacy::sync::{self, SyncError, SyncOption, SyncReply};
+use edgeplug_protocol::legacy::sync::{self, SyncOption, SyncReply};
 use edgeplug_protocol::retry::Retry;
 use edgeplug_protocol::v21;
 use edgeplug_protocol::v21::discovery::{Account, AgentUrl, DiscoveryError as DiscoveryErrorV21};
-use edgeplug_protocol::v21::identity::{Has, IdentityError, IdentityReply};
+use edgeplug_protocol::v21::identity::{Has, IdentityReply};
 use edgeplug_protocol::version::Version;
 
-use super::pace::Pace;
+use super::failure::PortalFailure;
 use super::provision::{Provision, Provisioned};
 use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, State};
 use crate::action::{Fact, HttpRequest, Method};
@@ -26,9 +24,6 @@ use crate::{Action, Step, Ticket};
 
 /// After so many failures in a row of the protocol that worked before, the other one is asked as well.
 const FAILURES_BEFORE_PROBE: u32 = 3;
-/// A server's `Retry-After` is believed up to this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-
 /// Whom to ask, in which protocol.
 #[derive(Default)]
 pub(super) struct Portal {
@@ -44,6 +39,8 @@ pub(super) struct Portal {
     legacy: Option<BaseUrl>,
     /// Where identity lies.
     v21: Option<AgentUrl>,
+    /// The last answer from there was bad; the next one makes it be asked for anew.
+    doubted: bool,
 }
 
 /// Where the asking of both protocols stands.
@@ -64,30 +61,25 @@ pub(super) enum Answer {
     NotRegistered,
 }
 
-/// Why the portal did not help.
-pub(super) struct PortalFailure {
-    pub(super) failure: Failure,
-    pub(super) pace: Pace,
-    /// There was an answer.
-    answered: bool,
-    /// It said something about this very device: then a hub known from before is no way around.
-    about_us: bool,
-    /// The device may only have to be registered with DPS (2.1 does not tell).
-    unregistered: bool,
-    /// Another agent may know more: there was none where discovery said, or it says so.
-    pub(super) elsewhere: bool,
-}
-
 impl Portal {
     /// This protocol worked.
     pub(super) fn prefer(&mut self, version: Version) {
+        self.trust_agents();
         (self.preferred, self.asking, self.probe) = (Some(version), version, None);
         self.failures = 0;
     }
 
-    /// Where the agents lie may have changed.
-    pub(super) fn forget_agents(&mut self) {
-        (self.legacy, self.v21) = (None, None);
+    /// A good answer came from an agent, or a new one is known.
+    pub(super) fn trust_agents(&mut self) {
+        self.doubted = false;
+    }
+
+    /// Where the agents lie may have changed. After a bad answer they are asked once more before discovery is, as the old
+    /// SDKs do.
+    pub(super) fn failed_by(&mut self, failed: &PortalFailure) {
+        if failed.elsewhere && (std::mem::replace(&mut self.doubted, true) || !failed.answered) {
+            (self.legacy, self.v21, self.doubted) = (None, None, false);
+        }
     }
 
     fn begin(&mut self, choice: ProtocolChoice) {
@@ -171,6 +163,7 @@ impl Portal {
                 }
             },
         }
+        self.trust_agents();
         Ok(())
     }
 
@@ -201,83 +194,6 @@ impl Portal {
                 Err(error) => Err(PortalFailure::from(error).after(&reply)),
             },
         }
-    }
-}
-
-impl PortalFailure {
-    fn new(kind: FailureKind, error: &dyn std::fmt::Display, retry: Retry) -> Self {
-        let failure = Failure { kind, text: error.to_string() };
-        let pace = Pace { retry, after: None };
-        Self { failure, pace, answered: true, about_us: false, unregistered: false, elsewhere: true }
-    }
-
-    /// Nobody answered.
-    pub(super) fn unreachable(failure: Failure) -> Self {
-        Self { answered: false, ..Self::new(failure.kind, &failure.text, Retry::Soon) }
-    }
-
-    /// It answered, but not what it was asked.
-    pub(super) fn nothing_said(what: &str) -> Self {
-        let text = format!("the portal says nothing about this device's {what} yet");
-        Self { elsewhere: false, ..Self::new(FailureKind::Enrolment, &text, Retry::Soon) }
-    }
-
-    /// Takes up the wait that a refusal asks for.
-    pub(super) fn after(mut self, reply: &HttpReply) -> Self {
-        let seconds = reply.retry_after_s.filter(|_| reply.status != 200);
-        self.pace.after = seconds.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
-        self
-    }
-
-    /// Of two protocols that both failed, the one that says more about the device leads.
-    fn and(self, v21: Self) -> Self {
-        let silent = !self.answered && !v21.answered;
-        if silent || self.failure.text == v21.failure.text {
-            return self;
-        }
-        let legacy_leads = self.about_us || !v21.about_us;
-        let kind = if legacy_leads { self.failure.kind } else { v21.failure.kind };
-        let text = format!("{} (1.0); {} (2.1)", self.failure.text, v21.failure.text);
-        // Whichever may heal sooner, but nobody is asked before the time it named.
-        let retry = match (self.pace.retry, v21.pace.retry) {
-            (Retry::Soon, _) | (_, Retry::Soon) => Retry::Soon,
-            (Retry::Slow, _) | (_, Retry::Slow) => Retry::Slow,
-            (Retry::Never, Retry::Never) => Retry::Never,
-        };
-        Self {
-            failure: Failure { kind, text },
-            pace: Pace { retry, after: self.pace.after.max(v21.pace.after) },
-            answered: self.answered || v21.answered,
-            about_us: self.about_us || v21.about_us,
-            unregistered: false,
-            elsewhere: self.elsewhere || v21.elsewhere,
-        }
-    }
-}
-
-impl From<SyncError> for PortalFailure {
-    fn from(error: SyncError) -> Self {
-        let (kind, about_us) = match error {
-            SyncError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
-            SyncError::Malformed(_) | SyncError::UnknownCode(_) => (FailureKind::Protocol, false),
-            SyncError::Status(_) => (FailureKind::Enrolment, false),
-            _ => (FailureKind::Enrolment, true),
-        };
-        let elsewhere = !about_us || error == SyncError::Moved;
-        Self { about_us, elsewhere, ..Self::new(kind, &error, error.retry()) }
-    }
-}
-
-impl From<IdentityError> for PortalFailure {
-    fn from(error: IdentityError) -> Self {
-        let (kind, about_us) = match error {
-            IdentityError::Status(408 | 429 | 500..) => (FailureKind::Network, false),
-            IdentityError::Malformed(_) | IdentityError::UnknownCode(_) => (FailureKind::Protocol, false),
-            IdentityError::Status(_) => (FailureKind::Enrolment, false),
-            _ => (FailureKind::Enrolment, true),
-        };
-        let unregistered = error == IdentityError::DeviceNotFound;
-        Self { about_us, unregistered, elsewhere: !about_us, ..Self::new(kind, &error, error.retry()) }
     }
 }
 
@@ -353,6 +269,7 @@ impl Connect {
                 |old: &&Definition| old.version == definition.version && old.template_id == definition.template_id;
             let old = self.definition.as_ref().filter(same);
             self.complete = !has.attributes || (self.complete && old.is_some());
+            self.attributes_said &= has.attributes && old.is_some();
             if let Some(old) = old {
                 definition.groups = if has.attributes { old.groups.clone() } else { Vec::new() };
                 definition.settings = if has.settings { old.settings.clone() } else { Vec::new() };
@@ -373,6 +290,7 @@ impl Connect {
             self.questions.ask_all(has, step.now.monotonic);
             self.refresh.forget_parts();
         } else {
+            self.attributes_said = true;
             self.questions.clear();
             self.refresh.full_answer(&definition, step);
         }
@@ -394,15 +312,27 @@ impl Connect {
             Some(Probe::Fallback(definition, has)) => return self.accepted(definition, Some(has), step),
             None => failed,
         };
-        // Silence says nothing about the protocol.
-        self.portal.failures = self.portal.failures.saturating_add(u32::from(failed.answered));
-        if failed.elsewhere {
-            self.portal.forget_agents();
+        self.portal.failed_by(&failed);
+        // Silence says nothing about the protocol; a refusal of all that we are says the most.
+        let refused = failed.answered && !failed.about_us && failed.failure.kind == FailureKind::Enrolment;
+        let failures = self.portal.failures;
+        self.portal.failures = if refused {
+            failures.max(FAILURES_BEFORE_PROBE)
+        } else {
+            failures.saturating_add(u32::from(failed.answered))
+        };
+        let asks_one = step.config.protocol == ProtocolChoice::Auto && self.portal.preferred.is_some();
+        if refused && asks_one && failures < FAILURES_BEFORE_PROBE {
+            tracing::info!(reason = failed.failure.text, "the portal refuses this protocol; asking by both");
+            self.discover(step);
+            return None;
         }
         let has_key = self.registration.as_ref().is_some_and(|registration| registration.hub_key);
         let knows_hub = self.definition.is_some() && has_key;
         let PortalFailure { failure, pace, about_us, unregistered, .. } = failed;
         if unregistered && !has_key && step.config.scope_id.is_some() {
+            // Only 2.1 says so.
+            self.portal.asking = Version::V21;
             self.register(step, "the portal has no identity for this device, and there is no hub key yet");
             return None;
         }
@@ -412,7 +342,7 @@ impl Connect {
             (true, 0) => {
                 tracing::warn!(
                     reason = failure.text,
-                    "the portal cannot be reached; connecting to the hub known from before"
+                    "the portal says nothing about this device; connecting to the hub known from before"
                 );
                 self.authorise(step);
             }

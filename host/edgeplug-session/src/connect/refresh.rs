@@ -16,9 +16,10 @@ use edgeplug_protocol::legacy::sync::{self, SyncOption};
 use edgeplug_protocol::v21::messages::Question;
 use edgeplug_protocol::version::Version;
 
+use super::failure::PortalFailure;
 use super::hold::Waiter;
 use super::pace::wait_time;
-use super::portal::{Answer, Portal, PortalFailure};
+use super::portal::{Answer, Portal};
 use super::{Change, Connect, State};
 use crate::backoff::Backoff;
 use crate::event::{Failure, HttpReply};
@@ -285,6 +286,7 @@ impl Connect {
                 None
             }
             Ok(updates) => {
+                self.portal.trust_agents();
                 self.move_wanted |= want == Want::Connection && self.open.is_some();
                 let change = self.update(updates);
                 let empty = self.definition.as_ref().is_some_and(|definition| definition.groups.is_empty());
@@ -314,6 +316,7 @@ impl Connect {
             Ok(Answer::Ready(definition, has)) => {
                 tracing::info!("everything read anew from the portal");
                 self.synced = true;
+                self.portal.trust_agents();
                 self.refresh.succeeded();
                 let elsewhere = self.definition.as_ref().is_some_and(|old| old.hub != definition.hub);
                 // Whatever else was to be asked is answered too.
@@ -335,9 +338,7 @@ impl Connect {
     }
 
     fn refresh_failed(&mut self, want: Want, failed: &PortalFailure, step: &mut Step<'_>) {
-        if failed.elsewhere {
-            self.portal.forget_agents();
-        }
+        self.portal.failed_by(failed);
         self.refresh.failed(Some(want), failed, step);
     }
 

@@ -1,9 +1,10 @@
 //! Windows as they are written down ([`crate::action::Fact::Windows`]).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edgeplug_protocol::aggregate::Aggregate;
+use edgeplug_protocol::aggregate::{Aggregate, Number};
 use serde::{Deserialize, Serialize};
 
 use super::windows::{Devices, End, Key, Over, Window};
@@ -27,17 +28,13 @@ struct KeptWindow {
     /// It is over, since then; its message is not in the store yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     over_unix_ms: Option<i64>,
-    values: Vec<KeptValue>,
+    /// By device.
+    values: BTreeMap<String, Vec<KeptValue>>,
 }
 
+/// Member, minimum, maximum, sum, count, latest: a gateway has thousands of them.
 #[derive(Debug, Serialize, Deserialize)]
-struct KeptValue {
-    device: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    member: Option<String>,
-    #[serde(flatten)]
-    aggregate: Aggregate,
-}
+struct KeptValue(Option<String>, Number, Number, Number, u64, Number);
 
 /// What the last run wrote down.
 #[derive(Debug, Default)]
@@ -84,10 +81,10 @@ pub(super) fn read(bytes: &[u8], step: &Step<'_>) -> Result<Restored, serde_json
     let same_boot = !boot.is_empty() && boot == step.config.boot_id;
     let mut restored = Restored::default();
     for KeptWindow { key, ends_boot_ms, ends_unix_ms, over_unix_ms, values } in windows {
-        let mut devices = Devices::new();
-        for KeptValue { device, member, aggregate } in values {
-            devices.entry(device).or_default().insert(member, aggregate);
-        }
+        let member =
+            |KeptValue(member, min, max, sum, count, latest)| (member, Aggregate { min, max, sum, count, latest });
+        let devices: Devices =
+            values.into_iter().map(|(device, values)| (device, values.into_iter().map(member).collect())).collect();
         if let Some(at_unix_ms) = over_unix_ms {
             restored.over.push((Over { key, devices, written: true }, at_unix_ms));
             continue;
@@ -103,12 +100,10 @@ pub(super) fn read(bytes: &[u8], step: &Step<'_>) -> Result<Restored, serde_json
     Ok(restored)
 }
 
-fn values(devices: &Devices) -> Vec<KeptValue> {
-    let value = |(device, member, aggregate): (&String, &Option<String>, &Aggregate)| KeptValue {
-        device: device.clone(),
-        member: member.clone(),
-        aggregate: *aggregate,
+fn values(devices: &Devices) -> BTreeMap<String, Vec<KeptValue>> {
+    let value = |(member, aggregate): (&Option<String>, &Aggregate)| {
+        let Aggregate { min, max, sum, count, latest } = *aggregate;
+        KeptValue(member.clone(), min, max, sum, count, latest)
     };
-    let flat = devices.iter().flat_map(|(device, members)| members.iter().map(move |(m, a)| (device, m, a)));
-    flat.map(value).collect()
+    devices.iter().map(|(device, members)| (device.clone(), members.iter().map(value).collect())).collect()
 }

@@ -16,6 +16,8 @@ use crate::status::RuleTrouble;
 
 /// Rules evaluated; portals hold a few for each template.
 const RULES_MAX: usize = 256;
+/// Of a condition that is not understood, what is shown.
+const SHOWN_CHARS_MAX: usize = 200;
 
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
@@ -48,20 +50,21 @@ impl Rules {
             return Arc::clone(before);
         }
         let mut rules = Self { given: given.to_vec(), ..Self::default() };
-        for rule in given {
-            let read = match Condition::parse(&rule.condition) {
-                Ok(_) if rules.rules.len() >= RULES_MAX => Err(format!("there are more than {RULES_MAX} rules")),
-                Ok(condition) => Ok(condition),
-                Err(error) => Err(error.to_string()),
-            };
-            match read {
+        if given.len() > RULES_MAX {
+            tracing::warn!(
+                rules = given.len(),
+                max = RULES_MAX,
+                "there are too many edge rules; the last are left out"
+            );
+        }
+        for rule in given.iter().take(RULES_MAX) {
+            match Condition::parse(&rule.condition) {
                 Ok(condition) => rules.rules.push((rule.clone(), condition)),
-                Err(reason) => {
-                    let Rule { guid, condition, .. } = rule.clone();
+                Err(error) => {
+                    let shown = |text: &str| text.chars().take(SHOWN_CHARS_MAX).collect::<String>();
+                    let (guid, condition, reason) = (shown(&rule.guid), shown(&rule.condition), error.to_string());
                     tracing::warn!(guid, condition, reason, "an edge rule is not understood and left out");
-                    if rules.not_understood.len() < RULES_MAX {
-                        rules.not_understood.push(RuleTrouble { guid, condition, reason });
-                    }
+                    rules.not_understood.push(RuleTrouble { guid, condition, reason });
                 }
             }
         }

@@ -45,6 +45,8 @@ pub(super) struct Windows {
     pub(super) open: BTreeMap<Key, Window>,
     /// Since when each window of the template runs.
     since: HashMap<Key, Duration>,
+    /// About how many bytes they take as they are written down.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,11 @@ impl Key {
         Self { tag: tag.to_owned(), attribute: attribute.to_owned(), length_ms }
     }
 
+    fn bytes(&self) -> usize {
+        const REST: usize = 160;
+        REST + self.tag.len() + self.attribute.len()
+    }
+
     pub(super) fn length(&self) -> Duration {
         Duration::from_millis(self.length_ms.max(1))
     }
@@ -105,12 +112,39 @@ impl Windows {
         let Fold { key, device, member, number } = fold;
         let since = self.since.get(&key).copied().unwrap_or(now);
         let length = key.length();
-        let window = self.open.entry(key).or_insert_with(|| {
+        let mut bytes = 0;
+        let window = self.open.entry(key).or_insert_with_key(|key| {
+            bytes += key.bytes();
             let passed = now.saturating_sub(since).as_nanos() / length.as_nanos().max(1);
             let ends = since + length.saturating_mul(u32::try_from(passed + 1).unwrap_or(u32::MAX));
             Window { ends: End::At(ends), devices: Devices::new(), written: false }
         });
-        window.devices.entry(device).or_default().entry(member).or_default().add(number);
+        let members = window.devices.entry(device).or_insert_with_key(|device| {
+            bytes += DEVICE_BYTES + device.len();
+            Members::new()
+        });
+        let aggregate = members.entry(member).or_insert_with_key(|member| {
+            bytes += VALUE_BYTES + member.as_ref().map_or(0, String::len);
+            Aggregate::default()
+        });
+        aggregate.add(number);
+        self.bytes += bytes;
+    }
+
+    /// Takes up windows of the last run.
+    pub(super) fn restore(&mut self, windows: Vec<(Key, Window)>) {
+        self.open.extend(windows);
+        self.bytes = self.open.iter().map(|(key, window)| bytes(key, &window.devices)).sum();
+    }
+
+    /// About how many bytes they take as they are written down.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+        self.bytes = 0;
     }
 
     /// Takes over a template; gives back the windows that it has no place for any more.
@@ -133,6 +167,7 @@ impl Windows {
                 self.open.insert(key, Window { devices: stays, ..window });
             }
         }
+        self.bytes = self.open.iter().map(|(key, window)| bytes(key, &window.devices)).sum();
         over
     }
 
@@ -140,12 +175,14 @@ impl Windows {
     pub(super) fn end(&mut self, now: Duration, mut may_end: impl FnMut(&Key) -> bool) -> Vec<Over> {
         let due = self.open.iter().filter(|(key, window)| window.is_due(now) && may_end(key));
         let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
-        let ended = due.into_iter().filter_map(|key| self.open.remove_entry(&key));
-        ended.map(Over::from).collect()
+        let ended: Vec<_> = due.into_iter().filter_map(|key| self.open.remove_entry(&key)).map(Over::from).collect();
+        self.bytes = self.bytes.saturating_sub(ended.iter().map(Over::bytes).sum());
+        ended
     }
 
     /// Ends all, whatever their time.
     pub(super) fn end_all(&mut self) -> Vec<Over> {
+        self.bytes = 0;
         std::mem::take(&mut self.open).into_iter().map(Over::from).collect()
     }
 }
@@ -163,6 +200,11 @@ impl From<(Key, Window)> for Over {
 }
 
 impl Over {
+    /// About how many bytes it takes as it is written down.
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.key, &self.devices)
+    }
+
     /// Its messages: one, or several where all devices together are larger than `bytes_max`. Devices that the template has
     /// no more are named all the same.
     pub(super) fn bodies(&self, template: &Template, at: &Timestamp, bytes_max: usize, step: &Step<'_>) -> Vec<Body> {
@@ -219,6 +261,18 @@ pub(crate) fn of_stored(
         windows.fold(fold, Duration::ZERO);
     }
     windows.end_all().iter().flat_map(|over| over.bodies(template, at, bytes_max, step)).collect()
+}
+
+/// Room for numbers: five of them and their punctuation.
+const VALUE_BYTES: usize = 120;
+const DEVICE_BYTES: usize = 8;
+
+fn bytes(key: &Key, devices: &Devices) -> usize {
+    let members = |members: &Members| -> usize {
+        members.keys().map(|member| VALUE_BYTES + member.as_ref().map_or(0, String::len)).sum()
+    };
+    let devices = devices.iter().map(|(device, of_device)| DEVICE_BYTES + device.len() + members(of_device));
+    key.bytes() + devices.sum::<usize>()
 }
 
 /// Every window a template has room for.

@@ -20,8 +20,8 @@ use crate::{Action, Step};
 
 /// Changes that wait for the whole at most; past it they are dropped, and the whole is asked for once more.
 const EARLY_MAX: usize = 100;
-/// Bytes of the whole, and of all changes that wait for it, as text: no message is larger, and the hub takes an eighth of it
-/// (Azure IoT Hub, "Understand and use device twins").
+/// Bytes of the whole, and of all changes that wait for it, as text: no message is larger, and the hub takes an eighth
+/// of it (Azure IoT Hub, "Understand and use device twins").
 pub(super) const BYTES_MAX: usize = 256 * 1024;
 /// Waits between tries to read the whole.
 const RETRY_BASE: Duration = Duration::from_secs(5);
@@ -122,7 +122,8 @@ impl Desired {
     pub(super) fn read(&mut self, whole: Properties, step: &mut Step<'_>) {
         let whole_text = text(whole.members.clone());
         if whole_text.len() > BYTES_MAX {
-            let reason = format!("the desired properties have {} bytes; at most {BYTES_MAX} are read", whole_text.len());
+            let reason =
+                format!("the desired properties have {} bytes; at most {BYTES_MAX} are read", whole_text.len());
             return self.not_read(&TwinFailure::Unavailable(reason), step);
         }
         self.reading = Reading::No;

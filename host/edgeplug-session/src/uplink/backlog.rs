@@ -5,7 +5,8 @@
 //! of: a range, the page, the live lane, in flight, on its way out of the store. Alarms are the exception: one that is
 //! committed while ranges grow goes its own way at once, and is passed over when its range is read.
 //!
-//! An alarm found on a page goes before all readings and unpaced; those on later pages wait until they are read.
+//! An alarm found on a page goes before all readings and unpaced, as far as there is room for it; those on later pages wait
+//! until they are read.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -125,12 +126,13 @@ impl Backlog {
         self.retry_at.filter(|_| self.wants_page())
     }
 
-    /// Takes a page, but for rows that are not `wanted`; gives back the alarms on it.
+    /// Takes a page, but for rows that are not `wanted`; gives back the alarms on it, at most so many. Others take their turn.
     pub(super) fn loaded(
         &mut self,
         ticket: Ticket,
         result: Result<LoadedRows, String>,
         now: Duration,
+        alarms_max: usize,
         wanted: impl Fn(RowId) -> bool,
     ) -> Vec<Item> {
         let mut alarms = Vec::new();
@@ -171,7 +173,7 @@ impl Backlog {
                 is_part: false,
                 published: false,
             };
-            if item.content.is_alarm() {
+            if item.content.is_alarm() && alarms.len() < alarms_max {
                 alarms.push(item);
             } else {
                 self.page.push(item);

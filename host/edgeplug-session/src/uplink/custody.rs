@@ -130,26 +130,24 @@ impl Uplink {
         }
     }
 
-    /// Takes the message of a window that ended. `Some` says that it is stored under this ticket.
-    pub(crate) fn take_window(&mut self, body: Body, code: Code, step: &mut Step<'_>) -> Option<Ticket> {
+    /// Takes the message of a window that ended. `Some` says that it is stored under this ticket, as it is in any case if
+    /// the window is `on_disk`: what was accepted as stored does not go back into memory.
+    pub(crate) fn take_window(&mut self, body: Body, code: Code, on_disk: bool, step: &mut Step<'_>) -> Option<Ticket> {
         let (content, offline, created_unix_ms) = (Content::Message(body, code), step.offline(), step.unix_ms);
-        match self.custody(step) {
-            Custody::Store => {
-                let ticket = step.ticket();
-                let storing = Storing { source: Source::Window, memory: None, content, offline, created_unix_ms };
-                self.begin_storing(ticket, storing, step);
-                Some(ticket)
-            }
-            Custody::Memory => {
-                self.push_memory(content, step);
-                None
-            }
+        if !on_disk && matches!(self.custody(step), Custody::Memory) {
+            self.push_memory(content, step);
+            return None;
         }
+        let ticket = step.ticket();
+        let storing = Storing { source: Source::Window, memory: None, content, offline, created_unix_ms };
+        self.begin_storing(ticket, storing, step);
+        Some(ticket)
     }
 
     /// Whether one more window may be taken.
-    pub(crate) fn has_room_for_window(&self, step: &Step<'_>) -> bool {
+    pub(crate) fn has_room_for_window(&self, on_disk: bool, step: &Step<'_>) -> bool {
         match self.custody(step) {
+            _ if on_disk => self.storing.len() < STORING_MAX && self.storing_bytes < STORING_BYTES_MAX,
             Custody::Store => self.storing.len() < STORING_MAX && self.storing_bytes < STORING_BYTES_MAX,
             Custody::Memory => self.memory_rows < LIVE_ROWS_MAX && self.live.bytes() < LIVE_BYTES_MAX,
         }
@@ -183,7 +181,8 @@ impl Uplink {
 
     /// A row was committed while there is a link: to its lane.
     fn admit(&mut self, item: Item, row: RowId, step: &Step<'_>) {
-        if item.content.is_alarm() && self.matches.len() < MATCHES_MAX && self.backlog.go_ahead(row) {
+        let has_room = || !self.matches.is_full(MATCHES_MAX, LIVE_BYTES_MAX);
+        if item.content.is_alarm() && has_room() && self.backlog.go_ahead(row) {
             self.matches.push(item);
         } else if step.config.durability != Durability::Stored {
             // Stored before the link came up, and so older than what is in memory: it goes with its like.
@@ -291,7 +290,7 @@ impl Uplink {
 
     fn memory_has_room(&self, prepared: &Prepared) -> bool {
         self.memory_rows + prepared.rows.len() <= LIVE_ROWS_MAX
-            && self.live.bytes() + prepared.bytes() <= LIVE_BYTES_MAX
+            && self.live.bytes() + self.matches.bytes() + prepared.bytes() <= LIVE_BYTES_MAX
     }
 
     fn keep_in_memory(&mut self, mut prepared: Prepared, offer: Option<OfferId>, step: &mut Step<'_>) {

@@ -39,8 +39,11 @@ pub(crate) struct Prepared {
 pub(crate) struct ForEdge {
     /// Numbers for its windows.
     pub(crate) numbers: Vec<Fold>,
-    /// Rules that matched.
+    /// Rules that matched, and the bytes of their messages.
     pub(crate) matches: usize,
+    match_bytes: usize,
+    /// Matches beyond what one call may cause.
+    pub(crate) matches_lost: usize,
     /// What they want to be done.
     pub(crate) commands: Vec<LocalCommand>,
 }
@@ -185,11 +188,13 @@ impl Prepared {
         let RuleMatch { body, command } = matched;
         let bytes = body.bytes().len();
         let edge = self.edge.get_or_insert_default();
-        if edge.matches >= MATCHES_MAX || bytes > BODY_BYTES_MAX {
-            return tracing::error!(sample, bytes, matches = edge.matches, "a rule match is too much and is given up");
+        edge.commands.extend(command);
+        if edge.matches >= MATCHES_MAX || edge.match_bytes + bytes > MATCH_BYTES_MAX {
+            edge.matches_lost += 1;
+            return;
         }
         edge.matches += 1;
-        edge.commands.extend(command);
+        edge.match_bytes += bytes;
         let share = Share { samples: sample..sample + 1, side: None };
         self.rows.push(NewItem { content: Content::Message(body, code), share });
     }
@@ -204,6 +209,8 @@ impl Prepared {
     }
 }
 
+/// Bytes of all rule matches of one call: of ordinary samples more than as many as there may be.
+const MATCH_BYTES_MAX: usize = 1024 * 1024;
 const REPORT: Placed = Placed { report: true, fault: false };
 const FAULT: Placed = Placed { report: false, fault: true };
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_protocol::telemetry::{Body, BodyKind};
+use edgeplug_protocol::v21::identity::CODE_BYTES_MAX;
 use edgeplug_protocol::version::Version;
 
 use crate::action::NewRow;
@@ -177,9 +178,6 @@ impl Content {
     }
 }
 
-/// Longest code read back; portals make seven characters.
-const CODE_BYTES_MAX: usize = 256;
-
 fn with_code(code: &str, body: &[u8]) -> Bytes {
     let mut row = Vec::with_capacity(code.len() + 1 + body.len());
     row.extend_from_slice(code.as_bytes());
@@ -189,7 +187,7 @@ fn with_code(code: &str, body: &[u8]) -> Bytes {
 }
 
 fn split_code(row: &Bytes) -> (Code, Bytes) {
-    let end = row.iter().take(CODE_BYTES_MAX).position(|byte| *byte == b'\n');
+    let end = row.iter().take(CODE_BYTES_MAX + 1).position(|byte| *byte == b'\n');
     match end.and_then(|end| std::str::from_utf8(row.get(..end)?).ok().map(|code| (end, code))) {
         Some((end, code)) => (Some(code.into()), row.slice(end + 1..)),
         None => (None, row.clone()),

@@ -1,8 +1,9 @@
 //! What is under way: publishes without PUBACK, and rows whose removal from disk is not confirmed.
 //!
 //! The window is counted in rows: a row counts from its first publish until [`crate::Event::Removed`] covers it, because
-//! until then a crash would send it again. Publishes are counted apart: that bounds what the link holds. Alarms do not wait
-//! for room in the window, only in the link: they may go beyond it by what the link holds.
+//! until then a crash would send it again. Publishes are counted apart: that bounds what the link holds. Alarms have a
+//! window of their own beside it, as large as what the link holds, and leave a quarter of the link to others that wait: a
+//! rule that is always true is no alarm any more.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,8 +14,8 @@ use crate::{AckId, RowId, SessionConfig, Ticket};
 #[derive(Debug, Default)]
 pub(super) struct Window {
     in_flight: InOrder<Message>,
-    /// Messages of the backlog among them.
-    backlog_messages: usize,
+    /// Messages of each lane among them.
+    messages: [usize; 3],
     /// Rows published and not wholly acknowledged, by lane.
     published: [usize; 3],
     /// Rows whose removal was asked for and is not confirmed, in that order.
@@ -78,22 +79,24 @@ impl Window {
         }
     }
 
-    /// Whether one more message of these items may go. An alarm always may, but those that follow count it.
+    /// Whether one more message of these items may go. `others` says that other lanes have some, too.
     pub(super) fn has_room<'a>(
         &self,
         lane: Lane,
         items: impl Iterator<Item = &'a Item>,
+        others: bool,
         config: &SessionConfig,
     ) -> bool {
+        let messages = self.messages.get(lane.index()).copied().unwrap_or_default();
         if lane == Lane::Alarm {
-            return true;
+            let max = handed_over_max(config);
+            return self.rows_out(lane) < max && (!others || messages < share(Lane::Backlog, max));
         }
-        let messages_max = share(lane, handed_over_max(config));
-        if lane == Lane::Backlog && self.backlog_messages >= messages_max {
+        if lane == Lane::Backlog && messages >= share(lane, handed_over_max(config)) {
             return false;
         }
         let new = items.filter(|item| !self.is_published(item)).count();
-        let total = Lane::ALL.into_iter().map(|lane| self.rows_out(lane)).sum::<usize>() + new;
+        let total = self.rows_out(Lane::Live) + self.rows_out(Lane::Backlog) + new;
         let of_lane = self.rows_out(lane) + new;
         let window = usize::from(config.window);
         new == 0 || (total <= window.max(1) && of_lane <= share(lane, window))
@@ -107,7 +110,7 @@ impl Window {
 
     pub(super) fn publish(&mut self, ticket: Ticket, mut message: Message) {
         if let Message::Rows(lane, items) = &mut message {
-            self.backlog_messages += usize::from(*lane == Lane::Backlog);
+            add(&mut self.messages, *lane);
             for item in items.as_mut_slice() {
                 let new = match self.parted.get_mut(&item.id).filter(|_| item.is_part) {
                     Some(parted) => parted.published.replace(*lane).is_none(),
@@ -129,7 +132,7 @@ impl Window {
                 None => {}
                 Some(Message::Alarm(alarm)) => delivered.acks.push(alarm.ack),
                 Some(Message::Rows(lane, items)) => {
-                    self.backlog_messages -= usize::from(lane == Lane::Backlog);
+                    subtract(&mut self.messages, lane);
                     delivered.messages += 1;
                     for item in items.as_slice() {
                         self.settle(lane, item, &mut delivered);
@@ -210,7 +213,7 @@ impl Window {
 
     /// Takes back everything in flight, oldest first. It counts as published still: it may have arrived.
     pub(super) fn take_back(&mut self) -> Vec<Message> {
-        self.backlog_messages = 0;
+        self.messages = [0; 3];
         self.in_flight.drain().collect()
     }
 

@@ -6,14 +6,14 @@ use crate::rig::config;
 #[test]
 fn keys_of_different_tasks_differ() {
     let keys = [
-        key("a", None),
-        key("a", Some("b")),
-        key("a/b", None),
-        key("a/b", Some("c")),
-        key("a", Some("b/c")),
-        key("sha256:a", None),
-        key("rule:1-1", None),
-        key(&"x".repeat(256), Some(&"y".repeat(256))),
+        key("a", None, &config()),
+        key("a", Some("b"), &config()),
+        key("a/b", None, &config()),
+        key("a/b", Some("c"), &config()),
+        key("a", Some("b/c"), &config()),
+        key("sha256:a", None, &config()),
+        key("rule:1-1", None, &config()),
+        key(&"x".repeat(256), Some(&"y".repeat(256)), &config()),
     ];
     assert_eq!(&keys[..2], ["a", "a/b"], "what is usual can be read");
     let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
@@ -22,12 +22,20 @@ fn keys_of_different_tasks_differ() {
 }
 
 #[test]
+fn a_childs_key_is_the_same_however_the_cloud_writes_it() {
+    for child in ["C1", "CP-C1", "cp-C1"] {
+        assert_eq!(key("a", Some(child), &config()), "a/C1", "{child}");
+    }
+    assert_eq!(key("a", Some("CP-GW"), &config()), "a", "the device itself");
+}
+
+#[test]
 fn commands_that_an_older_version_kept_are_read() {
     let body =
         br#"{"cmdType":"0x01","data":{"cpid":"CP","uniqueId":"CP-C1","command":"x y","ack":true,"ackId":"a-1"}}"#;
     let task = Task::from_bytes(body, &config()).unwrap();
     let ack = Some(AckTo { id: "a-1".into(), kind: AckKind::Command });
-    assert_eq!(task, Task { ack, child: Some("C1".into()), work: Work::Run("x y".into()) });
+    assert_eq!(task, Task { ack, child: Some("CP-C1".into()), work: Work::Run("x y".into()) });
     for unreadable in [&b""[..], b"{}", b"\xff", br#"{"cmdType":"0x10","data":{}}"#, br#"{"ack":null,"child":null}"#] {
         assert!(Task::from_bytes(unreadable, &config()).is_err());
     }

@@ -62,6 +62,27 @@ fn acks_v21(rig: &Rig) -> Vec<Value> {
     rig.cloud.received.iter().filter(|body| body["d"]["ack"].is_string()).map(|body| body["d"].clone()).collect()
 }
 
+/// Its name may as well be the company's and another child's.
+#[test]
+fn a_child_named_like_the_company_is_one_task_before_it_is_known_and_after() {
+    for arrives_s in [5, 60] {
+        let mut rig = gateway();
+        plugin_up(&mut rig, "all", &[], &[]);
+        let body = command_for("CP-C9", "go", "A");
+        rig.send_c2d(body.clone());
+        rig.pass(arrives_s * SECOND);
+        rig.cloud.portal.children = Some(vec!["C1", "CP-C9"]);
+        rig.send_c2d(json!({"cmdType": "0x13", "data": {}}).to_string());
+        rig.pass(60 * SECOND);
+        // The hub's acknowledgement was lost.
+        rig.send_c2d(body);
+        rig.pass(60 * SECOND);
+        assert_eq!(acks(&rig).len(), 1, "{arrives_s}: {:?}", acks(&rig));
+        let expected: &[_] = if arrives_s == 5 { &[("all".to_owned(), Some("CP-C9".to_owned()))] } else { &[] };
+        assert_eq!(rig.called, expected, "{arrives_s}");
+    }
+}
+
 #[test]
 fn a_childs_command_goes_to_the_plugin_that_has_the_child() {
     let mut rig = gateway();

@@ -70,7 +70,7 @@ fn auto_speaks_what_the_portal_offers() {
 }
 
 #[test]
-fn what_worked_is_asked_first_and_the_other_one_after_three_failures() {
+fn what_worked_is_asked_first_and_the_other_one_where_it_fails() {
     let mut rig = connected(rig(ProtocolChoice::Auto, true, false, 5));
     rig.crash();
     urls(&mut rig);
@@ -82,7 +82,26 @@ fn what_worked_is_asked_first_and_the_other_one_after_three_failures() {
     assert!(rig.is_online());
     assert_eq!(protocol(&rig), Some(V21), "the account moved to the other protocol");
     let asked: BTreeSet<_> = urls(&mut rig).into_iter().collect();
-    assert!(asked.contains(DISCOVERY) && asked.contains(LEGACY_DISCOVERY));
+    assert!(asked.contains(DISCOVERY) && asked.contains(LEGACY_SYNC));
+}
+
+#[test]
+fn a_portal_that_no_longer_serves_the_company_makes_the_other_be_asked_at_once() {
+    for (was, is) in [(V21, Legacy), (Legacy, V21)] {
+        let mut rig = connected(rig(ProtocolChoice::Auto, was == Legacy, was == V21, 5));
+        (rig.cloud.portal.legacy, rig.cloud.portal.v21) = (is == Legacy, is == V21);
+        rig.crash();
+        rig.pass(SECOND);
+        assert!(rig.is_online());
+        assert_eq!(protocol(&rig), Some(is));
+        // If neither does, the hub is known all the same.
+        (rig.cloud.portal.legacy, rig.cloud.portal.v21) = (false, false);
+        rig.crash();
+        urls(&mut rig);
+        rig.pass(SECOND);
+        assert!(rig.is_online());
+        assert!(urls(&mut rig).len() <= 3, "one round");
+    }
 }
 
 #[test]
@@ -159,16 +178,23 @@ fn an_unknown_company_is_said_although_http_was_content() {
 
 #[test]
 fn a_device_without_a_hub_key_registers_in_2_1_too() {
-    for code in [None, Some(1)] {
+    for (choice, auth, code) in [
+        (ProtocolChoice::Only(V21), 4, None),
+        (ProtocolChoice::Only(V21), 4, Some(1)),
+        (ProtocolChoice::Auto, 4, None),
+        (ProtocolChoice::Auto, 4, Some(1)),
+        (ProtocolChoice::Auto, 5, Some(1)),
+    ] {
         let mut rig = Rig::unregistered();
-        rig.config.protocol = ProtocolChoice::Only(V21);
+        rig.config.protocol = choice;
         rig.session = crate::Session::new(rig.config.clone(), 7);
-        rig.cloud.portal.v21 = true;
+        (rig.cloud.portal.v21, rig.cloud.portal.legacy, rig.cloud.portal.auth) = (true, false, auth);
         rig.cloud.portal.identity_codes.extend(code);
         rig.boot();
-        rig.pass(MINUTE);
-        assert!(rig.is_online(), "{code:?}");
-        assert_eq!(rig.cloud.dps_calls, 5, "{code:?}");
+        rig.pass(20 * SECOND);
+        assert!(rig.is_online(), "{choice:?} {auth} {code:?}");
+        assert_eq!(rig.cloud.dps_calls, 5, "{choice:?} {auth} {code:?}");
+        assert_eq!(protocol(&rig), Some(V21), "{choice:?} {auth} {code:?}");
     }
 }
 

@@ -72,6 +72,18 @@ fn an_order_during_its_own_question_is_a_new_one() {
 }
 
 #[test]
+fn a_bad_answer_is_asked_for_again_where_it_came_from_and_then_elsewhere() {
+    let mut rig = online();
+    rig.cloud.portal.asked.clear();
+    rig.cloud.portal.part_codes.extend([5, 5, 5]);
+    order(&mut rig, "0x13");
+    rig.pass(MINUTE);
+    let asked: Vec<_> = rig.cloud.portal.asked.iter().map(|(_, body)| body.is_some()).collect();
+    assert_eq!(asked, [true, true, false, true, true], "sync twice, discovery, sync");
+    assert_eq!(rig.session.status(rig.now()).refresh, None);
+}
+
+#[test]
 fn a_part_that_cannot_be_read_is_said_and_asked_again() {
     let mut rig = online();
     rig.portal_up = false;

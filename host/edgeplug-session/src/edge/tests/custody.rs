@@ -153,8 +153,8 @@ fn damaged_windows_are_given_up_and_harm_nothing() {
     let strange = [
         "{",
         "[]",
-        r#"{"boot":"boot-1","windows":[{"tag":"","attribute":"n","length_ms":0,"ends_boot_ms":-5,"ends_unix_ms":null,"values":[{"device":"GW","min":0,"max":0,"sum":1e308,"count":0,"lv":0}]}]}"#,
-        r#"{"boot":"boot-1","windows":[{"tag":"x","attribute":"y","length_ms":18446744073709551615,"ends_boot_ms":9223372036854775807,"ends_unix_ms":9223372036854775807,"values":[{"device":"ghost","min":1,"max":1,"sum":1,"count":1,"lv":1}]}]}"#,
+        r#"{"boot":"boot-1","windows":[{"tag":"","attribute":"n","length_ms":0,"ends_boot_ms":-5,"ends_unix_ms":null,"values":{"GW":[[null,0,0,1e308,0,0]]}}]}"#,
+        r#"{"boot":"boot-1","windows":[{"tag":"x","attribute":"y","length_ms":18446744073709551615,"ends_boot_ms":9223372036854775807,"ends_unix_ms":9223372036854775807,"values":{"ghost":[[null,1,1,1,1,1]]}}]}"#,
     ];
     for fact in strange {
         let mut rig = simple(|rig| rig.put_fact(Fact::Windows, fact));
@@ -220,6 +220,74 @@ fn what_another_mode_left_on_disk_is_sent_once() {
     rig.crash();
     rig.pass(30 * SECOND);
     assert_eq!(counts(&rig), 1);
+}
+
+#[test]
+fn what_is_on_disk_stays_there_until_it_is_delivered_in_offline_only() {
+    let mut rig = simple(|rig| rig.config.durability = Durability::OfflineOnly);
+    rig.network(false);
+    rig.offer(0, vec![reading("n", 1)]);
+    rig.pass(SECOND);
+    assert_eq!(outcomes(&rig), [Outcome::Accepted]);
+    rig.network(true);
+    rig.puback_delay = None;
+    while windows(&rig).is_empty() {
+        assert!(rig.pass_one(rig.now().monotonic + 600 * SECOND));
+    }
+    rig.pass(SECOND);
+    // The hub did not take it over, and the process dies.
+    rig.cloud.received.clear();
+    rig.puback_delay = Some(Duration::from_millis(20));
+    rig.crash();
+    rig.pass(600 * SECOND);
+    assert_eq!(windows(&rig).len(), 1);
+}
+
+#[test]
+fn a_full_disk_keeps_no_plugin_waiting() {
+    let mut rig = simple(|rig| rig.ledger_fails = true);
+    for n in 0..3 {
+        rig.offer(n, vec![reading("n", 1)]);
+        rig.pass(SECOND);
+        assert_eq!(rig.outcomes.len() as u64, n + 1);
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_ledger_that_fails() {
+    let mut rig = simple(|_| {});
+    rig.ledger_fails = true;
+    rig.offer(0, vec![reading("n", 1)]);
+    rig.handle(Event::Stop);
+    rig.pass(SECOND);
+    assert!(rig.stopped);
+}
+
+/// A thousand children of thirty attributes.
+#[test]
+fn windows_beyond_what_the_ledger_takes_are_refused_and_others_go_on() {
+    const FACT_BYTES_MAX: usize = 16 * 1024 * 1024;
+    let names: Vec<_> = (0..30).map(|n| format!("temperature_{n}")).collect();
+    let scalar = |name: &String| json!({"ln": name, "dt": 0, "dv": "", "tg": "c", "agt": 63, "tw": "1h"});
+    let attributes = json!([{"p": "", "dt": null, "tg": "", "d": names.iter().map(scalar).collect::<Vec<_>>()}]);
+    let children: Vec<String> = (0..2_500).map(|n| format!("child-with-a-long-name-{n}")).collect();
+    let mut rig = online(attributes, |rig| {
+        rig.cloud.portal.children = Some(children.iter().map(|child| &*child.clone().leak()).collect());
+    });
+    for (n, child) in (0..).zip(&children) {
+        let values = names.iter().map(|name| (name.clone(), json!(21.123_456_789_012_3))).collect();
+        rig.offer(n, vec![Sample { device: Some(child.clone()), time: None, values }]);
+    }
+    rig.pass(60 * SECOND);
+    let taken = accepted(&rig).len();
+    assert!((1_200..2_500).contains(&taken), "{taken}");
+    let bytes = rig.disk.facts[&Fact::Windows].len();
+    assert!((2 * 1024 * 1024..FACT_BYTES_MAX / 2).contains(&bytes), "{bytes}");
+    let refused = outcomes(&rig).into_iter().find(|outcome| *outcome != Outcome::Accepted);
+    assert!(matches!(&refused, Some(Outcome::Rejected(reason)) if reason.contains("too many")), "{refused:?}");
+    rig.crash();
+    rig.pass(3_700 * SECOND);
+    assert_eq!(windows(&rig).len(), taken * names.len());
 }
 
 #[derive(Debug, Clone)]

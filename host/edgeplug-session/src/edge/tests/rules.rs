@@ -114,7 +114,7 @@ fn matches_that_are_committed_while_the_live_lane_overflows_come_once() {
 
 #[test]
 fn rules_that_are_not_understood_are_shown_and_harm_no_other() {
-    let rules = vec![rule("R1", "temp >> 20 (", "x"), rule("R2", "temp > 20", ""), rule("R3", "", "")];
+    let rules = vec![rule("R1", "temp >> 20 (", "x"), rule("R2", "temp > 20", ""), rule("R3", &"x".repeat(5_000), "")];
     let mut rig = with_rules(rules, |_| {});
     rig.offer(0, vec![reading("temp", 30)]);
     rig.pass(SECOND);
@@ -124,6 +124,7 @@ fn rules_that_are_not_understood_are_shown_and_harm_no_other() {
     let guids: Vec<_> = edge.rules_not_understood.iter().map(|rule| rule.guid.as_str()).collect();
     assert_eq!(guids, ["R1", "R3"]);
     assert!(!edge.rules_not_understood[0].reason.is_empty());
+    assert!(edge.rules_not_understood.iter().all(|rule| rule.condition.len() <= 200));
 }
 
 #[test]
@@ -142,4 +143,41 @@ fn a_flood_of_matches_is_bounded() {
     rig.offer(0, (0..100).map(|_| reading("temp", 1)).collect());
     rig.pass(600 * SECOND);
     assert_eq!(matches(&rig).len(), 1_000);
+    assert_eq!(rig.session.status(rig.now()).edge.matches, 4_000);
+}
+
+#[test]
+fn a_rule_that_is_always_true_leaves_room_for_others() {
+    let mut rig = with_rules(vec![rule("R1", "temp > 0", "")], |rig| rig.config.in_flight_max = 10);
+    rig.puback_delay = Some(Duration::from_millis(100));
+    // A thousand matches a second; the link takes two hundred messages. Every tenth call has a fault.
+    for n in 0..3_000 {
+        let hum = if n % 10 == 0 { json!("bad") } else { json!(1) };
+        rig.offer(n, vec![of("GW", json!({"temp": 1, "hum": hum}))]);
+        rig.pass(Duration::from_millis(1));
+    }
+    let faults = of_kind(&rig, 1).len();
+    assert!((100..=300).contains(&faults), "{faults} faults");
+    assert!(matches(&rig).len() > 300);
+    rig.puback_delay = Some(Duration::from_millis(5));
+    rig.pass(600 * SECOND);
+    assert_eq!((of_kind(&rig, 1).len(), matches(&rig).len()), (300, 3_000));
+    assert!(rig.disk.rows.is_empty());
+}
+
+#[test]
+fn matches_are_bounded_in_bytes() {
+    let attributes = json!([{"p": "", "dt": null, "tg": "", "d": [{"ln": "s", "dt": 1, "dv": "", "tg": "", "agt": 63, "tw": "10s"}]}]);
+    let mut rig = online(attributes, |rig| {
+        rig.config.durability = crate::config::Durability::None;
+        rig.cloud.portal.rules = (0..30).map(|n| rule(&format!("R{n}"), "s != nothing", "")).collect();
+    });
+    rig.network(false);
+    let text = "x".repeat(100 * 1024);
+    for n in 0..20 {
+        rig.offer(n, vec![reading("s", text.clone())]);
+    }
+    let waiting = rig.session.status(rig.now()).uplink.waiting;
+    assert!(waiting * 100 * 1024 <= 16 * 1024 * 1024, "{waiting} rows of 100 KiB in memory");
+    assert!(outcomes(&rig).iter().any(|outcome| matches!(outcome, Outcome::Rejected(_))));
 }

@@ -89,6 +89,20 @@ fn without_any_attributes_everything_is_a_fault() {
 }
 
 #[test]
+fn a_portal_that_tells_no_attributes_gets_no_readings() {
+    let mut rig = device(|rig| rig.cloud.portal.has = json!({"d": 0, "attr": 0, "set": 0, "r": 0, "ota": 0}));
+    for n in 0..2 {
+        rig.offer(n, vec![of("GW", json!({"temp": 10}))]);
+        rig.pass(20 * SECOND);
+        rig.crash();
+        rig.pass(20 * SECOND);
+    }
+    assert_eq!(outcomes(&rig), vec![Outcome::Accepted; 2]);
+    assert!(rig.cloud.received.is_empty());
+    assert_eq!(rig.disk.rows.len(), 2, "they wait");
+}
+
+#[test]
 fn readings_from_before_the_attributes_are_known_wait_for_them() {
     let mut rig = device(|rig| rig.cloud.portal.silent_for = 1);
     rig.offer(0, vec![of("GW", json!({"temp": 10}))]);

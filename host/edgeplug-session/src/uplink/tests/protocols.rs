@@ -1,5 +1,6 @@
 //! Rows of either protocol, whichever is spoken.
 
+use edgeplug_protocol::v21::identity::CODE_BYTES_MAX;
 use edgeplug_protocol::version::Version::{self, Legacy, V21};
 use serde_json::json;
 
@@ -167,6 +168,19 @@ fn acknowledgements_go_where_their_protocol_wants_them() {
         assert_eq!((&legacy_ack["od"], v21_ack.get("od")), (&json!(1), None));
         assert!(rig.disk.acks.is_empty());
     }
+}
+
+#[test]
+fn the_longest_code_of_a_template_comes_back_from_the_store() {
+    let code = "C".repeat(CODE_BYTES_MAX);
+    let body = r#"{"dt":"2026-11-23T00:00:00.000Z","d":[{"dt":"2026-11-23T00:00:00.000Z","d":{"n":1}}]}"#;
+    let mut rig = booted(|rig| {
+        speak(rig, V21);
+        rig.put_row(6, &format!("{code}\n{body}"));
+    });
+    rig.pass(10 * SECOND);
+    assert_eq!(published(&rig)[0].0, topic(&code, "mt=4"));
+    assert_eq!(values(&rig.cloud.arrivals), [1]);
 }
 
 #[test]
