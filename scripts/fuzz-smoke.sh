@@ -30,9 +30,10 @@ command -v c++ >/dev/null || {
 
 # The flags must not reach build scripts: with a target named, they only reach what runs on it.
 host=$(rustc -vV | sed -n 's/^host: //p')
-coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing"
+coverage=(-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing)
+for option in level=4 inline-8bit-counters pc-table trace-compares; do
+    coverage+=("-Cllvm-args=-sanitizer-coverage-$option")
+done
 cargo_fuzz() {
     local command=$1
     shift
@@ -43,7 +44,7 @@ mkdir -p "$LOGS" "$CRASHES"
 cargo_fuzz run --bin seeds -- "$CORPORA" "${VECTORS[@]}"
 bins=()
 for target in $TARGETS; do bins+=(--bin "$target"); done
-RUSTFLAGS=$(echo $coverage) cargo_fuzz build --target "$host" "${bins[@]}"
+RUSTFLAGS="${coverage[*]}" cargo_fuzz build --target "$host" "${bins[@]}"
 
 status=0
 crashed=()

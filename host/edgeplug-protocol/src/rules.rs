@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-pub use self::parser::{ConditionError, PARENTHESES_MAX, TERMS_MAX, TEXT_BYTES_MAX};
+pub use self::parser::{ConditionError, PARENTHESES_MAX, Problem, TERMS_MAX, TEXT_BYTES_MAX};
 use crate::telemetry::ValidSample;
 
 /// A condition that can be evaluated.

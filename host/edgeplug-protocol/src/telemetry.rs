@@ -107,8 +107,8 @@ pub fn own_id(template: &Template) -> &str {
 
 /// Where valid values go: into the report, or to the windows and rules of an edge device.
 trait Accept<'a> {
-    /// Following values belong to this sample.
-    fn open(&mut self, device: &'a Device, time: &'a Timestamp);
+    /// Following values belong to this sample, by its index in the batch.
+    fn open(&mut self, sample: usize, device: &'a Device, time: &'a Timestamp);
     /// Takes a value; gives it back if there is no place for it, so that it becomes a fault.
     fn scalar(&mut self, name: &'a str, scalar: &'a Scalar, value: Cow<'a, Value>) -> Option<Cow<'a, Value>>;
     /// Takes a member of an object; gives it back like a value.
@@ -143,7 +143,7 @@ fn place_all<'a, A: Accept<'a>>(
             continue;
         };
         let time = sample.time.as_ref().unwrap_or(envelope.sent_at);
-        valid.open(device, time);
+        valid.open(index, device, time);
         fault.open(device, time);
         let attributes = template.attributes(&device.tag);
         let superseded = superseded(template.version, attributes, &sample.values);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An RFC 3339 moment that keeps the caller's own text, because the cloud is sent exactly what the sensor said.
+/// An RFC 3339 moment that keeps the caller's own text, because the cloud is sent exactly what the sensor said. One without
+/// zone is taken as UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(String);
@@ -21,9 +22,9 @@ impl Timestamp {
         if text.len() > TEXT_LEN_MAX {
             return Err(NotATime(text.chars().take(TEXT_LEN_MAX).collect()));
         }
-        match text.parse::<jiff::Timestamp>() {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(NotATime(text.to_owned())),
+        match moment(text) {
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err(NotATime(text.to_owned())),
         }
     }
 
@@ -46,7 +47,7 @@ impl Timestamp {
     /// Milliseconds since 1970.
     #[must_use]
     pub fn unix_ms(&self) -> i64 {
-        self.0.parse::<jiff::Timestamp>().map_or(0, |moment| moment.as_millisecond())
+        moment(&self.0).map_or(0, |moment| moment.as_millisecond())
     }
 
     /// The text as it goes onto the wire.
@@ -54,6 +55,16 @@ impl Timestamp {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The moment a text names. The last day of the year 9999, which the library's own type does not reach, becomes its end.
+fn moment(text: &str) -> Option<jiff::Timestamp> {
+    text.parse().ok().or_else(|| {
+        let civil = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+        let has_time = civil.contains(['T', 't', ' ']);
+        let civil: jiff::civil::DateTime = civil.parse().ok().filter(|_| has_time)?;
+        Some(civil.to_zoned(jiff::tz::TimeZone::UTC).map_or(jiff::Timestamp::MAX, |zoned| zoned.timestamp()))
+    })
 }
 
 impl TryFrom<String> for Timestamp {
@@ -68,3 +79,6 @@ impl From<Timestamp> for String {
         timestamp.0
     }
 }
+
+#[cfg(test)]
+mod tests;

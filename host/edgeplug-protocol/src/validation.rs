@@ -162,10 +162,20 @@ fn judge_text<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
 
 /// A finite decimal number with white space around it; no hexadecimal, no NaN, no infinity.
 fn number_in(text: &str) -> Option<f64> {
-    let text = text.trim();
+    let text = without_separators(text.trim());
     let plain =
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     if plain { text.parse::<f64>().ok().filter(|number| number.is_finite()) } else { None }
+}
+
+/// `1_000` is a number to the old SDKs: an underscore between two digits means nothing. One elsewhere stays.
+fn without_separators(text: &str) -> Cow<'_, str> {
+    if !text.contains('_') {
+        return Cow::Borrowed(text);
+    }
+    let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+    let is_separator = |at: usize| digit(at.checked_sub(1)) && digit(at.checked_add(1));
+    text.char_indices().filter(|(at, char)| *char != '_' || !is_separator(*at)).map(|(_, char)| char).collect()
 }
 
 #[cfg(test)]

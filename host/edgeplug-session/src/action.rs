@@ -103,7 +103,7 @@ pub enum Action {
         ticket: Ticket,
         /// What makes it the same command.
         key: String,
-        /// Its body.
+        /// What has to be known of it to carry it out; comes back in [`crate::event::Restored::commands`].
         body: Bytes,
         /// Now, Unix milliseconds.
         at_unix_ms: i64,

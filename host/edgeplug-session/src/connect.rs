@@ -15,7 +15,9 @@
 mod children;
 mod hold;
 mod hub;
+mod kept;
 mod link;
+mod pace;
 mod portal;
 mod provision;
 mod questions;
@@ -27,20 +29,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use edgeplug_protocol::azure::sas::SasRequest;
 use edgeplug_protocol::c2d::Reply;
 use edgeplug_protocol::definition::{Definition, Hub, Update};
-use edgeplug_protocol::legacy::sync::SyncReply;
-use edgeplug_protocol::retry::Retry;
 use edgeplug_protocol::topics::Topics;
 use edgeplug_protocol::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ConnectTo;
 use crate::backoff::Backoff;
-use crate::config::{ProtocolChoice, SessionConfig};
-use crate::event::{Failure, FailureKind, HttpReply, Registration};
+use crate::config::SessionConfig;
+use crate::event::{Failure, HttpReply, Registration};
 use crate::status::{LinkState, RefreshStatus, Trouble};
 use crate::{Action, ConnectionId, KeySlot, Now, Online, Step, Ticket};
 pub(crate) use hold::{Holder, Waiter};
@@ -57,12 +56,6 @@ const FAILURES_BEFORE_SYNC: u32 = 3;
 const REFUSALS_BEFORE_DPS: u32 = 3;
 /// Least time between two registrations, so that a portal that lags behind is not hammered.
 const DPS_PERIOD_MIN: Duration = Duration::from_secs(10 * 60);
-/// Waits begin at this when the portal refuses the device until somebody acts there.
-const SLOW_WAIT: Duration = Duration::from_secs(60);
-/// And this long, less up to a half, when only a new configuration can help: it is asked all the same, because portals err.
-const HOPELESS_WAIT: Duration = Duration::from_secs(30 * 60);
-/// A server's `Retry-After` is believed up to this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What the rest of the session learns from this part.
 pub(crate) enum Change {
@@ -201,14 +194,6 @@ enum Next {
     Hub,
 }
 
-/// When to try again.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    retry: Retry,
-    /// What a server asked for.
-    after: Option<Duration>,
-}
-
 /// What is remembered of a registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownAssignment {
@@ -244,35 +229,6 @@ impl Connect {
             move_wanted: false,
             moving: false,
         }
-    }
-
-    /// Begins, with what the last run knew.
-    pub(crate) fn restore(
-        &mut self,
-        sync: Option<Bytes>,
-        assignment: Option<Bytes>,
-        step: &mut Step<'_>,
-    ) -> Option<Change> {
-        if self.stopped {
-            self.state = State::Held;
-        } else {
-            self.open_identity(step);
-        }
-        self.assignment = assignment.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let definition = kept(sync.as_ref()?)?;
-        if !is_of_this_device(&definition, step.config) {
-            tracing::warn!("what the last run kept was said of another device than the one configured now; not used");
-            self.forget_assignment(step);
-            return None;
-        }
-        if matches!(step.config.protocol, ProtocolChoice::Only(version) if definition.version != version) {
-            tracing::info!("what the last run kept was said in the other protocol; not used");
-            return None;
-        }
-        self.portal.prefer(definition.version);
-        self.definition = Some(definition);
-        self.complete = true;
-        self.changed()
     }
 
     /// The cloud answered a question of ours (2.1).
@@ -516,72 +472,4 @@ impl Connect {
         self.state = State::OpeningIdentity(ticket);
         step.act(Action::OpenIdentity { ticket });
     }
-
-    fn wait(&mut self, failure: Failure, then: Next, step: &mut Step<'_>) {
-        self.wait_at(Pace { retry: Retry::Soon, after: None }, failure, then, step);
-    }
-
-    fn wait_at(&mut self, pace: Pace, mut failure: Failure, then: Next, step: &mut Step<'_>) {
-        if self.is_unwanted() && self.open.is_none() {
-            tracing::debug!(reason = failure.text, "not tried again, because no connection is wanted");
-            return self.left(step);
-        }
-        if failure.kind == FailureKind::Certificate && !step.clock.is_known(step.now) {
-            failure.text.push_str("; the time of day is not known, and a wrong clock makes good certificates look bad");
-        }
-        if pace.retry == Retry::Never {
-            failure.text.push_str("; until that changes it is asked again only now and then");
-        }
-        let wait = wait_time(&mut self.backoff, pace, step.rng);
-        let trouble = Trouble { kind: failure.kind, text: failure.text };
-        if self.trouble.as_ref() == Some(&trouble) {
-            tracing::debug!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "still not connected");
-        } else if self.open.is_some() {
-            tracing::warn!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "the token cannot be renewed yet");
-        } else {
-            tracing::warn!(reason = trouble.text, retry_in_s = wait.as_secs_f64(), "not connected");
-        }
-        self.trouble = Some(trouble);
-        self.state = State::Waiting { until: step.now.monotonic + wait, then };
-    }
-}
-
-/// Reads what the last run kept of the cloud's words.
-fn kept(sync: &[u8]) -> Option<Definition> {
-    if let Ok(definition) = serde_json::from_slice(sync) {
-        return Some(definition);
-    }
-    // Versions before 0.2 kept the reply as it came.
-    match SyncReply::parse(200, sync) {
-        Ok(SyncReply::Ready(definition)) => Some(*definition),
-        _ => None,
-    }
-}
-
-/// Whether this was said of the device that is configured.
-fn is_of_this_device(definition: &Definition, config: &SessionConfig) -> bool {
-    let company = match definition.version {
-        // The cloud writes the company's id in the case it likes.
-        Version::Legacy => definition.cpid.is_empty() || definition.cpid.eq_ignore_ascii_case(&config.cpid),
-        // It is only part of a name here, and only on shared hubs; a SID may stand for any company.
-        Version::V21 => {
-            let named = &definition.hub.client_id;
-            let shared = format!("{}-{}", config.cpid, config.unique_id);
-            config.sid.is_some() || *named == config.unique_id || named.eq_ignore_ascii_case(&shared)
-        }
-    };
-    company && definition.devices.first().is_none_or(|device| device.id == config.unique_id)
-}
-
-/// How long to wait before the next try.
-fn wait_time(backoff: &mut Backoff, pace: Pace, rng: &mut fastrand::Rng) -> Duration {
-    if pace.retry == Retry::Slow {
-        backoff.begin_at(SLOW_WAIT);
-    }
-    let wait = backoff.next(rng);
-    let least = match pace.retry {
-        Retry::Never => HOPELESS_WAIT.mul_f64(0.5 + rng.f64() / 2.0),
-        Retry::Soon | Retry::Slow => Duration::ZERO,
-    };
-    wait.max(least).max(pace.after.unwrap_or_default())
 }

@@ -179,10 +179,10 @@ impl Control {
     }
 
     /// The cloud wants a heartbeat every so many seconds.
-    pub(crate) fn start_heartbeat(&mut self, period_s: u64, step: &Step<'_>) {
+    pub(crate) fn start_heartbeat(&mut self, period_s: u64, now: Duration) {
         let period = Duration::from_secs(period_s.clamp(PERIOD_S_MIN, PERIOD_S_MAX));
         tracing::info!(period_s = period.as_secs(), "sending heartbeats");
-        self.heartbeat = Some(Heartbeat { period, due: step.now.monotonic + period, outstanding: None });
+        self.heartbeat = Some(Heartbeat { period, due: now + period, outstanding: None });
     }
 
     /// The cloud wants no more of them.

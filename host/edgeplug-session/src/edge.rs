@@ -114,7 +114,7 @@ impl Edge {
     /// The world has a new definition. What it has no place for any more goes by the one before.
     pub(crate) fn define(&mut self, step: &Step<'_>) {
         let world = step.world;
-        let Some(template) = world.template() else { return };
+        let Some(template) = world.template.as_ref() else { return };
         let before = self.template.replace(Arc::clone(template));
         let with_windows = Some(template.as_ref()).filter(|_| world.is_edge());
         for over in self.windows.define(with_windows, step.now.monotonic) {
@@ -152,7 +152,7 @@ impl Edge {
         let Some(writing) = self.writing.take_if(|writing| writing.ticket == ticket) else { return false };
         if let Err(reason) = result {
             self.complain(reason, "windows cannot be written down and are in memory only; trying again");
-            (self.dirty, self.outdated) = (true, true);
+            (self.dirty, self.on_disk, self.outdated) = (true, true, true);
             self.retry_at = step.now.monotonic + RETRY;
         }
         for batch in writing.batches {
@@ -191,13 +191,16 @@ impl Edge {
     /// Does what is due.
     pub(crate) fn advance(&mut self, uplink: &mut Uplink, step: &mut Step<'_>) {
         self.wake_at = None;
+        if !self.dirty && self.windows.open.is_empty() && self.over.is_empty() {
+            return;
+        }
         if step.world.stopped.is_some() && step.config.hard_stop_wipes {
             self.wipe();
         }
         self.end_windows(step);
         self.store(uplink, step);
         self.write(step);
-        let can_end = step.clock.is_known(step.now) && step.world.template().is_some();
+        let can_end = step.clock.is_known(step.now) && step.world.template.as_ref().is_some();
         let ends = self.windows.open.iter().filter(|(key, window)| {
             // Those wait for another event than time.
             !window.is_due(step.now.monotonic) || !self.over.iter().any(|stored| stored.over.key == **key)
@@ -214,7 +217,7 @@ impl Edge {
         self.closing = true;
         if step.config.durability == Durability::None
             && step.clock.is_known(step.now)
-            && let Some(template) = step.world.template()
+            && let Some(template) = step.world.template.as_ref()
         {
             for over in self.windows.end_all() {
                 self.close(over, template, step);
@@ -253,7 +256,7 @@ impl Edge {
                 window.ends = End::At(now + Duration::from_millis(left_ms).min(key.length()));
             }
         }
-        let Some(template) = step.world.template().map(Arc::clone) else { return };
+        let Some(template) = step.world.template.as_ref().map(Arc::clone) else { return };
         let Self { windows, over, .. } = self;
         let ended = windows.end(now, |key| !over.iter().any(|stored| stored.over.key == *key));
         for over in ended {
@@ -275,7 +278,7 @@ impl Edge {
             return;
         }
         let (world, now) = (step.world, step.now.monotonic);
-        if let Some(template) = world.template() {
+        if let Some(template) = world.template.as_ref() {
             for stored in self.over.iter_mut().filter(|stored| stored.rows.is_none()) {
                 stored.encode(template, step);
             }

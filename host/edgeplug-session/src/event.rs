@@ -8,6 +8,7 @@ use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, Re
 /// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
 /// is no longer awaited is ignored.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the largest comes once, and the others are moved but once")]
 pub enum Event {
     /// Nothing but time passed.
     Woke,
@@ -211,7 +212,7 @@ pub struct Restored {
     pub last_row: Option<RowId>,
     /// Acknowledgements that wait, oldest first.
     pub acks: Vec<RestoredAck>,
-    /// Commands accepted from the cloud but not finished, oldest first: key and body.
+    /// Commands accepted from the cloud but not finished, oldest first: key and what was recorded.
     pub commands: Vec<(String, Bytes)>,
     /// The last good sync reply.
     pub sync: Option<Bytes>,

@@ -65,6 +65,7 @@ pub use crate::event::Event;
 use crate::event::{Ask, FailureKind, HttpReply, LinkDownReason, OperatorRequest};
 use crate::frequency::Gate;
 use crate::status::UplinkCounts;
+use crate::uplink::ForEdge;
 pub use crate::status::{LinkState, Status, Trouble};
 
 macro_rules! ids {
@@ -132,7 +133,7 @@ pub struct Session {
 pub(crate) struct World {
     /// What the cloud says about the device; `None` before it ever said anything.
     definition: Option<Arc<Definition>>,
-    /// What may be sent, made of the definition; `None` as long as the attributes are not known.
+    /// What may be sent, made of the definition; `None` as long as the attributes are not known, or there are none.
     template: Option<Arc<Template>>,
     /// The same, from the moment that there is a definition, though perhaps without attributes: for all but readings.
     speaks: Option<Arc<Template>>,
@@ -200,11 +201,6 @@ impl World {
             pausing: false,
             sdk,
         }
-    }
-
-    /// What may be sent, once it is known. One without attributes is not.
-    fn template(&self) -> Option<&Arc<Template>> {
-        self.template.as_ref().filter(|template| template.attribute_count() > 0)
     }
 
     /// Whether windows and rules take the place of reports.
@@ -508,12 +504,13 @@ impl Session {
         for (source, samples) in self.frequency.due(step!(self, now)) {
             self.take(&source, None, &samples, now);
         }
-        self.edge.advance(&mut self.uplink, step!(self, now));
-        self.plugins.advance(step!(self, now));
-        self.commands.advance(step!(self, now));
-        self.twin.advance(step!(self, now));
-        self.control.advance(step!(self, now));
-        self.uplink.advance(step!(self, now));
+        let step = step!(self, now);
+        self.edge.advance(&mut self.uplink, step);
+        self.plugins.advance(step);
+        self.commands.advance(step);
+        self.twin.advance(step);
+        self.control.advance(step);
+        self.uplink.advance(step);
     }
 
     /// Readings of a plugin, or of a local program. `offer` wants to know what becomes of them.
@@ -544,11 +541,11 @@ impl Session {
             return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));
         }
         let mut prepared = self.uplink.prepare(samples, step!(self, now));
-        for LocalCommand { device, text } in std::mem::take(&mut prepared.commands) {
+        let ForEdge { numbers, matches, commands } = *prepared.edge.take().unwrap_or_default();
+        for LocalCommand { device, text } in commands {
             self.commands.local(device.as_deref(), &text, step!(self, now));
         }
-        self.edge.count_matches(prepared.matches);
-        let numbers = std::mem::take(&mut prepared.numbers);
+        self.edge.count_matches(matches);
         if numbers.is_empty() {
             return self.uplink.take_in(source, offer, prepared, step!(self, now));
         }
@@ -629,7 +626,7 @@ impl Session {
                 let change = self.connect.frequency(seconds);
                 self.apply(change, now);
             }
-            Control::StartHeartbeat(period_s) => self.control.start_heartbeat(period_s, step!(self, now)),
+            Control::StartHeartbeat(period_s) => self.control.start_heartbeat(period_s, now.monotonic),
             Control::StopHeartbeat => self.control.stop_heartbeat(),
             // Goes another way, because it is written down before it is acknowledged.
             Control::HardStop(_) => {}
@@ -666,7 +663,7 @@ impl Session {
             Some(Change::Definition { definition, complete }) => {
                 let template = Arc::new(definition.template(&self.config.rounding));
                 self.world.speaks = Some(Arc::clone(&template));
-                self.world.template = complete.then_some(template);
+                self.world.template = Some(template).filter(|template| complete && template.attribute_count() > 0);
                 let definition = Arc::new(*definition);
                 self.world.definition = Some(Arc::clone(&definition));
                 if definition.version == Version::V21 {

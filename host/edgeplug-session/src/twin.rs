@@ -5,8 +5,8 @@
 //! protocol", "Use device twins").
 //!
 //! Invariants: every question of a plugin gets one answer, at the latest when its time is over or the connection is;
-//! nothing is asked twice, because a report that was lost on the way may have arrived. Questions that come during the
-//! pause of a renewal wait for its end.
+//! a report is never sent twice, because one whose answer was lost may have arrived. Questions that come during the pause
+//! of a renewal wait for its end.
 //!
 //! Deliberately absent: keeping reports while there is no connection. The plugin is told so, and knows what is still
 //! worth telling later.

@@ -45,6 +45,7 @@ use self::budget::Budget;
 use self::complaints::Complaints;
 use self::custody::Storing;
 use self::intake::Batch;
+pub(crate) use self::intake::ForEdge;
 pub(crate) use self::item::Code;
 use self::item::{Alarm, Content, Item, Lane};
 use self::queue::{Queue, Run, RunMax};
@@ -312,13 +313,14 @@ impl Uplink {
     }
 
     fn publish_rows(&mut self, lane: Lane, online: &Online, step: &mut Step<'_>) -> bool {
+        if self.queue(lane).is_empty() {
+            return false;
+        }
         let now = step.now.monotonic;
         if lane == Lane::Backlog
             && let Err(at) = self.backlog.paced(now)
         {
-            if !self.backlog.page.is_empty() {
-                self.wake(Some(at));
-            }
+            self.wake(Some(at));
             return false;
         }
         let Some(run) = self.front_run(lane, online, step) else { return false };

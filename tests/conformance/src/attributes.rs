@@ -1,38 +1,81 @@
 //! The answer of upstream's `GetAttributes`, made of what plugins are told of the device.
+//!
+//! The legacy SDK lists attributes by device, the 2.1 SDK hands on the cloud's own groups. Both are brought to one list
+//! of attributes with tag, name, type and validity.
+
+use std::collections::BTreeSet;
 
 use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::model::{Attribute, Kind, Member};
+use edgeplug_protocol::template::DataType;
 use edgeplug_protocol::version::Version;
 use serde_json::{Value, json};
 
-/// One element for each distinct tag, with the first device that has it.
-pub(crate) fn as_upstream_lists_them(definition: &Definition) -> Value {
+/// What plugins see, as the legacy SDK lists it: one element for each distinct tag that has attributes, with the first
+/// device of that tag.
+pub(crate) fn by_device(definition: &Definition) -> Value {
     let model = definition.model();
-    let name = |kind| kind_name(definition.version, kind);
-    let attribute = |attribute: &Attribute| {
-        let (ln, dt) = (&attribute.name, name(attribute.kind));
-        let member = |member: &Member| json!({"ln": member.name, "dt": name(member.kind), "dv": member.validity});
-        match attribute.kind {
-            Kind::Object => json!({"ln": ln, "dt": dt, "d": attribute.members.iter().map(member).collect::<Vec<_>>()}),
-            _ => json!({"ln": ln, "dt": dt, "dv": attribute.validity}),
-        }
-    };
-    let mut tags = Vec::new();
-    let mut elements = Vec::new();
-    for device in definition.devices.iter().filter(|device| {
-        let is_new = !tags.contains(&device.tag);
-        tags.push(device.tag.clone());
-        is_new
-    }) {
+    let mut tags = BTreeSet::new();
+    let devices = definition.devices.iter().filter(|device| tags.insert(&device.tag));
+    let element = |device: &edgeplug_protocol::template::Device| {
         let of_tag = model.attributes.iter().filter(|attribute| attribute.tag == device.tag);
-        let attributes: Vec<_> = of_tag.map(attribute).collect();
-        elements.push(json!({"device": {"id": device.id, "tg": device.tag}, "attributes": attributes}));
+        let attributes: Vec<_> = of_tag.map(|attribute| listed(definition.version, attribute)).collect();
+        let device = json!({"id": device.id, "tg": device.tag});
+        (!attributes.is_empty()).then(|| json!({"device": device, "attributes": attributes}))
+    };
+    normal(&devices.filter_map(element).collect())
+}
+
+/// What plugins see, as a list in a fixed order.
+pub(crate) fn all(definition: &Definition) -> Value {
+    let mut attributes: Vec<_> = definition
+        .model()
+        .attributes
+        .iter()
+        .map(|attribute| json!([attribute.tag, normal(&listed(definition.version, attribute))]))
+        .collect();
+    attributes.sort_by_key(Value::to_string);
+    attributes.into()
+}
+
+/// The 2.1 cloud's groups as the same list; anything else as it is.
+pub(crate) fn of_groups(groups: &Value) -> Value {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = |value: &Value| {
+        let number = value.get("dt").and_then(Value::as_i64).unwrap_or_default();
+        kind_name(Version::V21, DataType::from_wire(Version::V21, number).kind())
+    };
+    let Some(list) = groups.as_array() else { return groups.clone() };
+    let mut attributes = Vec::new();
+    for group in list {
+        let members = group.get("d").and_then(Value::as_array).cloned().unwrap_or_default();
+        let listed = |member: &Value| json!({"ln": text(member, "ln"), "dt": kind(member), "dv": text(member, "dv")});
+        match text(group, "p") {
+            object if object.is_empty() => {
+                attributes.extend(members.iter().map(|scalar| json!([text(scalar, "tg"), listed(scalar)])));
+            }
+            object => {
+                let members: Vec<_> = members.iter().map(listed).collect();
+                attributes.push(json!([text(group, "tg"), {"ln": object, "dt": "OBJECT", "d": members}]));
+            }
+        }
     }
-    normal(&Value::Array(elements))
+    attributes.sort_by_key(Value::to_string);
+    attributes.into()
+}
+
+fn listed(version: Version, attribute: &Attribute) -> Value {
+    let (ln, dt) = (&attribute.name, kind_name(version, attribute.kind));
+    let member =
+        |member: &Member| json!({"ln": member.name, "dt": kind_name(version, member.kind), "dv": member.validity});
+    match attribute.kind {
+        Kind::Object => json!({"ln": ln, "dt": dt, "d": attribute.members.iter().map(member).collect::<Vec<_>>()}),
+        _ => json!({"ln": ln, "dt": dt, "dv": attribute.validity}),
+    }
 }
 
 /// The same without what upstream adds by accident or plugins do not see: tags of attributes and members, empty tags of
-/// devices, the type FLOAT (which is a number), and types by number.
+/// devices, and the type FLOAT (which is a number).
 pub(crate) fn normal(listing: &Value) -> Value {
     match listing {
         Value::Array(list) => list.iter().map(normal).collect(),

@@ -99,7 +99,9 @@ fn is_same_number(expected: &Value, got: &Value) -> bool {
         Value::String(text) => text.trim().parse::<f64>().ok(),
         _ => None,
     };
-    number(expected).zip(number(got)).is_some_and(|(expected, got)| expected == got)
+    number(expected)
+        .zip(number(got))
+        .is_some_and(|(expected, got)| expected == got || expected.is_nan() && got.is_nan())
 }
 
 /// `cv` as one level of dotted names without tags.

@@ -26,7 +26,7 @@ use edgeplug_session::{
 use serde_json::Value;
 
 use crate::case::Case;
-use crate::happening::{Happening, REPORTED_TOPIC, TWIN_GET_TOPIC, version_of, without};
+use crate::happening::{Class, Happening, REPORTED_TOPIC, TWIN_GET_TOPIC, version_of, without};
 use crate::portal::{DISCOVERY, DPS, Portal, Twin};
 use crate::store::Store;
 
@@ -42,6 +42,8 @@ const WAKES_MAX: u32 = 1_000;
 const EVENTS_MAX: u32 = 1_000_000;
 /// Retries that fire at once before a case is given up.
 const RETRIES_MAX: u32 = 20;
+/// The SDK's number for a child that cannot be created here.
+const CHILD_REFUSED: &str = "04";
 /// A retry comes within this, other timers of an idle device much later.
 const RETRY_WITHIN: Duration = Duration::from_secs(600);
 
@@ -396,7 +398,14 @@ impl Device {
             Action::Answer { answer, .. } => self.answered(answer)?,
             Action::AnswerOperator { result, .. } => {
                 let ok = result.is_ok();
-                self.seen.extend(self.child_request.take().map(|created| Happening::Child { created, ok }));
+                let is_question = |seen: &Happening| matches!(seen, Happening::Publish { class: Class::Question, .. });
+                let was_asked = self.seen.iter().any(is_question);
+                self.seen.extend(match self.child_request.take() {
+                    Some(created) if ok || was_asked => Some(Happening::Child { created, ok }),
+                    // Refused without asking the cloud: by an exception for a creation, and silently for a deletion.
+                    Some(true) => Some(Happening::Error(CHILD_REFUSED.to_owned())),
+                    _ => None,
+                });
                 self.remarks.push(format!("operator: {result:?}"));
             }
             Action::TellConnected(connection) => {

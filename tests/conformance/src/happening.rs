@@ -195,8 +195,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) cpids: &'a [&'a str],
     /// Every device there may be at this point.
     pub(crate) devices: &'a [String],
-    /// The `cmdType` of the message that the step delivers, for callbacks that do not repeat it.
+    /// The `cmdType` of the message that the step delivers; callbacks may repeat another one or none.
     pub(crate) cmd_type: Option<&'a str>,
+    /// Whether that message itself claims to tell of the connection, which only the SDK's own do.
+    pub(crate) tells_of_connection: bool,
     /// Whether a twin callback of the step is about the whole twin.
     pub(crate) twin_is_full: bool,
 }
@@ -237,15 +239,19 @@ impl Reader<'_> {
         let created =
             |created| Some(Happening::Child { created, ok: payload.get("status") == Some(&Value::Bool(true)) });
         match name {
-            "" => match payload.get("cmdType").and_then(Value::as_str).or(self.cmd_type) {
-                Some("0x01") => self.command(payload),
-                Some("0x02") => self.ota(payload),
-                Some("0x16") => Self::connection(payload),
-                _ => None,
-            },
+            "" => {
+                let delivered = self.cmd_type.filter(|cmd_type| matches!(*cmd_type, "0x01" | "0x02" | "0x16"));
+                match delivered.or_else(|| payload.get("cmdType").and_then(Value::as_str)) {
+                    Some("0x01") => self.command(payload),
+                    Some("0x02") => self.ota(payload),
+                    Some("0x16") if delivered.is_none() => Self::connection(payload),
+                    _ => None,
+                }
+            }
             "command" => self.command(payload),
             "ota" => self.ota(payload),
             "module" => Some(Happening::Module),
+            "connection" if self.tells_of_connection => None,
             "connection" => Self::connection(payload),
             "twin" => Some(self.twin(payload)),
             "create_child" => created(true),
@@ -260,9 +266,15 @@ impl Reader<'_> {
         Some(Happening::Connection(command == "True" || command == &Value::Bool(true)))
     }
 
-    /// A command without a text, or for nobody this device knows, is never handed to a plugin.
+    /// A command for nobody this device knows is never handed to a plugin, nor is one of 2.1 without a text.
     fn command(&self, payload: &Value) -> Option<Happening> {
-        let text = payload.get("cmd").or_else(|| payload.get("command"))?.as_str()?.to_owned();
+        let payload = payload.as_object()?;
+        let text = match payload.get("cmd").or_else(|| payload.get("command")) {
+            Some(Value::String(text)) if self.version == Version::Legacy || !text.is_empty() => text.clone(),
+            Some(Value::Number(number)) if self.version == Version::Legacy => number.to_string(),
+            None | Some(Value::Null) if self.version == Version::Legacy => String::new(),
+            _ => return None,
+        };
         let id = if self.version == Version::Legacy { "uniqueId" } else { "id" };
         let named = payload.get(id).and_then(Value::as_str).filter(|id| !id.is_empty()).unwrap_or(self.unique_id);
         let prefixes = self.cpids.iter().map(|cpid| format!("{cpid}-"));
@@ -275,24 +287,35 @@ impl Reader<'_> {
         is_known.then(|| Happening::Command { text, child: Some(bare.to_owned()) })
     }
 
-    /// An update without a file that has an address never comes to anybody.
+    /// An update without a file that can be fetched never comes to anybody, nor one of 2.1 that cannot be answered.
     fn ota(&self, payload: &Value) -> Option<Happening> {
-        let text =
-            |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let (command, ack, versions, name, tag, child) = match self.version {
-            Version::Legacy => ("command", "ackId", payload.get("ver"), "fileName", "tag", "uniqueId"),
-            Version::V21 => ("cmd", "ack", payload.get("ver").or(Some(payload)), "fileName", "tg", "id"),
+        let text = |value: Option<&Value>| match value? {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
         };
+        let is_legacy = self.version == Version::Legacy;
+        let (command, ack, tag, child) =
+            if is_legacy { ("command", "ackId", "tag", "uniqueId") } else { ("cmd", "ack", "tg", "id") };
         let urls = payload.get("urls")?.as_array().filter(|urls| !urls.is_empty())?;
         let file = |entry: &Value| {
-            let url = text(Some(entry)).or_else(|| text(entry.get("url")))?;
-            Some(json!({
-                "url": url, "name": text(entry.get(name)), "tag": text(entry.get(tag)), "child": text(entry.get(child)),
-            }))
+            let url = text(entry.get("url")).or_else(|| Some(entry.as_str()?.to_owned()).filter(|_| is_legacy))?;
+            let name = entry.get("fileName");
+            if !is_legacy && name.is_some_and(|name| name == "") {
+                return None;
+            }
+            // The legacy protocol knows no file names.
+            let name = text(name).filter(|_| !is_legacy);
+            Some(json!({"url": url, "name": name, "tag": text(entry.get(tag)), "child": text(entry.get(child))}))
         };
+        if !is_legacy && text(payload.get(ack)).is_none() {
+            return None;
+        }
+        let versions = payload.get("ver").or(if is_legacy { None } else { Some(payload) });
         let version = |name: &str| text(versions.and_then(|versions| versions.get(name))).unwrap_or_default();
+        let default = if is_legacy { "" } else { "ota" };
         Some(Happening::Ota(json!({
-            "text": text(payload.get(command)).unwrap_or_else(|| "ota".to_owned()),
+            "text": text(payload.get(command)).unwrap_or_else(|| default.to_owned()),
             "ack": text(payload.get(ack)),
             "sw": version("sw"), "hw": version("hw"),
             "files": urls.iter().map(file).collect::<Option<Vec<_>>>()?,

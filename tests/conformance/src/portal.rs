@@ -62,8 +62,9 @@ impl Portal {
     /// The reply to a request, and what was seen of it.
     pub(crate) fn answer(&mut self, request: &HttpRequest) -> (u16, String, Option<Happening>) {
         if let Some(rest) = request.url.strip_prefix(DPS) {
+            let seen = self.registration(rest);
             let (status, body) = self.dps(request);
-            return (status, body, self.registration(rest));
+            return (status, body, seen);
         }
         let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
         let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
@@ -104,12 +105,13 @@ impl Portal {
     }
 
     /// A TPM's registration: a challenge, then assigned.
-    fn dps(&self, request: &HttpRequest) -> (u16, String) {
+    fn dps(&mut self, request: &HttpRequest) -> (u16, String) {
         let part = |len: u8| [&[0, len][..], &vec![7; usize::from(len)]].concat();
         let key = STANDARD.encode([part(52), part(200), part(142), part(200), part(48)].concat());
         if request.authorization.is_none() {
             return (401, json!({"authenticationKey": key, "keyName": "registration"}).to_string());
         }
+        self.registering = false;
         let hub = self.answers.sync.get("p").cloned().unwrap_or_default();
         let state = json!({"assignedHub": hub.get("h"), "deviceId": hub.get("id"), "tpm": {"authenticationKey": key}});
         (200, json!({"operationId": "o", "status": "assigned", "registrationState": state}).to_string())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use edgeplug_protocol::ack::{self, Ack};
 use edgeplug_protocol::c2d::AckKind;
 use edgeplug_protocol::definition::{Rounding, parse_window};
@@ -11,6 +11,7 @@ use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::time::Timestamp;
 use edgeplug_protocol::topics::Lane;
+use edgeplug_protocol::version::Version;
 use edgeplug_session::event::{Ask, OperatorRequest};
 use serde_json::{Value, json};
 
@@ -143,6 +144,9 @@ impl Run {
     }
 
     fn act(&mut self, step: &Step) -> Result<()> {
+        if self.disposed && !matches!(step.op, Op::Dispose) {
+            self.refuse();
+        }
         match &step.op {
             Op::Send(data) => self.device.offer(data.iter().map(sample).collect()),
             Op::Window => self.device.pass(self.window),
@@ -182,10 +186,11 @@ impl Run {
                 self.device.answers_twin_questions = false;
                 self.device.ask(Ask::TwinGet)
             }
-            Op::GetAttributes | Op::GetDevices if self.disposed => self.refuse(),
+            Op::GetAttributes | Op::GetDevices if self.disposed => Ok(()),
             Op::GetAttributes | Op::GetDevices if self.device.stopped => self.result(Value::Null),
             Op::GetAttributes => {
-                let attributes = self.device.definition.as_ref().map(attributes::as_upstream_lists_them);
+                let list = if self.case.version == Version::Legacy { attributes::by_device } else { attributes::all };
+                let attributes = self.device.definition.as_ref().map(list);
                 self.result(attributes.unwrap_or_default())
             }
             Op::GetDevices => {
@@ -212,10 +217,16 @@ impl Run {
 
     /// `SendAck` takes the message types 5 and 11 and content that is true in Python, and passes it on unread.
     fn ack(&mut self, message_type: &Value, data: &Value) -> Result<()> {
-        let kind = match message_type.as_u64() {
-            Some(5) => AckKind::Command,
-            Some(11) => AckKind::Ota,
-            _ => return self.refuse(),
+        if self.device.stopped {
+            return Ok(());
+        }
+        let kind = match message_type.as_f64() {
+            Some(5.0) => AckKind::Command,
+            Some(11.0) => AckKind::Ota,
+            _ => {
+                self.refuse();
+                return Ok(());
+            }
         };
         let is_empty = match data {
             Value::Null | Value::Bool(false) => true,
@@ -226,17 +237,37 @@ impl Run {
             Value::Bool(true) => false,
         };
         if is_empty {
-            return self.refuse();
+            self.refuse();
+            return Ok(());
         }
         self.publish_ack(kind, data.clone())
     }
 
     fn ack_of(&mut self, kind: AckKind, ack: &Value, st: &Value, msg: &Value, child: &Value) -> Result<()> {
-        let Some(ack_id) = ack.as_str() else { return self.refuse() };
-        let child_id = child.as_str().filter(|child| !child.is_empty());
-        match (st.as_i64(), msg.as_str()) {
-            (Some(st), Some(msg)) => self.publish_encoded(&Ack { kind, ack_id, st, msg, child_id }),
-            _ => bail!("an acknowledgement needs a number \"st\" and a text \"msg\""),
+        if self.device.stopped {
+            return Ok(());
+        }
+        if ack.is_null() {
+            self.refuse();
+            return Ok(());
+        }
+        let is_none = matches!(child, Value::Null | Value::Bool(false)) || child == "" || child == 0;
+        let known = self.device.definition.iter().flat_map(|definition| &definition.devices);
+        let child_id = child.as_str().filter(|child| known.into_iter().any(|device| device.id == *child));
+        if !is_none && child_id.is_none() {
+            // The 2.1 SDK says nothing for a child it does not know.
+            return Ok(());
+        }
+        match (ack.as_str(), st.as_i64(), msg.as_str()) {
+            (Some(ack_id), Some(st), Some(msg)) => self.publish_encoded(&Ack { kind, ack_id, st, msg, child_id }),
+            // What no table of ours would ever hold goes out as it is.
+            _ => {
+                let mut d = json!({"ack": ack, "type": kind_number(kind), "st": st, "msg": msg});
+                if let (Some(child), Some(d)) = (child_id, d.as_object_mut()) {
+                    d.insert("cid".to_owned(), child.into());
+                }
+                self.publish_ack(kind, d)
+            }
         }
     }
 
@@ -253,9 +284,6 @@ impl Run {
         &mut self,
         encode: impl FnOnce(&edgeplug_protocol::template::Template, &Sdk, &Timestamp) -> String,
     ) -> Result<()> {
-        if self.disposed {
-            return self.refuse();
-        }
         let Some(definition) = self.device.definition.as_ref().filter(|_| self.device.is_online()) else {
             return Ok(());
         };
@@ -267,9 +295,8 @@ impl Run {
         Ok(())
     }
 
-    fn refuse(&mut self) -> Result<()> {
+    fn refuse(&mut self) {
         self.device.see(Happening::Error(REFUSED.to_owned()));
-        Ok(())
     }
 
     fn result(&mut self, value: Value) -> Result<()> {
@@ -294,6 +321,7 @@ impl Run {
             cpids: &cpids,
             devices: &devices,
             cmd_type: message.get("cmdType").and_then(Value::as_str),
+            tells_of_connection: message.get("ct").and_then(Value::as_i64) == Some(116),
             twin_is_full: matches!(op, Some(Op::TwinFull(_) | Op::GetTwins)),
         };
         let mut happenings = Vec::new();
@@ -301,6 +329,7 @@ impl Run {
             happenings.extend(reader.read(event)?);
         }
         let judge = Judge {
+            version: self.case.version,
             loose: self.case.loose,
             tags: &self.tags,
             rules: &self.rules,
@@ -308,12 +337,22 @@ impl Run {
             twin: self.device.twin.desired(),
             was_connected,
             has_callback: self.case.has_callback,
+            disposed: self.disposed,
         };
         let differences = judge.compare(happenings, seen);
         if !differences.is_empty() {
             self.differences.push(judge::render(title, &differences, &remarks));
         }
         Ok(())
+    }
+}
+
+/// `type` of a 2.1 acknowledgement.
+fn kind_number(kind: AckKind) -> u8 {
+    match kind {
+        AckKind::Command => 0,
+        AckKind::Ota => 1,
+        AckKind::Module => 2,
     }
 }
 

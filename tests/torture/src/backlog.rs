@@ -11,8 +11,8 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use edgeplug_e2e::World;
 use edgeplug_outbox::{Lane, NewRow, Outbox, OutboxEvent, OutboxOptions, Request};
+use edgeplug_protocol::definition::{Definition, Rounding};
 use edgeplug_protocol::legacy::Sdk;
-use edgeplug_protocol::legacy::sync::SyncReply;
 use edgeplug_protocol::sample::Sample;
 use edgeplug_protocol::telemetry;
 use edgeplug_protocol::template::Template;
@@ -169,11 +169,8 @@ async fn learn_template(world: &World) -> anyhow::Result<()> {
 
 /// The template as the daemon kept it.
 fn template(facts: &std::collections::BTreeMap<String, Bytes>) -> anyhow::Result<Template> {
-    let kept = facts.values().find_map(|fact| match SyncReply::parse(200, fact) {
-        Ok(SyncReply::Ready(sync)) => Some(sync.template),
-        _ => None,
-    });
-    kept.context("the daemon kept no sync reply")
+    let kept = facts.values().find_map(|fact| serde_json::from_slice::<Definition>(fact).ok());
+    Ok(kept.context("the daemon kept nothing that the cloud said")?.template(&Rounding::new()))
 }
 
 /// Writes the backlog as the daemon would have, the oldest a day ago.

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::parser::Problem;
 use super::*;
 use crate::legacy::Sdk;
 use crate::sample::Sample;

@@ -106,14 +106,8 @@ pub fn encode_edge<'a>(
     let mut collector = Collector::default();
     let mut fault = Writer::new(BodyKind::Fault, envelope, ENVELOPE_BYTES);
     let (placed, dropped) = place_all(envelope, samples, &mut collector, &mut fault);
-    // Samples of unknown devices were never opened; the others are, one by one.
-    let known = samples.iter().enumerate().filter(|(_, sample)| template.device(sample.device.as_deref()).is_some());
-    let valid = known
-        .zip(collector.samples)
-        .filter_map(|((sample, _), (device, values))| {
-            (!values.is_empty()).then_some(ValidSample { sample, device, values })
-        })
-        .collect();
+    let mut valid = collector.samples;
+    valid.retain(|sample| !sample.values.is_empty());
     EdgeEncoded { valid, fault: fault.finish(), placed, dropped }
 }
 
@@ -206,22 +200,22 @@ struct MatchEntry<'a> {
 /// Valid values of every opened sample, kept as they are.
 #[derive(Default)]
 struct Collector<'a> {
-    samples: Vec<(&'a Device, Vec<ValidValue<'a>>)>,
+    samples: Vec<ValidSample<'a>>,
 }
 
 impl<'a> Collector<'a> {
     fn keep(&mut self, value: ValidValue<'a>) -> Option<Cow<'a, Value>> {
         let homeless = value.number().is_none().then(|| value.value.clone());
-        if let Some((_, values)) = self.samples.last_mut() {
-            values.push(value);
+        if let Some(sample) = self.samples.last_mut() {
+            sample.values.push(value);
         }
         homeless
     }
 }
 
 impl<'a> Accept<'a> for Collector<'a> {
-    fn open(&mut self, device: &'a Device, _time: &'a Timestamp) {
-        self.samples.push((device, Vec::new()));
+    fn open(&mut self, sample: usize, device: &'a Device, _time: &'a Timestamp) {
+        self.samples.push(ValidSample { sample, device, values: Vec::new() });
     }
 
     fn scalar(&mut self, name: &'a str, scalar: &'a Scalar, value: Cow<'a, Value>) -> Option<Cow<'a, Value>> {
@@ -241,7 +235,7 @@ impl<'a> Accept<'a> for Collector<'a> {
     fn close_object(&mut self) {}
 
     fn close(&mut self) -> bool {
-        self.samples.last().is_some_and(|(_, values)| values.iter().any(|value| value.number().is_some()))
+        self.samples.last().is_some_and(|sample| sample.values.iter().any(|value| value.number().is_some()))
     }
 }
 

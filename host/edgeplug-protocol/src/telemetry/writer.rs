@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
 
 /// Valid values go into the report as they are, but for decimals nobody wants.
 impl<'a> Accept<'a> for Writer<'a> {
-    fn open(&mut self, device: &'a Device, time: &'a Timestamp) {
+    fn open(&mut self, _sample: usize, device: &'a Device, time: &'a Timestamp) {
         Writer::open(self, device, time);
     }
 

@@ -34,6 +34,10 @@ fn numbers_follow_the_recorded_behaviour() {
         ("", json!(null), faulty(Value::Null)),
         ("", json!("abc"), faulty("abc")),
         ("", json!("0x10"), faulty("0x10")),
+        ("", json!("1_000.2_5"), valid(json!(1000.25))),
+        ("", json!("_1"), faulty("_1")),
+        ("", json!("1_"), faulty("1_")),
+        ("", json!("1__0"), faulty("1__0")),
         ("", json!("nan"), faulty("nan")),
         ("", json!("inf"), faulty("inf")),
         ("", json!("1e999"), faulty("1e999")),
@@ -101,6 +105,7 @@ fn the_types_of_2_1_follow_the_recorded_behaviour() {
     for (data_type, dv, (input, expected)) in [
         (integer, "", same(json!(3))),
         (integer, "", (json!("9 "), Some(json!(9)))),
+        (integer, "", (json!("1_000"), Some(json!(1000)))),
         (integer, "", fault(json!("1.5"))),
         (integer, "", fault(json!(1.5))),
         (integer, "", fault(json!(3.0))),

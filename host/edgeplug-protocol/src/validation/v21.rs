@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::{Number, Value};
 
-use super::{ValidValues, Verdict};
+use super::{ValidValues, Verdict, without_separators};
 use crate::template::{DataType, Scalar};
 
 pub(super) fn judge<'a>(scalar: &Scalar, value: &'a Value) -> Verdict<'a> {
@@ -74,7 +74,7 @@ fn owned<'a>(number: impl Into<Value>) -> Cow<'a, Value> {
 }
 
 fn integer_in(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
+    without_separators(text.trim()).parse().ok()
 }
 
 fn allows_flag(valid: &ValidValues, flag: bool) -> bool {

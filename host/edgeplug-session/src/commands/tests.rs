@@ -164,6 +164,17 @@ fn a_ledger_that_fails_for_a_moment_costs_a_command_no_more() {
     assert_eq!((rig.calls.len(), rig.acks().len()), (2, 2), "neither twice nor not at all");
 }
 
+/// It was written, and the daemon was told that it was not.
+#[test]
+fn a_command_that_only_the_ledger_knows_of_is_carried_out_when_it_comes_again() {
+    let mut rig = online();
+    rig.plugin_up("p", None, true);
+    rig.disk.commands.insert("a-1".into(), ("{}".into(), false));
+    rig.send_command("x", "a-1");
+    rig.pass(SECOND);
+    assert_eq!((rig.calls.len(), rig.acks()), (1, vec![("a-1".to_owned(), 6)]));
+}
+
 #[test]
 fn an_outcome_that_cannot_be_written_is_written_later_and_runs_nothing_twice() {
     let mut rig = online();

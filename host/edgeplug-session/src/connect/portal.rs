@@ -16,8 +16,9 @@ use edgeplug_protocol::v21::discovery::{Account, AgentUrl, DiscoveryError as Dis
 use edgeplug_protocol::v21::identity::{Has, IdentityError, IdentityReply};
 use edgeplug_protocol::version::Version;
 
+use super::pace::Pace;
 use super::provision::{Provision, Provisioned};
-use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, Pace, RETRY_AFTER_MAX, State};
+use super::{Change, Connect, DPS_PERIOD_MIN, KnownAssignment, Next, State};
 use crate::action::{Fact, HttpRequest, Method};
 use crate::config::{ProtocolChoice, SessionConfig};
 use crate::event::{Attestation, Failure, FailureKind, HttpReply};
@@ -25,6 +26,8 @@ use crate::{Action, Step, Ticket};
 
 /// After so many failures in a row of the protocol that worked before, the other one is asked as well.
 const FAILURES_BEFORE_PROBE: u32 = 3;
+/// A server's `Retry-After` is believed up to this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// Whom to ask, in which protocol.
 #[derive(Default)]
@@ -152,7 +155,9 @@ impl Portal {
             Version::V21 => match AgentUrl::parse_reply(reply.status, &reply.body) {
                 Ok(agent) => {
                     if agent.said_expired {
-                        tracing::warn!("discovery says the subscription has expired; going on, because it errs in that");
+                        tracing::warn!(
+                            "discovery says the subscription has expired; going on, because it errs in that"
+                        );
                     }
                     self.v21 = Some(agent);
                 }
@@ -226,7 +231,8 @@ impl PortalFailure {
 
     /// Of two protocols that both failed, the one that says more about the device leads.
     fn and(self, v21: Self) -> Self {
-        if self.failure.text == v21.failure.text {
+        let silent = !self.answered && !v21.answered;
+        if silent || self.failure.text == v21.failure.text {
             return self;
         }
         let legacy_leads = self.about_us || !v21.about_us;
@@ -294,13 +300,7 @@ impl Connect {
                 self.ask_portal(step);
                 None
             }
-            Err(failed) => {
-                if !failed.answered && matches!(self.portal.probe, Some(Probe::Begun)) {
-                    // The same service would be asked for the other protocol.
-                    self.portal.probe = None;
-                }
-                self.portal_failed(failed, step)
-            }
+            Err(failed) => self.portal_failed(failed, step),
         }
     }
 

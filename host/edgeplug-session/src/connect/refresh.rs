@@ -13,13 +13,13 @@ use std::time::Duration;
 use edgeplug_protocol::c2d::Part;
 use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::legacy::sync::{self, SyncOption};
-use edgeplug_protocol::retry::Retry;
 use edgeplug_protocol::v21::messages::Question;
 use edgeplug_protocol::version::Version;
 
 use super::hold::Waiter;
+use super::pace::wait_time;
 use super::portal::{Answer, Portal, PortalFailure};
-use super::{Change, Connect, HOPELESS_WAIT, SLOW_WAIT, State};
+use super::{Change, Connect, State};
 use crate::backoff::Backoff;
 use crate::event::{Failure, HttpReply};
 use crate::{Action, Now, RequestId, Step, Ticket};
@@ -88,8 +88,9 @@ impl Refresh {
         }
     }
 
-    pub(super) fn timeout(&self) -> Option<Duration> {
-        let next = (self.asking.is_none() && !self.wanted.is_empty()).then_some(self.not_before);
+    /// `may_ask`: see [`Connect::can_refresh`].
+    pub(super) fn timeout(&self, may_ask: bool) -> Option<Duration> {
+        let next = (may_ask && self.asking.is_none() && !self.wanted.is_empty()).then_some(self.not_before);
         next.into_iter().chain(self.waiting.iter().map(|(_, until)| *until)).min()
     }
 
@@ -118,13 +119,7 @@ impl Refresh {
 
     fn failed(&mut self, want: Option<Want>, failed: &PortalFailure, step: &mut Step<'_>) {
         self.wanted.extend(want);
-        if failed.pace == Retry::Slow {
-            self.backoff.begin_at(SLOW_WAIT);
-        }
-        let mut wait = self.backoff.next(step.rng);
-        if failed.pace == Retry::Never {
-            wait = wait.max(HOPELESS_WAIT);
-        }
+        let wait = wait_time(&mut self.backoff, failed.pace, step.rng);
         self.not_before = step.now.monotonic + wait;
         let text = &failed.failure.text;
         if self.trouble.as_ref() != Some(text) {
@@ -144,6 +139,11 @@ impl Want {
             Self::Devices => Some(SyncOption::Device),
             Self::Rules => Some(SyncOption::Rule),
         }
+    }
+
+    /// Whether a new connection is to be made of the answer.
+    fn reconnects(self) -> bool {
+        matches!(self, Self::Connection | Self::Everything { reconnect: true })
     }
 
     fn name(self) -> &'static str {
@@ -190,8 +190,13 @@ impl Connect {
 
     /// An operator wants everything asked again.
     pub(crate) fn refresh_for(&mut self, request: RequestId, step: &mut Step<'_>) {
-        if self.refresh.waiting.len() >= OPERATORS_MAX {
-            return Waiter::Operator(request).answer(Err("too many already wait for the cloud's answers"), step);
+        let refusal = match self.refresh.waiting.len() {
+            _ if self.stopped => Some("the cloud stopped this device; `edgeplug resume` takes that back"),
+            OPERATORS_MAX.. => Some("too many already wait for the cloud's answers"),
+            _ => None,
+        };
+        if let Some(reason) = refusal {
+            return Waiter::Operator(request).answer(Err(reason), step);
         }
         self.refresh.waiting.push((request, step.now.monotonic + OPERATOR_WAIT));
         if self.definition.is_some() {
@@ -207,13 +212,17 @@ impl Connect {
         self.refresh.not_before = self.refresh.not_before.min(step.now.monotonic);
     }
 
+    /// Whether this is the time to ask: a stopped device does not, and the way to the cloud asks for everything itself.
+    pub(super) fn can_refresh(&self) -> bool {
+        let asks_itself = matches!(self.state, State::Discovering(_) | State::Syncing(_) | State::Provisioning(_));
+        self.definition.is_some() && !self.stopped && !asks_itself
+    }
+
     /// Asks what is due.
     pub(super) fn refresh_advance(&mut self, step: &mut Step<'_>) {
         self.tell_refreshed(step);
         let (Some(version), None) = (self.version(), self.refresh.asking) else { return };
-        // The way to the cloud asks for everything by itself.
-        let is_asked_anyway = matches!(self.state, State::Discovering(_) | State::Syncing(_) | State::Provisioning(_));
-        if is_asked_anyway || self.stopped || step.now.monotonic < self.refresh.not_before {
+        if !self.can_refresh() || step.now.monotonic < self.refresh.not_before {
             return;
         }
         let Some(want) = self.refresh.wanted.first().copied() else { return };
@@ -253,16 +262,17 @@ impl Connect {
         result: Result<HttpReply, Failure>,
         step: &mut Step<'_>,
     ) -> Option<Change> {
-        let updates = result
-            .map_err(PortalFailure::unreachable)
-            .and_then(|reply| sync::parse_part(reply.status, &reply.body, option).map_err(PortalFailure::from));
+        let updates = result.map_err(PortalFailure::unreachable).and_then(|reply| {
+            let updates = sync::parse_part(reply.status, &reply.body, option);
+            updates.map_err(|error| PortalFailure::from(error).after(&reply))
+        });
         match updates {
             Ok(updates) if updates.is_empty() => {
                 self.refresh_failed(want, &PortalFailure::nothing_said(want.name()), step);
                 None
             }
             Ok(updates) => {
-                self.moving |= want == Want::Connection && self.open.is_some();
+                self.move_wanted |= want == Want::Connection && self.open.is_some();
                 let change = self.update(updates);
                 let empty = self.definition.as_ref().is_some_and(|definition| definition.groups.is_empty());
                 if want == Want::Attributes && empty {
@@ -293,10 +303,11 @@ impl Connect {
                 self.synced = true;
                 self.refresh.succeeded();
                 let elsewhere = self.definition.as_ref().is_some_and(|old| old.hub != definition.hub);
+                // Whatever else was to be asked is answered too.
+                let reconnect = want.reconnects() || self.refresh.wanted.iter().any(|want| want.reconnects());
+                self.move_wanted |= (elsewhere || reconnect) && self.open.is_some();
                 self.compare_with_assignment(&definition.hub, step);
                 self.take_over(*definition, has, step);
-                let reconnect = elsewhere || want == Want::Everything { reconnect: true };
-                self.moving |= reconnect && self.open.is_some();
                 self.changed()
             }
             Ok(Answer::NotRegistered) => {

@@ -83,3 +83,6 @@ pub(super) fn text(members: Map<String, Value>) -> String {
 fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
     serde_json::from_slice(body).map_err(|error| format!("the hub's twin cannot be read: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

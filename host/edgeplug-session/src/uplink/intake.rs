@@ -30,7 +30,14 @@ pub(crate) struct Prepared {
     pub(super) outcomes: Vec<Outcome>,
     /// In which rows each sample has values; on an edge device a report stands for windows.
     placed: Vec<Placed>,
-    /// On an edge device, numbers for its windows.
+    /// What is done beside on an edge device.
+    pub(crate) edge: Option<Box<ForEdge>>,
+}
+
+/// What samples of an edge device cause beside rows.
+#[derive(Debug, Default)]
+pub(crate) struct ForEdge {
+    /// Numbers for its windows.
     pub(crate) numbers: Vec<Fold>,
     /// Rules that matched.
     pub(crate) matches: usize,
@@ -116,7 +123,7 @@ impl Prepared {
     fn take(&mut self, piece: &[Sample], first: usize, now: &Timestamp, step: &Step<'_>) -> Result<(), usize> {
         let samples = first..first + piece.len();
         let both = Placed { report: true, fault: true };
-        let Some(template) = step.world.template().filter(|_| step.clock.is_known(step.now)) else {
+        let Some(template) = step.world.template.as_ref().filter(|_| step.clock.is_known(step.now)) else {
             match unstamped(piece, step) {
                 Ok(body) => {
                     check_size(&body)?;
@@ -166,7 +173,7 @@ impl Prepared {
         }
         self.judge(&encoded.placed, &encoded.dropped);
         for sample in &encoded.valid {
-            self.numbers.extend(Fold::of(sample));
+            self.edge.get_or_insert_default().numbers.extend(Fold::of(sample));
             for matched in step.world.rules.matches(sample, template, now, step) {
                 self.take_match(matched, first + sample.sample, step.world.code_for(template));
             }
@@ -177,11 +184,12 @@ impl Prepared {
     fn take_match(&mut self, matched: RuleMatch, sample: usize, code: Code) {
         let RuleMatch { body, command } = matched;
         let bytes = body.bytes().len();
-        if self.matches >= MATCHES_MAX || bytes > BODY_BYTES_MAX {
-            return tracing::error!(sample, bytes, matches = self.matches, "a rule match is too much and is given up");
+        let edge = self.edge.get_or_insert_default();
+        if edge.matches >= MATCHES_MAX || bytes > BODY_BYTES_MAX {
+            return tracing::error!(sample, bytes, matches = edge.matches, "a rule match is too much and is given up");
         }
-        self.matches += 1;
-        self.commands.extend(command);
+        edge.matches += 1;
+        edge.commands.extend(command);
         let share = Share { samples: sample..sample + 1, side: None };
         self.rows.push(NewItem { content: Content::Message(body, code), share });
     }

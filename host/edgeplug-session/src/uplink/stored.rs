@@ -80,7 +80,7 @@ impl Ripening {
             }
             Content::Message(..) | Content::Other(..) => Ripe::Yes,
             Content::Samples(_) | Content::Unstamped(_) => {
-                match step.world.template().filter(|_| step.clock.is_known(step.now)) {
+                match step.world.template.as_ref().filter(|_| step.clock.is_known(step.now)) {
                     Some(template) => self.encode(item, template, window, step),
                     None => Ripe::NotYet,
                 }

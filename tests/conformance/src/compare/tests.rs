@@ -66,6 +66,7 @@ fn texts_of_faults_are_numbers_only_where_the_case_says_so() {
     assert!(same(&json!("1e+22"), &json!("10000000000000000000000"), loose));
     assert!(same(&json!(1.5), &json!("1.5"), loose));
     assert!(same(&json!("5.0"), &json!(" 5 "), loose));
+    assert!(same(&json!("NaN"), &json!("nan"), loose));
     assert!(!same(&json!("99"), &json!("99.1"), loose));
     assert!(!same(&json!("0.0"), &json!("false"), loose));
     assert!(!equal(&json!("99"), &json!("99.0")));

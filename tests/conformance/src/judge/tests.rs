@@ -1,3 +1,4 @@
+use edgeplug_protocol::version::Version;
 use serde_json::{Value, json};
 
 use super::{Judge, render};
@@ -6,6 +7,7 @@ use crate::happening::{Class, Happening};
 
 fn judge(op: &Op) -> Judge<'_> {
     Judge {
+        version: Version::Legacy,
         loose: Loose::default(),
         tags: &[],
         rules: &[],
@@ -13,6 +15,7 @@ fn judge(op: &Op) -> Judge<'_> {
         twin: json!({"fan": 2}),
         was_connected: true,
         has_callback: true,
+        disposed: false,
     }
 }
 

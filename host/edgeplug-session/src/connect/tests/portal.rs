@@ -195,3 +195,30 @@ fn a_hub_that_dps_named_and_that_died_gives_way_to_the_portals() {
     rig.pass(10 * SECOND);
     assert!(rig.is_online(), "the next run remembers");
 }
+
+#[test]
+fn what_dps_said_is_remembered_without_a_sync() {
+    let mut rig = Rig::unregistered();
+    rig.cloud.other_hub = Some("hub3");
+    rig.cloud.sync_codes.extend([1, 4]);
+    rig.boot();
+    rig.pass(30 * SECOND);
+    assert!(rig.cloud.registered && !rig.is_online());
+    rig.crash();
+    rig.pass(30 * SECOND);
+    assert_eq!(rig.cloud.hosts, ["hub3"]);
+}
+
+/// A wait that the portal asks for is not one for the hub.
+#[test]
+fn a_portal_that_is_busy_does_not_hold_back_the_hub() {
+    let mut rig = online();
+    rig.cloud.portal.retry_after_s = Some(3_000);
+    rig.cloud.portal_says = Some(Ok((503, "busy")));
+    rig.crash();
+    rig.pass(SECOND);
+    assert!(rig.is_online());
+    rig.cut();
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online());
+}

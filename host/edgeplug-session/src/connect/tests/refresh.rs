@@ -1,9 +1,13 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::RequestId;
 use crate::action::Connection;
 use crate::event::OperatorRequest;
+use crate::rig::cases;
 
 fn order(rig: &mut Rig, kind: &str) {
     rig.send_c2d(json!({"cmdType": kind, "data": {}}).to_string());
@@ -183,4 +187,102 @@ fn a_data_frequency_by_order_is_kept() {
     rig.crash();
     rig.pass(SECOND);
     assert_eq!(rig.told_templates.last().unwrap().frequency_s, 30);
+}
+
+#[test]
+fn an_order_that_waits_does_not_disturb_a_stop() {
+    let mut rig = online();
+    rig.portal_up = false;
+    order(&mut rig, "0x10");
+    rig.pass(SECOND);
+    order(&mut rig, "0x99");
+    rig.pass(HOUR);
+    assert_eq!(rig.session.status(rig.now()).link, LinkState::Disconnected);
+    rig.portal_up = true;
+    let asked = rig.cloud.portal.asked.len();
+    rig.pass(HOUR);
+    assert_eq!(rig.cloud.portal.asked.len(), asked);
+    rig.handle(Event::Operator { request: RequestId(1), what: OperatorRequest::Refresh });
+    assert!(rig.operator_answers[0].1.as_ref().unwrap_err().contains("stopped"));
+    rig.handle(Event::Operator { request: RequestId(2), what: OperatorRequest::Resume });
+    rig.pass(MINUTE);
+    assert!(rig.is_online());
+    assert_eq!(rig.session.status(rig.now()).refresh, None);
+}
+
+#[test]
+fn a_connection_that_changes_during_a_renewal_is_made_of_the_last_word() {
+    // Every moment around the renewal, in steps shorter than each of its parts.
+    for step in 0..40 {
+        let mut rig = online();
+        rig.puback_delay = Some(3 * LATENCY);
+        rig.pass(48 * MINUTE - SECOND - 10 * LATENCY);
+        rig.offer(1, vec![reading("n", 1)]);
+        rig.pass(LATENCY / 2 * step);
+        rig.cloud.portal.hub = "hub2";
+        order(&mut rig, "0x12");
+        rig.pass(MINUTE);
+        assert!(rig.is_online(), "ordered {step} half latencies around the renewal");
+        assert_eq!(rig.cloud.hosts.last().map(String::as_str), Some("hub2"), "{step}");
+        assert_eq!(rig.delivered("n"), [1], "{step}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Fate {
+    Order(&'static str),
+    Cut,
+    Network(bool),
+    Portal(bool),
+    Hub(&'static str),
+    TpmBusy(bool),
+    Offer,
+    Pass(u32),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    let kinds = ["0x10", "0x11", "0x12", "0x13", "0x15", "resetpwd", "sync"];
+    prop_oneof![
+        6 => prop::sample::select(kinds.to_vec()).prop_map(Fate::Order),
+        1 => Just(Fate::Cut),
+        1 => any::<bool>().prop_map(Fate::Network),
+        1 => any::<bool>().prop_map(Fate::Portal),
+        1 => prop::sample::select(vec!["hub", "hub2"]).prop_map(Fate::Hub),
+        1 => any::<bool>().prop_map(Fate::TpmBusy),
+        3 => Just(Fate::Offer),
+        5 => (0_u32..200).prop_map(Fate::Pass),
+        1 => (0_u32..3_000_000).prop_map(Fate::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(128))]
+    /// Whatever is ordered and whatever fails meanwhile, readings arrive and the device is online on the last hub named.
+    #[test]
+    fn orders_lose_nothing(fates in proptest::collection::vec(fate(), 1..40)) {
+        let mut rig = online();
+        let mut offered = 0;
+        for fate in fates {
+            match fate {
+                Fate::Order(kind) => order(&mut rig, kind),
+                Fate::Cut => rig.cut(),
+                Fate::Network(up) => rig.network(up),
+                Fate::Portal(up) => rig.portal_up = up,
+                Fate::Hub(host) => rig.cloud.portal.hub = host,
+                Fate::TpmBusy(busy) => rig.tpm_busy = busy,
+                Fate::Offer => { offered += 1; rig.offer(offered, vec![reading("n", offered)]); }
+                Fate::Pass(ms) => rig.pass(Duration::from_millis(ms.into())),
+            }
+        }
+        (rig.portal_up, rig.tpm_busy) = (true, false);
+        rig.network(true);
+        rig.pass(HOUR / 2);
+        order(&mut rig, "sync");
+        rig.pass(HOUR / 2);
+        prop_assert!(rig.is_online() && rig.told_connected && rig.has_connection());
+        prop_assert_eq!(rig.cloud.hosts.last().map(String::as_str), Some(rig.cloud.portal.hub));
+        prop_assert_eq!(rig.session.status(rig.now()).refresh, None);
+        let delivered: BTreeSet<_> = rig.delivered("n").into_iter().collect();
+        prop_assert_eq!(delivered.len() as u64, offered);
+    }
 }

@@ -235,7 +235,7 @@ enum Fate {
     Network(bool),
     LedgerFails(bool),
     DiskFails(bool),
-    /// Whether the template has another attribute beside, and whether the device itself has none.
+    /// Whether the template has another attribute beside, and whether windows are longer.
     Define(bool, bool),
 }
 
@@ -250,7 +250,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => any::<bool>().prop_map(Fate::Network),
         1 => any::<bool>().prop_map(Fate::LedgerFails),
         1 => any::<bool>().prop_map(Fate::DiskFails),
-        1 => any::<(bool, bool)>().prop_map(|(more, none)| Fate::Define(more, none)),
+        1 => any::<(bool, bool)>().prop_map(|(more, longer)| Fate::Define(more, longer)),
     ]
 }
 
@@ -294,14 +294,11 @@ proptest! {
                 Fate::Network(up) => rig.network(up),
                 Fate::LedgerFails(fails) => rig.ledger_fails = fails,
                 Fate::DiskFails(fails) => rig.disk_fails = fails,
-                Fate::Define(more, none) => {
+                Fate::Define(more, longer) => {
                     let all = [("n", "", 63), ("m", "", 63)];
-                    let some = match (none, more) {
-                        (true, _) => &all[1..],
-                        (false, true) => &all[..],
-                        (false, false) => &all[..1],
-                    };
-                    rig.cloud.portal.attributes = Some(scalars(some));
+                    let mut attributes = scalars(&all[..1 + usize::from(more)]);
+                    attributes[0]["d"][0]["tw"] = if longer { "20s" } else { "10s" }.into();
+                    rig.cloud.portal.attributes = Some(attributes);
                     rig.send_c2d(r#"{"cmdType":"0x10","data":{}}"#);
                 }
             }
