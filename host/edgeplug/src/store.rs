@@ -207,8 +207,13 @@ impl Store {
             }
         }
         while !self.rows.is_empty() {
-            let rest = self.rows.split_off(self.rows.len().min(APPEND_ROWS_MAX));
-            let group = std::mem::replace(&mut self.rows, rest);
+            let mut group = std::mem::take(&mut self.rows);
+            if group.len() > APPEND_ROWS_MAX {
+                self.rows = group.split_off(APPEND_ROWS_MAX);
+            } else {
+                // The next group will be about as large, and growing into it would cost more than its rows do.
+                self.rows.reserve(group.len());
+            }
             if let Err((Refused::Full(request) | Refused::TooLarge(request) | Refused::Ended(request), reason)) =
                 self.request(Request::Append(group))
             {
