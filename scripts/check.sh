@@ -18,7 +18,7 @@ format() {
     cargo fmt --all --check -- --color never || status=1
     while read -r manifest; do
         cargo fmt --all --check --manifest-path "$manifest" -- --color never || status=1
-    done < <(wasm_manifests)
+    done < <(wasm_manifests; topmost_manifests tests/fuzz)
     return "$status"
 }
 

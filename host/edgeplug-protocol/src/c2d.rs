@@ -165,6 +165,21 @@ pub enum Target<'a> {
     Unknown(&'a str),
 }
 
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [Self::Attributes, Self::Settings, Self::Rules, Self::Devices, Self::Ota];
+
+    /// Under which name it comes.
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Attributes => "att",
+            Self::Settings => "set",
+            Self::Rules => "r",
+            Self::Devices => "d",
+            Self::Ota => "ota",
+        }
+    }
+}
+
 impl CloudMessage {
     /// Reads a body.
     #[must_use]

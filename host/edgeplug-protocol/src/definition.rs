@@ -54,6 +54,24 @@ pub struct Definition {
     /// connection hears of it anew.
     #[serde(skip)]
     pub pending_ota: Option<serde_json::Value>,
+    /// What the cloud said that cannot be used and is not in here, in words for an operator: some dozens at most.
+    #[serde(default)]
+    pub left_out: BTreeMap<Place, Vec<String>>,
+}
+
+/// Where in the cloud's words something was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Place {
+    /// What is said once for the whole device: connection settings, flags, data frequency.
+    Device,
+    /// [`Definition::devices`].
+    Devices,
+    /// [`Definition::groups`].
+    Attributes,
+    /// [`Definition::settings`].
+    Settings,
+    /// [`Definition::rules`].
+    Rules,
 }
 
 /// A part that replaces the one before.
@@ -75,6 +93,8 @@ pub enum Update {
     Hub(Box<Hub>),
     /// A firmware update that waits, or none.
     Ota(Option<serde_json::Value>),
+    /// What of a part was left out, if anything; comes with the part.
+    LeftOut(Place, Vec<String>),
 }
 
 /// Where and as whom to connect.
@@ -153,8 +173,8 @@ pub struct Setting {
 pub struct Rule {
     /// Rule guid (`g`).
     pub guid: String,
-    /// Event subscription guid (`es`).
-    pub event_subscription: String,
+    /// Event subscription guid (`es`); null in matches where the cloud named none.
+    pub event_subscription: Option<String>,
     /// Condition (`con`).
     pub condition: String,
     /// Local command to run on a match (`cmd`), if any.
@@ -198,6 +218,14 @@ impl Definition {
             Update::Frequency(frequency_s) => replace(&mut self.frequency_s, frequency_s),
             Update::Hub(hub) => replace(&mut self.hub, *hub),
             Update::Ota(ota) => replace(&mut self.pending_ota, ota),
+            Update::LeftOut(place, reasons) => {
+                let before = self.left_out.remove(&place).unwrap_or_default();
+                let changed = before != reasons;
+                if !reasons.is_empty() {
+                    self.left_out.insert(place, reasons);
+                }
+                changed
+            }
         }
     }
 

@@ -1,18 +1,18 @@
 //! What both protocols write alike: attributes, settings, rules, devices and where to connect.
 //!
-//! A null is the empty list or text, a number in the place of a text is its digits, and unknown members are ignored. What
-//! the daemon itself acts upon (host, ids, topics) is checked here once. Lists are as long as the body that brought them,
-//! whose size the caller caps.
+//! What the daemon itself acts upon (host, ids, topics) is checked here once, and strictly. Everything else is taken as far
+//! as it can be used, and what cannot is said ([`LeftOut`]): no single odd member makes an answer unreadable. Lists are as
+//! long as the body that brought them, whose size the caller caps.
+
+pub(crate) mod lists;
 
 use percent_encoding::{AsciiSet, PercentEncode, utf8_percent_encode};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::azure::hub;
 use crate::azure::sas::RESERVED;
-use crate::definition::{AttributeDefinition, Group, Rule, Setting};
-use crate::template::Device;
-use crate::version::Version;
+use crate::definition::DATA_FREQUENCY_DEFAULT_S;
+pub(crate) use lists::LeftOut;
 
 /// Longest host, client id, user name or topic.
 const NAME_BYTES_MAX: usize = 512;
@@ -35,16 +35,6 @@ const PATH_SEGMENT: &AsciiSet = &RESERVED
     .remove(b':')
     .remove(b'@');
 
-/// `p` without its topics.
-#[derive(Deserialize)]
-pub(crate) struct WireEndpoint {
-    n: Option<String>,
-    h: Option<String>,
-    p: Option<u16>,
-    id: Option<String>,
-    un: Option<String>,
-}
-
 /// Where and as whom to connect.
 pub(crate) struct Endpoint {
     pub(crate) host: String,
@@ -53,105 +43,28 @@ pub(crate) struct Endpoint {
     pub(crate) user_name: String,
 }
 
-impl WireEndpoint {
-    /// Checks it; the error names the member.
-    pub(crate) fn read(self) -> Result<Endpoint, String> {
+impl Endpoint {
+    /// Reads `p` without its topics; the error names the member.
+    pub(crate) fn read(p: &Map<String, Value>, left_out: &mut LeftOut) -> Result<Self, String> {
+        let text = |member: &str| p.get(member).and_then(Value::as_str);
         let missing = |name: &str| format!("p.{name} is missing or unusable");
-        if self.n.as_deref() != Some("mqtt") {
-            return Err(format!("p.n is {:?}; this daemon speaks mqtt", self.n.unwrap_or_default()));
+        if let Some(other) = text("n").filter(|name| !matches!(*name, "" | "mqtt")) {
+            return Err(format!("p.n is {:?}; this daemon speaks mqtt", words(other)));
         }
-        let host = self.h.filter(|host| is_name(host)).ok_or_else(|| missing("h"))?;
-        let client_id = self.id.filter(|id| is_topic(id)).ok_or_else(|| missing("id"))?;
-        Ok(Endpoint {
-            user_name: self.un.filter(|name| is_name(name)).unwrap_or_else(|| hub::user_name(&host, &client_id)),
-            port: self.p.unwrap_or(hub::MQTT_PORT),
+        let host = text("h").filter(|host| is_name(host)).ok_or_else(|| missing("h"))?.to_owned();
+        let client_id = text("id").filter(|id| is_topic(id)).ok_or_else(|| missing("id"))?.to_owned();
+        let user_name = text("un").filter(|name| is_name(name)).map(str::to_owned);
+        let port = int_of(p.get("p")).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+        if port.is_none() && p.get("p").is_some_and(|port| !port.is_null()) {
+            left_out.say(format!("the port (p.p) is no port number, so {} is used", hub::MQTT_PORT));
+        }
+        Ok(Self {
+            user_name: user_name.unwrap_or_else(|| hub::user_name(&host, &client_id)),
+            port: port.unwrap_or(hub::MQTT_PORT),
             host,
             client_id,
         })
     }
-}
-
-#[derive(Deserialize)]
-pub(crate) struct WireDevice {
-    id: String,
-    #[serde(default, deserialize_with = "text")]
-    tg: String,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct WireGroup {
-    #[serde(default, deserialize_with = "text")]
-    p: String,
-    #[serde(default, deserialize_with = "text")]
-    tg: String,
-    #[serde(default, deserialize_with = "text")]
-    tw: String,
-    #[serde(default, deserialize_with = "or_default")]
-    d: Vec<WireAttribute>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct WireAttribute {
-    ln: String,
-    #[serde(default, deserialize_with = "or_default")]
-    dt: i64,
-    #[serde(default, deserialize_with = "text")]
-    dv: String,
-    #[serde(default, deserialize_with = "text")]
-    tg: String,
-    #[serde(default, deserialize_with = "or_default")]
-    agt: u8,
-    #[serde(default, deserialize_with = "text")]
-    tw: String,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct WireRule {
-    #[serde(default, deserialize_with = "text")]
-    g: String,
-    #[serde(default, deserialize_with = "text")]
-    es: String,
-    #[serde(default, deserialize_with = "text")]
-    con: String,
-    #[serde(default, deserialize_with = "text")]
-    cmd: String,
-}
-
-pub(crate) fn devices(wire: Vec<WireDevice>) -> Vec<Device> {
-    wire.into_iter().map(|device| Device { id: device.id, tag: device.tg }).collect()
-}
-
-pub(crate) fn groups(version: Version, wire: Vec<WireGroup>) -> Vec<Group> {
-    let attribute = |wire: WireAttribute| AttributeDefinition {
-        name: wire.ln,
-        data_type: wire.dt,
-        validity: wire.dv,
-        tag: wire.tg,
-        // 2.1 has no choice: an edge device sends all six.
-        aggregates: (version == Version::Legacy).then_some(wire.agt),
-        window: wire.tw,
-    };
-    let group = |wire: WireGroup| Group {
-        object: Some(wire.p).filter(|name| !name.is_empty()),
-        tag: wire.tg,
-        window: wire.tw,
-        attributes: wire.d.into_iter().map(attribute).collect(),
-    };
-    wire.into_iter().map(group).collect()
-}
-
-pub(crate) fn settings(wire: Vec<WireAttribute>) -> Vec<Setting> {
-    wire.into_iter().map(|set| Setting { name: set.ln, data_type: set.dt, validity: set.dv }).collect()
-}
-
-pub(crate) fn rules(wire: Vec<WireRule>) -> Vec<Rule> {
-    let rule = |rule: WireRule| Rule {
-        guid: rule.g,
-        event_subscription: rule.es,
-        condition: rule.con,
-        command: Some(rule.cmd).filter(|command| !command.is_empty()),
-    };
-    wire.into_iter().map(rule).collect()
 }
 
 /// Host, client id, filter: something, not endless, no white space or control characters.
@@ -201,37 +114,46 @@ pub(crate) fn seconds_of(value: Option<&Value>) -> Option<u64> {
     seconds.map(|seconds| seconds.min(PERIOD_MAX_S))
 }
 
-/// 0 and `false` are no; absent is no.
-pub(crate) fn flag_of(value: Option<&Value>) -> bool {
-    match value {
-        Some(Value::Bool(yes)) => *yes,
-        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
-        _ => false,
+/// A whole number, or its digits as a text.
+pub(crate) fn int_of(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Number(number) => number.as_i64().or_else(|| number.to_string().strip_suffix(".0")?.parse().ok()),
+        Value::String(digits) => digits.trim().parse().ok(),
+        _ => None,
     }
 }
 
-/// A null where a list or number stands otherwise is the empty one.
-pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
+/// Yes or no in any of their spellings; what is absent or null is no.
+pub(crate) fn flag_of(value: Option<&Value>) -> Option<bool> {
+    match value {
+        None | Some(Value::Null) => Some(false),
+        Some(Value::Bool(yes)) => Some(*yes),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Some(true),
+        Some(Value::String(text)) if text.is_empty() || text.eq_ignore_ascii_case("false") => Some(false),
+        value => match int_of(value)? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+    }
 }
 
-/// Keeps "null" apart from "not there": `Some(None)` and `None`.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(from).map(Some)
+/// Whether windows and rules take the place of single readings (`ee`, `meta.edge`).
+pub(crate) fn edge_of(flag: Option<&Value>, left_out: &mut LeftOut) -> bool {
+    flag_of(flag).unwrap_or_else(|| {
+        left_out.say("the edge flag is neither 0 nor 1, so this is no edge device".into());
+        false
+    })
 }
 
-/// [`seconds_of`] for a member; what is none is absent.
-pub(crate) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    Ok(seconds_of(Some(&Value::deserialize(from)?)))
-}
-
-/// [`flag_of`] for a member.
-pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
-    Ok(flag_of(Some(&Value::deserialize(from)?)))
-}
-
-fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Ok(text_of(Some(&Value::deserialize(from)?)).unwrap_or_default())
+/// Data frequency in seconds (`df`).
+pub(crate) fn frequency_of(df: Option<&Value>, left_out: &mut LeftOut) -> u64 {
+    seconds_of(df).unwrap_or_else(|| {
+        if df.is_some_and(|df| !df.is_null()) {
+            left_out.say(format!("the data frequency (df) is no time, so {DATA_FREQUENCY_DEFAULT_S} s are taken"));
+        }
+        DATA_FREQUENCY_DEFAULT_S
+    })
 }
 
 #[expect(

@@ -98,7 +98,7 @@ struct Row {
 
 impl Edge {
     /// Takes up the windows of the last run; [`Self::define`] follows when the cloud's definition is known.
-    pub(crate) fn restore(&mut self, fact: Option<&Bytes>, step: &Step<'_>) {
+    pub(crate) fn restore(&mut self, fact: Option<&Bytes>, step: &mut Step<'_>) {
         let Some(bytes) = fact.filter(|bytes| !bytes.is_empty()) else { return };
         match kept::read(bytes, step) {
             Ok(restored) => {
@@ -112,7 +112,7 @@ impl Edge {
     }
 
     /// The world has a new definition. What it has no place for any more goes by the one before.
-    pub(crate) fn define(&mut self, step: &Step<'_>) {
+    pub(crate) fn define(&mut self, step: &mut Step<'_>) {
         let world = step.world;
         let Some(template) = world.template.as_ref() else { return };
         let before = self.template.replace(Arc::clone(template));
@@ -123,7 +123,7 @@ impl Edge {
     }
 
     /// Takes numbers into their windows. `batch` waits for these to be written down.
-    pub(crate) fn fold(&mut self, numbers: Vec<Fold>, batch: Option<Ticket>, step: &Step<'_>) {
+    pub(crate) fn fold(&mut self, numbers: Vec<Fold>, batch: Option<Ticket>, step: &mut Step<'_>) {
         for fold in numbers {
             self.windows.fold(fold, step.now.monotonic);
         }
@@ -176,7 +176,7 @@ impl Edge {
     }
 
     /// Messages of windows are not.
-    pub(crate) fn not_stored(&mut self, tickets: &[Ticket], reason: &str, step: &Step<'_>) {
+    pub(crate) fn not_stored(&mut self, tickets: &[Ticket], reason: &str, step: &mut Step<'_>) {
         if tickets.is_empty() {
             return;
         }

@@ -57,7 +57,7 @@ pub(crate) enum Gate {
 
 impl Frequency {
     /// Decides about a call. One that comes too soon is kept, if that is wanted.
-    pub(crate) fn call(&mut self, source: &str, samples: &[Sample], step: &Step<'_>) -> Gate {
+    pub(crate) fn call(&mut self, source: &str, samples: &[Sample], step: &mut Step<'_>) -> Gate {
         let Some(frequency) = step.world.frequency() else {
             // What it is kept for ends when the timers are looked at next.
             return Gate::Open(Vec::new());
@@ -82,7 +82,7 @@ impl Frequency {
     }
 
     /// What was kept and may go now, by source; forgets sources that would pass anyway.
-    pub(crate) fn due(&mut self, step: &Step<'_>) -> Vec<(String, Vec<Sample>)> {
+    pub(crate) fn due(&mut self, step: &mut Step<'_>) -> Vec<(String, Vec<Sample>)> {
         let (frequency, now) = (step.world.frequency().unwrap_or_default(), step.now.monotonic);
         let mut due = Vec::new();
         if self.timeout(step.world.frequency()).is_none_or(|at| now < at) {

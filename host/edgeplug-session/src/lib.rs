@@ -133,7 +133,7 @@ pub struct Session {
 pub(crate) struct World {
     /// What the cloud says about the device; `None` before it ever said anything.
     definition: Option<Arc<Definition>>,
-    /// What may be sent, made of the definition; `None` as long as the attributes are not known, or there are none.
+    /// What may be sent, made of the definition; `None` as long as the attributes are not known.
     template: Option<Arc<Template>>,
     /// The same, from the moment that there is a definition, though perhaps without attributes: for all but readings.
     speaks: Option<Arc<Template>>,
@@ -663,7 +663,14 @@ impl Session {
             Some(Change::Definition { definition, complete }) => {
                 let template = Arc::new(definition.template(&self.config.rounding));
                 self.world.speaks = Some(Arc::clone(&template));
-                self.world.template = Some(template).filter(|template| complete && template.attribute_count() > 0);
+                // The legacy portal answers a question about attributes with none while it has not made them yet.
+                let has_attributes = definition.version == Version::V21 || template.attribute_count() > 0;
+                self.world.template = Some(template).filter(|_| complete && has_attributes);
+                let known = self.world.definition.as_ref().map(|known| &known.left_out);
+                if !definition.left_out.is_empty() && known != Some(&definition.left_out) {
+                    let reasons: Vec<_> = definition.left_out.values().flatten().map(String::as_str).collect();
+                    tracing::warn!(reasons = reasons.join("; "), "some of what the cloud says cannot be used");
+                }
                 let definition = Arc::new(*definition);
                 self.world.definition = Some(Arc::clone(&definition));
                 if definition.version == Version::V21 {

@@ -297,6 +297,9 @@ impl Daemon {
             api::Question::Children(answer) => {
                 let _ = answer.send(self.plugins.children());
             }
+            api::Question::Operator(_, answer) if !matches!(self.phase, Phase::Running | Phase::Without) => {
+                let _ = answer.send(Err("the daemon is starting or stopping; ask again".to_owned()));
+            }
             api::Question::Operator(what, answer) => {
                 if let Some(event) = self.operators.ask(what, answer) {
                     self.feed(event);
@@ -369,6 +372,7 @@ impl Daemon {
         match std::mem::replace(&mut self.phase, Phase::Stopped) {
             Phase::Arrived(opened) if !self.stopping => {
                 self.session = Session::new(self.session_config.clone(), fastrand::u64(..));
+                self.store.forget_requests();
                 self.cloud.begin_anew();
                 let reason = "the daemon begins anew with its store".to_owned();
                 self.plugins.connection_changed(edgeplug_plugins::Connection::Disconnected(reason));
@@ -378,6 +382,7 @@ impl Daemon {
             }
             Phase::Arrived(opened) => {
                 // Only to be closed well.
+                self.store.forget_requests();
                 self.store.opened(opened.outbox, opened.found);
             }
             _ => {

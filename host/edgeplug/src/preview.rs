@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use clap::Args;
 use edgeplug_session::action::Outcome;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::print::say;
 use crate::config::Config;
@@ -35,26 +35,24 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 Each line of standard input is what a plugin sends in one call, a sample or a list of samples:
 
   {\"values\": {\"temp\": 21.5}}
-  {\"at\": 10, \"device\": \"C1\", \"time\": \"2021-01-24T10:06:17.857Z\", \"values\": {\"gyro\": {\"x\": 1}}}
+  {\"at\": 10, \"device\": \"C1\", \"time\": \"2021-01-24T10:06:17.857Z\", \"values\": {\"temp\": 1}}
   [{\"uniqueId\": \"GW\", \"time\": \"2021-01-24T10:06:17.857Z\", \"data\": {\"temp\": 1}}]
 
-`at` is when, in seconds from the start; without it at the same moment as the line before. `plugin` names the sender,
-because the data frequency counts for each by itself. `values` may also be a list of pairs. The third form is that of
-the Python SDK. After the last line the clock goes on until every window has ended and nothing is held back any more.
+\"at\" is when, in seconds from the start; without it, the moment of the line before.
+\"plugin\" names the sender, because the data frequency counts for each by itself.
+\"values\" may also be a list of pairs; the third form is that of the Python SDK.
+After the last line the clock goes on until every window has ended and nothing is held back.
 
-FILE of --sync is the answer to a sync, or its \"d\". FILE of --identity is the answer to the identity request, or its
-\"d\"; what a 2.1 device asks for later comes along in {\"identity\": ..., \"replies\": {\"201\": ..., \"204\": ...}}.
+FILE of --sync is the answer to a sync, or its \"d\".
+FILE of --identity is the answer to the identity request, or its \"d\"; what a 2.1 device asks
+for later comes along in {\"identity\": ..., \"replies\": {\"201\": ..., \"204\": ...}}.
 
-The exit code is 0 if everything would be sent as given, and 37 if something is refused, left out or held back.")]
-#[group(id = "answer", required = true, multiple = false, args = ["sync", "identity"])]
+The exit code is 0 if all would be sent as given, and 37 if something is refused, left out or
+held back.")]
 pub(crate) struct Preview {
-    /// What the legacy cloud (protocol 1.0) answered to sync.
-    #[arg(long, value_name = "FILE")]
-    sync: Option<PathBuf>,
-    /// What the 2.1 cloud answered to identity, and to the questions after it.
-    #[arg(long, value_name = "FILE")]
-    identity: Option<PathBuf>,
-    /// Take names, rounding and the policy for the data frequency from this configuration.
+    #[command(flatten)]
+    answer: Answer,
+    /// Take environment, language, rounding and the policy for the data frequency from this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The device's own unique id, where the answer does not say it (2.1).
@@ -68,10 +66,22 @@ pub(crate) struct Preview {
     json: bool,
 }
 
+/// What describes the device.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Answer {
+    /// What the legacy cloud (protocol 1.0) answered to sync.
+    #[arg(long, value_name = "FILE")]
+    sync: Option<PathBuf>,
+    /// What the 2.1 cloud answered to identity, and to the questions after it.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
 impl Preview {
     /// Shows everything; the exit code says whether all of it would be sent as given.
     pub(crate) fn run(self) -> Result<(), Problem> {
-        let mut setup = match (&self.sync, &self.identity) {
+        let mut setup = match (&self.answer.sync, &self.answer.identity) {
             (Some(file), _) => Setup::from_sync(&input::read(file)?)?,
             (None, Some(file)) => Setup::from_identity(&input::read(file)?, self.unique_id.as_deref())?,
             // clap asks for one of them.
@@ -114,7 +124,7 @@ impl Preview {
                 counts.samples += 1;
                 counts.incomplete += u64::from(!matches!(outcome, Outcome::Accepted | Outcome::AcceptedInMemory));
             }
-            say(&if self.json { as_json(*at, shown, line).to_string() } else { in_words(*at, shown, line) })?;
+            say(&if self.json { as_json(*at, shown, line) } else { in_words(*at, shown, line) })?;
         }
         Ok(())
     }
@@ -139,19 +149,21 @@ fn next_line(lines: &mut impl BufRead, number: u64) -> Result<Option<String>, Pr
 }
 
 fn not_a_call(number: u64, reason: &str) -> Problem {
-    let text = format!("line {number} of standard input: {reason}; write a line like {{\"values\": {{\"temp\": 21.5}}}}");
+    let text =
+        format!("line {number} of standard input: {reason}; write a line like {{\"values\": {{\"temp\": 21.5}}}}");
     Problem::new(Exit::Failed, text)
 }
 
-fn as_json(at: Duration, shown: &Shown, line: Option<u64>) -> Value {
+fn as_json(at: Duration, shown: &Shown, line: Option<u64>) -> String {
     let at_s = at.as_secs_f64();
     match shown {
         Shown::Outcome { sample, outcome, frequency_s } => {
             let (word, reason) = outcome_words(outcome, *frequency_s);
-            json!({ "at_s": at_s, "line": line, "sample": sample, "outcome": word, "reason": reason })
+            json!({ "at_s": at_s, "line": line, "sample": sample, "outcome": word, "reason": reason }).to_string()
         }
-        Shown::Publish { topic, body } => json!({ "at_s": at_s, "topic": topic, "body": body }),
-        Shown::Command { text, device } => json!({ "at_s": at_s, "command": text, "device": device }),
+        // The body as it is, to the byte.
+        Shown::Publish { topic, body } => format!("{{\"at_s\":{at_s},\"topic\":{},\"body\":{body}}}", json!(topic)),
+        Shown::Command { text, device } => json!({ "at_s": at_s, "command": text, "device": device }).to_string(),
     }
 }
 

@@ -27,8 +27,9 @@ pub(crate) use opening::{Found, Opened, Opening, directory, open};
 
 use words::{event, fact_name, refusal, say_damaged, session_ticket, sessions, signed};
 
-/// Rows of one append: one group commit's worth.
+/// Rows of one append, and their bytes: one group commit's worth. The outbox's queue takes four times as much.
 const APPEND_ROWS_MAX: usize = 1_000;
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The kind under which every acknowledgement is stored; there is only one so far.
 const ACK_KIND: u8 = 1;
 /// How long finished commands are remembered, so that a late redelivery is known: the hub keeps a message for two days
@@ -55,8 +56,19 @@ pub(crate) struct Store {
     last_row: RowId,
     /// Who waits for rows to be dropped, in the order they asked; nobody where the session wants it.
     drops: VecDeque<Option<oneshot::Sender<Result<Dropped, String>>>>,
+    wipe: Wipe,
     /// Uptime when old commands were last forgotten.
     pruned_at: Option<Duration>,
+}
+
+/// Whether everything is to be given up, because the cloud stopped this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wipe {
+    Not,
+    Due,
+    UnderWay,
+    /// It was tried and failed.
+    WhenHealed,
 }
 
 /// Which rows to give up.
@@ -93,6 +105,16 @@ struct Written {
     bytes_per_row: Option<u64>,
 }
 
+/// How many of the first rows make one append; at least one.
+fn group_len(rows: &[NewRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&NewRow| {
+        bytes += row.body.len();
+        bytes <= APPEND_BYTES_MAX
+    };
+    rows.iter().take(APPEND_ROWS_MAX).take_while(fits).count().max(1)
+}
+
 impl Store {
     /// No outbox yet.
     pub(crate) fn new() -> Self {
@@ -105,6 +127,7 @@ impl Store {
             facts: HashMap::new(),
             last_row: RowId(0),
             drops: VecDeque::new(),
+            wipe: Wipe::Not,
             pruned_at: None,
         }
     }
@@ -113,6 +136,16 @@ impl Store {
     pub(crate) fn not_yet(&mut self, reason: &str) {
         tracing::error!(reason, "the store cannot be opened; trying again, and nothing is accepted meanwhile");
         self.health.degrade(reason);
+    }
+
+    /// What a session without a store still wanted is not for the store of the next one: it would overwrite what that holds.
+    pub(crate) fn forget_requests(&mut self) {
+        self.rows.clear();
+        for request in std::mem::take(&mut self.waiting) {
+            if let Request::Put { ticket, .. } = request {
+                self.put_answered(ticket, Err("the daemon begins anew with its store; try again".to_owned()));
+            }
+        }
     }
 
     /// Takes the open outbox; the answer is what it held, and what was learnt without it.
@@ -177,8 +210,8 @@ impl Store {
                 Request::Put { ticket: session_ticket(ticket), name: fact_name(fact).to_owned(), value: Some(value) }
             }
             Action::Wipe => {
-                self.drops.push_back(None);
-                Request::Drop { through: self.last_row }
+                self.wipe = Wipe::Due;
+                return None;
             }
             other => return Some(other),
         };
@@ -207,9 +240,10 @@ impl Store {
             }
         }
         while !self.rows.is_empty() {
+            let len = group_len(&self.rows);
             let mut group = std::mem::take(&mut self.rows);
-            if group.len() > APPEND_ROWS_MAX {
-                self.rows = group.split_off(APPEND_ROWS_MAX);
+            if group.len() > len {
+                self.rows = group.split_off(len);
             } else {
                 // The next group will be about as large, and growing into it would cost more than its rows do.
                 self.rows.reserve(group.len());
@@ -219,6 +253,11 @@ impl Store {
             {
                 return refusal(request, &reason);
             }
+        }
+        // Behind every row, so that none escapes.
+        if self.wipe == Wipe::Due && self.request(Request::Drop { through: RowId(i64::MAX) }).is_ok() {
+            self.wipe = Wipe::UnderWay;
+            self.drops.push_back(None);
         }
         None
     }
@@ -230,12 +269,14 @@ impl Store {
             OutboxEvent::Committed { rows } => {
                 self.last_row = rows.last().map_or(self.last_row, |row| row.id.max(self.last_row));
             }
-            OutboxEvent::Evicted { rows, bytes, why: Eviction::Asked, .. } => {
-                if let Some(Some(asker)) = self.drops.pop_front() {
+            OutboxEvent::Evicted { rows, bytes, why: Eviction::Asked, .. } => match self.drops.pop_front() {
+                Some(Some(asker)) => {
                     // The asker may have gone.
                     let _ = asker.send(Ok(Dropped { rows: *rows, bytes: *bytes }));
                 }
-            }
+                Some(None) => self.wipe = Wipe::Not,
+                None => {}
+            },
             OutboxEvent::Stored { ticket } => return self.put_answered(*ticket, Ok(())),
             OutboxEvent::PutFailed { ticket, reason } if *ticket != 0 => {
                 return self.put_answered(*ticket, Err(reason.clone()));
@@ -243,10 +284,22 @@ impl Store {
             OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(_) } => {
                 self.waiting.extend(self.kept.again());
             }
-            OutboxEvent::DropFailed { reason } => {
-                if let Some(Some(asker)) = self.drops.pop_front() {
+            OutboxEvent::DropFailed { reason } => match self.drops.pop_front() {
+                Some(Some(asker)) => {
+                    // The asker may have gone.
                     let _ = asker.send(Err(reason.clone()));
                 }
+                Some(None) => {
+                    tracing::error!(
+                        reason,
+                        "the store cannot be wiped as the hard stop wants it; trying again when it can write"
+                    );
+                    self.wipe = Wipe::WhenHealed;
+                }
+                None => {}
+            },
+            OutboxEvent::Healed { store: edgeplug_outbox::Store::Telemetry, .. } if self.wipe == Wipe::WhenHealed => {
+                self.wipe = Wipe::Due;
             }
             _ => {}
         }
@@ -353,3 +406,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,17 +213,20 @@ impl Case {
             replies: replies(case)?,
         };
         let connect = ["sane_connect_events", "connect_events"].iter().find(|key| case.contains_key(**key));
+        let connect = connect.map(|key| list(case, key)).transpose()?;
+        // A constructor that failed did not try again.
+        let failed = connect.iter().flatten().any(|event| event.get("kind") == Some(&"error".into()));
         Ok(Self {
             id,
             family: member(case, "family").as_str().unwrap_or_default().to_owned(),
             version,
             config: config(case)?,
-            retries: !portal.sync_sequence.is_empty() || note_tells_of_retries(case),
+            retries: !failed && (!portal.sync_sequence.is_empty() || note_tells_of_retries(case)),
             portal,
             has_callback: member(case, "no_callback") != Value::Bool(true),
             loose: loose(case)?,
             skipped,
-            connect: connect.map(|key| list(case, key)).transpose()?,
+            connect,
             steps: steps(case)?,
         })
     }

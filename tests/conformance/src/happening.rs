@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use edgeplug_protocol::c2d::Ota;
+use edgeplug_protocol::c2d::{Ota, OtaFile};
 use edgeplug_protocol::version::Version;
 use serde_json::{Map, Value, json};
 
@@ -110,7 +110,8 @@ impl Class {
     /// Of a message: legacy by `mt` of the body, 2.1 by the topic.
     pub(crate) fn of(version: Version, topic: &str, body: &Value) -> Self {
         let number = match version {
-            Version::Legacy => body.get("mt").and_then(Value::as_u64),
+            // Python passes 5.0 on as it is.
+            Version::Legacy => body.get("mt").and_then(Value::as_f64).map(|number| number as u64),
             Version::V21 if topic.contains("&di=1&") => return Self::Question,
             Version::V21 => topic.split_once("&mt=").and_then(|(_, rest)| rest.split('&').next()?.parse().ok()),
         };
@@ -152,7 +153,10 @@ impl Happening {
     /// A firmware update in the shape both sides are brought to; empty texts count as none.
     pub(crate) fn ota(ota: &Ota) -> Self {
         let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let file = |file: &edgeplug_protocol::c2d::OtaFile| json!({"url": file.url, "name": some(&file.name), "tag": some(&file.tag), "child": some(&file.unique_id)});
+        let file = |file: &OtaFile| {
+            let (name, tag, child) = (some(&file.name), some(&file.tag), some(&file.unique_id));
+            json!({"url": file.url, "name": name, "tag": tag, "child": child})
+        };
         Self::Ota(json!({
             "text": ota.text, "ack": some(&ota.ack_id), "sw": ota.software, "hw": ota.hardware,
             "files": ota.files.iter().map(file).collect::<Vec<_>>(),
@@ -193,7 +197,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) unique_id: &'a str,
     /// As configured and as synced: the cloud may prefix unique ids with it.
     pub(crate) cpids: &'a [&'a str],
-    /// Every device there may be at this point.
+    /// Every device there was before the step.
     pub(crate) devices: &'a [String],
     /// The `cmdType` of the message that the step delivers; callbacks may repeat another one or none.
     pub(crate) cmd_type: Option<&'a str>,
@@ -226,7 +230,9 @@ impl Reader<'_> {
                 registration_id: text("registration_id"),
             }),
             "callback" => self.callback(&text("name"), &value("payload")),
-            "twin_callback" => Some(self.twin(&value("payload"))),
+            "twin_callback" => self.twin(&value("payload")),
+            // An exception without a number is an accident of the SDK's own.
+            "error" if value("code").is_null() => None,
             "error" => Some(Happening::Error(text("code"))),
             "result" => Some(Happening::Result(value("value"))),
             "disposition" | "subscribe" | "hub_client" => None,
@@ -253,7 +259,7 @@ impl Reader<'_> {
             "module" => Some(Happening::Module),
             "connection" if self.tells_of_connection => None,
             "connection" => Self::connection(payload),
-            "twin" => Some(self.twin(payload)),
+            "twin" => self.twin(payload),
             "create_child" => created(true),
             "delete_child" => created(false),
             // attributes_changed, rules_changed, devices_changed: nothing a plugin is told in that moment.
@@ -322,19 +328,21 @@ impl Reader<'_> {
         })))
     }
 
-    fn twin(&self, payload: &Value) -> Happening {
+    /// Desired properties that are no object are handed to no plugin.
+    fn twin(&self, payload: &Value) -> Option<Happening> {
         let desired = match payload.get("desired") {
-            // A legacy patch comes bare.
             Some(desired) if self.twin_is_full || self.version == Version::V21 => desired.clone(),
+            None if self.twin_is_full => Value::Object(Map::new()),
+            // A legacy patch comes bare.
             _ => without(payload, &["uniqueId"]),
         };
         let version = version_of(&desired);
-        let desired = without(&desired, &["$version", "$metadata"]);
-        if self.twin_is_full {
+        let desired = Some(without(&desired, &["$version", "$metadata"])).filter(Value::is_object)?;
+        Some(if self.twin_is_full {
             Happening::TwinFull { desired, version }
         } else {
             Happening::TwinPatch { desired, version }
-        }
+        })
     }
 }
 

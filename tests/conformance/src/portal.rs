@@ -55,8 +55,7 @@ impl Portal {
     /// What the cloud says to a question on the `di` topic, if anything.
     pub(crate) fn reply(&self, question: &Value) -> Option<Value> {
         let number = question.get("mt")?.as_u64()?;
-        let recorded = self.answers.replies.get(&number.to_string()).cloned();
-        recorded.or_else(|| matches!(number, 221 | 222).then(|| json!({"d": {"ec": 0, "ct": number}})))
+        self.answers.replies.get(&number.to_string()).cloned()
     }
 
     /// The reply to a request, and what was seen of it.

@@ -1,6 +1,5 @@
 //! A case from its first step to its last: what each does to the device, and what must come of it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -52,8 +51,9 @@ pub(crate) fn run(case: Case) -> Verdict {
 struct Run {
     case: Case,
     device: Device,
-    /// Devices and tags that any answer of the portal names.
-    devices: BTreeSet<String>,
+    /// Devices there were before the step.
+    devices: Vec<String>,
+    /// Tags that any answer of the portal names.
     tags: Vec<String>,
     /// Local commands by rule guid.
     rules: Vec<(String, String)>,
@@ -69,7 +69,7 @@ impl Run {
         let mut run = Self {
             device: Device::new(&mut case)?,
             case,
-            devices: BTreeSet::new(),
+            devices: Vec::new(),
             tags: Vec::new(),
             rules: Vec::new(),
             window: Duration::ZERO,
@@ -88,6 +88,8 @@ impl Run {
         self.judge("connect", None, expected.as_deref(), false)?;
         for (index, step) in std::mem::take(&mut self.case.steps).into_iter().enumerate() {
             let was_connected = self.device.connected;
+            let devices = self.device.definition.iter().flat_map(|definition| &definition.devices);
+            self.devices = devices.map(|device| device.id.clone()).collect();
             if matches!(step.op, Op::TwinFull(_)) {
                 self.device.forget_what_was_told();
             }
@@ -120,8 +122,6 @@ impl Run {
                 let window = text("tw").and_then(|text| parse_window(&text)).unwrap_or_default();
                 self.window = self.window.max(window).min(WINDOW_MAX);
                 self.tags.extend(text("tg"));
-                // Devices have an id and a tag, the connection has an id and no tag.
-                self.devices.extend(text("id").filter(|_| members.contains_key("tg")));
                 self.rules.extend(text("g").zip(text("cmd")).filter(|_| members.contains_key("con")));
                 members.values().for_each(|value| self.learn(value));
             }
@@ -311,7 +311,6 @@ impl Run {
             Some(Op::CloudToDevice { body, .. }) => serde_json::from_str(body).unwrap_or_default(),
             _ => Value::Null,
         };
-        let devices: Vec<_> = self.devices.iter().cloned().collect();
         let synced = self.device.definition.as_ref().map(|definition| definition.cpid.clone()).unwrap_or_default();
         // C2D bodies spell the company's id in small letters.
         let cpids = [self.case.config.cpid.as_str(), &synced, &self.case.config.cpid.to_lowercase()];
@@ -319,7 +318,7 @@ impl Run {
             version: self.case.version,
             unique_id: &self.case.config.unique_id,
             cpids: &cpids,
-            devices: &devices,
+            devices: &self.devices,
             cmd_type: message.get("cmdType").and_then(Value::as_str),
             tells_of_connection: message.get("ct").and_then(Value::as_i64) == Some(116),
             twin_is_full: matches!(op, Some(Op::TwinFull(_) | Op::GetTwins)),

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use edgeplug_cloud::{Answer, Attribute, CloudMessage, Dialect, Endpoint, MessageKind, Offer, Protocol, Template};
+use edgeplug_cloud::{
+    Answer, Attribute, CloudMessage, Device, Dialect, Endpoint, MessageKind, Offer, Protocol, Template,
+};
 use edgeplug_e2e::{Edgeplug, PluginFiles, World, WorldOptions};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -104,6 +106,8 @@ async fn with_a_sid_discovery_is_asked_by_it() {
 async fn a_device_that_is_moved_to_the_other_protocol_follows() {
     for (from, to) in [(Offer::Legacy, Offer::V21), (Offer::V21, Offer::Legacy)] {
         let world = world(from, true, "").await;
+        // The company itself stays known in both.
+        world.cloud.add_device(Device::symmetric("OTHER").offer(Offer::Both)).unwrap();
         let edgeplug = world.start().unwrap();
         let spoken = |offer| if offer == Offer::V21 { Protocol::V21 } else { Protocol::Legacy };
         readings_in(&world, spoken(from), 0).await;

@@ -35,7 +35,7 @@ fuzz_target!(|text: &str| {
     let [sample] = encoded.valid.as_slice() else { panic!("the sample is valid") };
     if let Some(matched) = condition.evaluate(sample) {
         assert!(!matched.named.is_empty(), "true of nothing");
-        let rule = Rule { guid: "R".into(), event_subscription: "E".into(), condition: text.into(), command: None };
+        let rule = Rule { guid: "R".into(), event_subscription: Some("E".into()), condition: text.into(), command: None };
         edgeplug_fuzz::check(
             &rule_match(&template, &sdk, &rule, sample, &matched, &now).expect("a match makes a body"),
         );

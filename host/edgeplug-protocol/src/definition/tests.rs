@@ -40,6 +40,7 @@ fn gateway(version: Version) -> Definition {
         settings: vec![],
         rules: vec![],
         pending_ota: None,
+        left_out: BTreeMap::new(),
     }
 }
 
@@ -66,7 +67,7 @@ fn every_part_replaces_its_own_place() {
         definition
     };
     let setting = Setting { name: "fan".into(), data_type: 1, validity: String::new() };
-    let rule = Rule { guid: "R".into(), event_subscription: "E".into(), condition: "a = 1".into(), command: None };
+    let rule = Rule { guid: "R".into(), event_subscription: Some("E".into()), condition: "a = 1".into(), command: None };
     let groups = vec![group(None, "", "", vec![attribute("i", 1, "gw", "")])];
     assert_eq!(changed(Update::Attributes(groups.clone())), Definition { groups, ..before.clone() });
     assert_eq!(

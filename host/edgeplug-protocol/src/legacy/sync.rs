@@ -1,19 +1,20 @@
 //! Sync: one POST that tells a device all the portal knows about it.
 //!
 //! [`SyncReply::parse`] decides what the reply to a full sync means for the connection, [`parse_part`] reads the reply to
-//! one that asked for a part only. Null lists are empty lists, unknown members are ignored, and whatever the daemon acts on
-//! (host, ids, topics) is checked here once.
+//! one that asked for a part only. What cannot be used of a list is left out and said ([`Definition::left_out`]); only
+//! whatever the daemon acts on (host, ids, topics, the device itself) must be right.
 
-use serde::Deserialize;
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
 
 use crate::azure;
 use crate::c2d::Part;
-use crate::definition::{AuthType, DATA_FREQUENCY_DEFAULT_S, Definition, Group, Hub, Update};
+use crate::definition::{AuthType, Definition, Hub, Place, Update};
 use crate::retry::Retry;
 use crate::topics::Topics;
 use crate::version::Version;
-use crate::wire::{self, Endpoint, WireAttribute, WireDevice, WireEndpoint, WireGroup, WireRule};
+use crate::wire::{self, Endpoint, LeftOut, lists};
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
@@ -93,7 +94,7 @@ pub enum SyncError {
     /// Not a sync reply.
     #[error("sync sent an answer that cannot be understood: {0}")]
     Malformed(String),
-    /// 1, where only a part was asked for; a full sync answers [`SyncReply::NotRegistered`].
+    /// 1, of a device without TPM or where only a part was asked for; else [`SyncReply::NotRegistered`].
     #[error("the portal says the device is not registered")]
     NotRegistered,
     /// 2: the portal registers it by itself.
@@ -148,12 +149,17 @@ impl SyncError {
 }
 
 impl SyncReply {
-    /// Reads the reply to a full sync.
+    /// Reads the reply to a full sync. A TPM device is judged by `ds`, the others by `rc`; only a TPM device is to be
+    /// registered.
     pub fn parse(status: u16, body: &[u8]) -> Result<Self, SyncError> {
-        let (d, auth) = read(status, body)?;
-        match SyncError::of_code(d.code(auth)?) {
-            None => Ok(Self::Ready(Box::new(definition(d, auth)?))),
-            Some(SyncError::NotRegistered) => Ok(Self::NotRegistered),
+        let d = read(status, body)?;
+        let auth = AuthType::from_wire(wire::int_of(d.get("at")).unwrap_or(0));
+        let is_tpm = auth == AuthType::Tpm;
+        let result = result(&d)?;
+        let code = wire::int_of(d.get("ds")).filter(|_| is_tpm).unwrap_or(result);
+        match SyncError::of_code(code) {
+            None => Ok(Self::Ready(Box::new(definition(&d, auth)?))),
+            Some(SyncError::NotRegistered) if is_tpm => Ok(Self::NotRegistered),
             Some(error) => Err(error),
         }
     }
@@ -162,125 +168,89 @@ impl SyncReply {
 /// Reads the reply to a sync that asked for one part. Here `rc` counts for every device (as in the TPM SDK 3.0.1), and a
 /// null is the empty list: the cloud has none any more. A part that is not in the reply updates nothing.
 pub fn parse_part(status: u16, body: &[u8], option: SyncOption) -> Result<Vec<Update>, SyncError> {
-    let (d, _) = read(status, body)?;
-    if let Some(error) = SyncError::of_code(d.result()?) {
+    let d = read(status, body)?;
+    if let Some(error) = SyncError::of_code(result(&d)?) {
         return Err(error);
     }
-    let update = match option {
-        SyncOption::Attribute => d.att.map(|att| Update::Attributes(groups(att))),
-        SyncOption::Setting => d.set.map(|set| Update::Settings(wire::settings(set.unwrap_or_default()))),
-        SyncOption::Device => d.d.map(|devices| Update::Devices(wire::devices(devices.unwrap_or_default()))),
-        SyncOption::Rule => d.r.map(|rules| Update::Rules(wire::rules(rules.unwrap_or_default()))),
-        SyncOption::SdkConfig => d.sc.and_then(|sc| sc.df).map(Update::Frequency),
-        SyncOption::Protocol => Some(Update::Hub(Box::new(connection(d.p)?))),
+    let part = match option {
+        SyncOption::Attribute => Part::Attributes,
+        SyncOption::Setting => Part::Settings,
+        SyncOption::Device => Part::Devices,
+        SyncOption::Rule => Part::Rules,
+        SyncOption::SdkConfig => {
+            let seconds = d.get("sc").and_then(|sc| wire::seconds_of(sc.get("df")));
+            return Ok(seconds.map(Update::Frequency).into_iter().collect());
+        }
+        SyncOption::Protocol => return Ok(vec![Update::Hub(Box::new(hub(&d, &mut LeftOut::default())?))]),
     };
-    Ok(update.into_iter().collect())
+    let updates = d.get(part.member()).map(|said| lists::updates(Version::Legacy, part, said));
+    Ok(updates.transpose().map_err(SyncError::Malformed)?.unwrap_or_default())
 }
 
-fn read(status: u16, body: &[u8]) -> Result<(WireSync, AuthType), SyncError> {
+/// `d` of a reply.
+fn read(status: u16, body: &[u8]) -> Result<Map<String, Value>, SyncError> {
     if status != 200 {
         return Err(SyncError::Status(status));
     }
-    let reply: WireReply = serde_json::from_slice(body).map_err(|e| SyncError::Malformed(e.to_string()))?;
-    let Some(d) = reply.d else {
-        return Err(match reply.message {
-            Some(message) => SyncError::Refused(wire::words(&message)),
-            None => SyncError::Malformed("neither d nor message".into()),
-        });
-    };
-    let auth = AuthType::from_wire(d.at.unwrap_or(0));
-    Ok((d, auth))
+    let mut reply: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| SyncError::Malformed(error.to_string()))?;
+    match (reply.remove("d"), reply.get("message")) {
+        (Some(Value::Object(d)), _) => Ok(d),
+        (None | Some(Value::Null), Some(Value::String(message))) => Err(SyncError::Refused(wire::words(message))),
+        _ => Err(SyncError::Malformed("neither d nor message".into())),
+    }
 }
 
-fn definition(d: WireSync, auth: AuthType) -> Result<Definition, SyncError> {
-    Ok(Definition {
+fn result(d: &Map<String, Value>) -> Result<i64, SyncError> {
+    wire::int_of(d.get("rc")).ok_or_else(|| SyncError::Malformed("no rc".into()))
+}
+
+fn definition(d: &Map<String, Value>, auth: AuthType) -> Result<Definition, SyncError> {
+    let mut left_out = LeftOut::default();
+    let text = |member: &str| wire::text_of(d.get(member)).unwrap_or_default();
+    let mut definition = Definition {
         version: Version::Legacy,
-        cpid: d.cpid.unwrap_or_default(),
-        template_id: d.dtg.unwrap_or_default(),
+        cpid: text("cpId"),
+        template_id: text("dtg"),
         auth,
-        edge: d.ee == Some(1),
-        frequency_s: d.sc.and_then(|sc| sc.df).unwrap_or(DATA_FREQUENCY_DEFAULT_S),
-        hub: connection(d.p)?,
-        devices: wire::devices(d.d.flatten().unwrap_or_default()),
+        edge: wire::edge_of(d.get("ee"), &mut left_out),
+        frequency_s: wire::frequency_of(d.get("sc").and_then(|sc| sc.get("df")), &mut left_out),
+        hub: hub(d, &mut left_out)?,
+        devices: Vec::new(),
         gateway_guid: None,
-        groups: groups(d.att.flatten()),
-        settings: wire::settings(d.set.flatten().unwrap_or_default()),
-        rules: wire::rules(d.r.flatten().unwrap_or_default()),
-        pending_ota: d.ota,
-    })
+        groups: Vec::new(),
+        settings: Vec::new(),
+        rules: Vec::new(),
+        pending_ota: None,
+        left_out: BTreeMap::new(),
+    };
+    definition.apply(Update::LeftOut(Place::Device, left_out.into_reasons()));
+    for part in Part::ALL {
+        let updates = match d.get(part.member()).map(|said| lists::updates(Version::Legacy, part, said)) {
+            None => continue,
+            // Without knowing whose they are, readings cannot be sent.
+            Some(Err(problem)) if part == Part::Devices => return Err(SyncError::Malformed(problem)),
+            Some(Err(problem)) => vec![Update::LeftOut(lists::place(part), vec![problem])],
+            Some(Ok(updates)) => updates,
+        };
+        for update in updates {
+            definition.apply(update);
+        }
+    }
+    Ok(definition)
 }
 
-fn groups(wire: Option<Vec<WireGroup>>) -> Vec<Group> {
-    wire::groups(Version::Legacy, wire.unwrap_or_default())
-}
-
-fn connection(p: Option<WireProtocol>) -> Result<Hub, SyncError> {
-    p.map_or_else(|| Err(SyncError::Malformed("no p (connection settings)".into())), hub)
-}
-
-fn hub(p: WireProtocol) -> Result<Hub, SyncError> {
-    let Endpoint { host, port, client_id, user_name } = p.endpoint.read().map_err(SyncError::Malformed)?;
+/// `p`.
+fn hub(d: &Map<String, Value>, left_out: &mut LeftOut) -> Result<Hub, SyncError> {
+    let p = d.get("p").and_then(Value::as_object);
+    let p = p.ok_or_else(|| SyncError::Malformed("no p (connection settings)".into()))?;
+    let Endpoint { host, port, client_id, user_name } = Endpoint::read(p, left_out).map_err(SyncError::Malformed)?;
+    let named = |member: &str, is_usable: fn(&str) -> bool| p.get(member)?.as_str().filter(|topic| is_usable(topic));
     let topics = Topics::legacy(
-        &p.publish.filter(|topic| wire::is_topic(topic)).unwrap_or_else(|| azure::hub::events_topic(&client_id)),
-        &p.sub.filter(|filter| wire::is_name(filter)).unwrap_or_else(|| azure::hub::devicebound_filter(&client_id)),
+        named("pub", wire::is_topic).unwrap_or(&azure::hub::events_topic(&client_id)),
+        named("sub", wire::is_name).unwrap_or(&azure::hub::devicebound_filter(&client_id)),
     );
     Ok(Hub { host, port, client_id, user_name, topics })
-}
-
-#[derive(Deserialize)]
-struct WireReply {
-    d: Option<WireSync>,
-    message: Option<String>,
-}
-
-impl WireSync {
-    fn result(&self) -> Result<i64, SyncError> {
-        self.rc.ok_or_else(|| SyncError::Malformed("no rc".into()))
-    }
-
-    /// A TPM device is judged by `ds`, the others by `rc`.
-    fn code(&self, auth: AuthType) -> Result<i64, SyncError> {
-        let result = self.result()?;
-        Ok(if auth == AuthType::Tpm { self.ds.unwrap_or(result) } else { result })
-    }
-}
-
-/// The lists keep "null" apart from "not asked for".
-#[derive(Deserialize)]
-struct WireSync {
-    rc: Option<i64>,
-    ds: Option<i64>,
-    at: Option<i64>,
-    ee: Option<i64>,
-    dtg: Option<String>,
-    #[serde(rename = "cpId")]
-    cpid: Option<String>,
-    sc: Option<WireConfig>,
-    p: Option<WireProtocol>,
-    #[serde(default, deserialize_with = "wire::present")]
-    d: Option<Option<Vec<WireDevice>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    att: Option<Option<Vec<WireGroup>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    set: Option<Option<Vec<WireAttribute>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    r: Option<Option<Vec<WireRule>>>,
-    ota: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct WireConfig {
-    #[serde(default, deserialize_with = "wire::seconds")]
-    df: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct WireProtocol {
-    #[serde(flatten)]
-    endpoint: WireEndpoint,
-    #[serde(rename = "pub")]
-    publish: Option<String>,
-    sub: Option<String>,
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ pub fn rule_match(
         d,
         rg: &rule.guid,
         ct: &rule.condition,
-        sg: &rule.event_subscription,
+        sg: rule.event_subscription.as_deref(),
         tg: (template.version == Version::V21).then_some(&sample.device.tag),
     });
     writer.finish()
@@ -192,7 +192,7 @@ struct MatchEntry<'a> {
     d: Value,
     rg: &'a str,
     ct: &'a str,
-    sg: &'a str,
+    sg: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tg: Option<&'a String>,
 }

@@ -3,17 +3,19 @@
 //! The same body comes over HTTPS ([`super::discovery::AgentUrl::identity_url`]) and as the answer to message 200. What it
 //! does not bring (attributes, settings, rules, children) is empty in the [`Definition`] until answers arrive.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use super::messages::Question;
 use crate::azure::hub::PropertyBag;
 use crate::c2d::Part;
-use crate::definition::{AuthType, DATA_FREQUENCY_DEFAULT_S, Definition, Hub};
+use crate::definition::{AuthType, Definition, Hub, Place, Update};
 use crate::retry::Retry;
 use crate::template::Device;
 use crate::topics::Topics;
 use crate::version::Version;
-use crate::wire::{self, Endpoint, WireEndpoint};
+use crate::wire::{self, Endpoint, LeftOut};
 
 /// Largest reply read.
 pub const REPLY_BYTES_MAX: usize = 256 * 1024;
@@ -33,23 +35,17 @@ pub enum IdentityReply {
 }
 
 /// Which parts there are (`has`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Has {
     /// `attr`.
-    #[serde(rename = "attr", deserialize_with = "wire::flag")]
     pub attributes: bool,
     /// `set`.
-    #[serde(rename = "set", deserialize_with = "wire::flag")]
     pub settings: bool,
     /// `r`.
-    #[serde(rename = "r", deserialize_with = "wire::flag")]
     pub rules: bool,
     /// `d`.
-    #[serde(rename = "d", deserialize_with = "wire::flag")]
     pub children: bool,
     /// `ota`.
-    #[serde(deserialize_with = "wire::flag")]
     pub ota: bool,
 }
 
@@ -182,49 +178,73 @@ impl IdentityReply {
         if status != 200 {
             return Err(IdentityError::Status(status));
         }
-        let reply: WireReply = serde_json::from_slice(body).map_err(|e| IdentityError::Malformed(e.to_string()))?;
-        let Some(d) = reply.d else {
-            return Err(match reply.message {
-                Some(message) => IdentityError::Refused(wire::words(&message)),
-                None => IdentityError::Malformed("neither d nor message".into()),
-            });
+        let reply: Map<String, Value> =
+            serde_json::from_slice(body).map_err(|error| IdentityError::Malformed(error.to_string()))?;
+        let d = match (reply.get("d"), reply.get("message")) {
+            (Some(Value::Object(d)), _) => d,
+            (None | Some(Value::Null), Some(Value::String(message))) => {
+                return Err(IdentityError::Refused(wire::words(message)));
+            }
+            _ => return Err(IdentityError::Malformed("neither d nor message".into())),
         };
-        let code = d.ec.ok_or_else(|| IdentityError::Malformed("no ec".into()))?;
+        let code = wire::int_of(d.get("ec")).ok_or_else(|| IdentityError::Malformed("no ec".into()))?;
         if let Some(error) = IdentityError::of_code(code) {
             return Err(error);
         }
-        let has = d.has.unwrap_or_default();
         let definition = Box::new(definition(d, unique_id)?);
         let on_aws = definition.hub.topics.report.starts_with("$aws/");
-        Ok(if on_aws { Self::OnAws(definition) } else { Self::Ready { definition, has } })
+        Ok(if on_aws { Self::OnAws(definition) } else { Self::Ready { definition, has: Has::read(d.get("has")) } })
     }
 }
 
-fn definition(d: WireIdentity, unique_id: &str) -> Result<Definition, IdentityError> {
+impl Has {
+    /// What is neither yes nor no is asked for: it costs an answer.
+    fn read(has: Option<&Value>) -> Self {
+        let flag = |member: &str| wire::flag_of(has.and_then(|has| has.get(member))).unwrap_or(true);
+        Self {
+            attributes: flag("attr"),
+            settings: flag("set"),
+            rules: flag("r"),
+            children: flag("d"),
+            ota: flag("ota"),
+        }
+    }
+}
+
+fn definition(d: &Map<String, Value>, unique_id: &str) -> Result<Definition, IdentityError> {
     let missing = |what: &str| IdentityError::Malformed(format!("{what} is missing or unusable"));
-    let p = d.p.ok_or_else(|| missing("p (connection settings)"))?;
-    let meta = d.meta.ok_or_else(|| missing("meta"))?;
-    let Endpoint { host, port, client_id, user_name } = p.endpoint.read().map_err(IdentityError::Malformed)?;
-    let named = p.topics.unwrap_or_default();
-    let code = meta.cd.filter(|code| wire::is_name(code)).or_else(|| code_in(named.rpt.as_deref()?));
-    let code = code.ok_or_else(|| missing("meta.cd (the template's code)"))?;
-    let topics = named.over(Topics::v21(&client_id, &code));
-    let gateway = meta.gtw.unwrap_or_default();
-    Ok(Definition {
+    let object = |member: &str| d.get(member).and_then(Value::as_object);
+    let p = object("p").ok_or_else(|| missing("p (connection settings)"))?;
+    let meta = object("meta").ok_or_else(|| missing("meta"))?;
+    let mut left_out = LeftOut::default();
+    let Endpoint { host, port, client_id, user_name } =
+        Endpoint::read(p, &mut left_out).map_err(IdentityError::Malformed)?;
+    let named = |kind: &str| p.get("topics")?.get(kind)?.as_str();
+    let code = meta.get("cd").and_then(Value::as_str).filter(|code| wire::is_name(code)).map(str::to_owned);
+    let code = code.or_else(|| code_in(named("rpt")?)).ok_or_else(|| missing("meta.cd (the template's code)"))?;
+    let topics = topics(named, Topics::v21(&client_id, &code));
+    let gateway = |member: &str| wire::text_of(meta.get("gtw").and_then(|gateway| gateway.get(member)));
+    if meta.get("gtw").is_some_and(|gateway| !gateway.is_null() && !gateway.is_object()) {
+        left_out.say("the gateway (meta.gtw) is no object, so this device is none".into());
+    }
+    let mut definition = Definition {
         version: Version::V21,
         cpid: String::new(),
-        template_id: code,
-        auth: AuthType::from_wire(meta.at.unwrap_or(0)),
-        edge: meta.edge,
-        frequency_s: meta.df.unwrap_or(DATA_FREQUENCY_DEFAULT_S),
+        auth: AuthType::from_wire(wire::int_of(meta.get("at")).unwrap_or(0)),
+        edge: wire::edge_of(meta.get("edge"), &mut left_out),
+        frequency_s: wire::frequency_of(meta.get("df"), &mut left_out),
         hub: Hub { host, port, client_id, user_name, topics },
-        devices: vec![Device { id: unique_id.to_owned(), tag: gateway.tg.unwrap_or_default() }],
-        gateway_guid: gateway.g.filter(|guid| !guid.is_empty()),
+        devices: vec![Device { id: unique_id.to_owned(), tag: gateway("tg").unwrap_or_default() }],
+        gateway_guid: gateway("g"),
+        template_id: code,
         groups: Vec::new(),
         settings: Vec::new(),
         rules: Vec::new(),
         pending_ota: None,
-    })
+        left_out: BTreeMap::new(),
+    };
+    definition.apply(Update::LeftOut(Place::Device, left_out.into_reasons()));
+    Ok(definition)
 }
 
 /// `cd` as it stands in a topic's properties.
@@ -233,74 +253,21 @@ fn code_in(topic: &str) -> Option<String> {
     PropertyBag::parse(bag).get("cd").filter(|code| wire::is_name(code)).map(str::to_owned)
 }
 
-impl WireTopics {
-    /// What the cloud names, over what it would be named.
-    fn over(self, usual: Topics) -> Topics {
-        let or = |named: Option<String>, usual: String| named.filter(|topic| wire::is_topic(topic)).unwrap_or(usual);
-        Topics {
-            version: Version::V21,
-            report: or(self.rpt, usual.report),
-            fault: or(self.flt, usual.fault),
-            edge_report: or(self.erpt, usual.edge_report),
-            rule_match: or(self.erm, usual.rule_match),
-            offline: or(self.od, usual.offline),
-            heartbeat: or(self.hb, usual.heartbeat),
-            ack: or(self.ack, usual.ack),
-            device_info: or(self.di, usual.device_info),
-            devicebound: self.c2d.filter(|filter| wire::is_name(filter)).unwrap_or(usual.devicebound),
-        }
+/// What the cloud names, over what it would be named.
+fn topics<'a>(named: impl Fn(&str) -> Option<&'a str>, usual: Topics) -> Topics {
+    let or = |kind: &str, usual: String| named(kind).filter(|topic| wire::is_topic(topic)).map_or(usual, str::to_owned);
+    Topics {
+        version: Version::V21,
+        report: or("rpt", usual.report),
+        fault: or("flt", usual.fault),
+        edge_report: or("erpt", usual.edge_report),
+        rule_match: or("erm", usual.rule_match),
+        offline: or("od", usual.offline),
+        heartbeat: or("hb", usual.heartbeat),
+        ack: or("ack", usual.ack),
+        device_info: or("di", usual.device_info),
+        devicebound: named("c2d").filter(|filter| wire::is_name(filter)).map_or(usual.devicebound, str::to_owned),
     }
-}
-
-#[derive(Deserialize)]
-struct WireReply {
-    d: Option<WireIdentity>,
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireIdentity {
-    ec: Option<i64>,
-    meta: Option<WireMeta>,
-    has: Option<Has>,
-    p: Option<WireProtocol>,
-}
-
-#[derive(Deserialize)]
-struct WireMeta {
-    at: Option<i64>,
-    #[serde(default, deserialize_with = "wire::seconds")]
-    df: Option<u64>,
-    cd: Option<String>,
-    gtw: Option<WireGateway>,
-    #[serde(default, deserialize_with = "wire::flag")]
-    edge: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct WireGateway {
-    tg: Option<String>,
-    g: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireProtocol {
-    #[serde(flatten)]
-    endpoint: WireEndpoint,
-    topics: Option<WireTopics>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireTopics {
-    rpt: Option<String>,
-    flt: Option<String>,
-    erpt: Option<String>,
-    erm: Option<String>,
-    od: Option<String>,
-    hb: Option<String>,
-    ack: Option<String>,
-    di: Option<String>,
-    c2d: Option<String>,
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@
 //! answer several questions at once, need nothing of their own. The answer to 200 has the shape of the identity reply over
 //! HTTPS and is read by [`super::identity::IdentityReply::parse`].
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::c2d::{CloudMessage, Part, Reply};
 use crate::definition::Update;
 use crate::version::Version;
-use crate::wire::{self, WireAttribute, WireDevice, WireGroup, WireRule};
+use crate::wire::lists;
 
 /// A message to the topic `di`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -114,21 +113,6 @@ pub fn delete_refusal(code: i64) -> Option<&'static str> {
     })
 }
 
-/// `d` of an answer.
-#[derive(Deserialize)]
-struct WireAnswer {
-    #[serde(default, deserialize_with = "wire::present")]
-    att: Option<Option<Vec<WireGroup>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    set: Option<Option<Vec<WireAttribute>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    r: Option<Option<Vec<WireRule>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    d: Option<Option<Vec<WireDevice>>>,
-    #[serde(default, deserialize_with = "wire::present")]
-    ota: Option<Option<Value>>,
-}
-
 /// Reads the content of an answer. A refused question brings its code and nothing else.
 pub(crate) fn reply(content: &Map<String, Value>) -> CloudMessage {
     let number = content.get("ct").and_then(Value::as_u64).and_then(|number| u16::try_from(number).ok());
@@ -143,22 +127,29 @@ pub(crate) fn reply(content: &Map<String, Value>) -> CloudMessage {
     if code != 0 {
         return CloudMessage::Reply(Reply { number, code, updates: Vec::new() });
     }
-    match WireAnswer::deserialize(content) {
-        Ok(answer) => CloudMessage::Reply(Reply { number, code, updates: answer.updates() }),
-        Err(error) => CloudMessage::NotUnderstood(format!("answer {number}: {error}")),
+    match updates(content) {
+        Ok(updates) => CloudMessage::Reply(Reply { number, code, updates }),
+        Err(problem) => CloudMessage::NotUnderstood(format!("answer {number}: {problem}")),
     }
 }
 
-impl WireAnswer {
-    /// A null is the empty list: the cloud has none.
-    fn updates(self) -> Vec<Update> {
-        let attributes = self.att.map(|att| Update::Attributes(wire::groups(Version::V21, att.unwrap_or_default())));
-        let settings = self.set.map(|set| Update::Settings(wire::settings(set.unwrap_or_default())));
-        let rules = self.r.map(|rules| Update::Rules(wire::rules(rules.unwrap_or_default())));
-        let children = self.d.map(|children| Update::Children(wire::devices(children.unwrap_or_default())));
-        let ota = self.ota.map(Update::Ota);
-        [attributes, settings, rules, children, ota].into_iter().flatten().collect()
+/// All parts that are there. A null is the empty list: the cloud has none. An error if none of them can be used, so that
+/// the question is asked again.
+fn updates(content: &Map<String, Value>) -> Result<Vec<Update>, String> {
+    let (mut updates, mut problems) = (Vec::new(), Vec::new());
+    for part in Part::ALL {
+        match content.get(part.member()).map(|said| lists::updates(Version::V21, part, said)) {
+            None => {}
+            Some(Ok(of_part)) => updates.extend(of_part),
+            Some(Err(problem)) => problems.push((part, problem)),
+        }
     }
+    match problems.first() {
+        Some((_, problem)) if updates.is_empty() => return Err(problem.clone()),
+        _ => {}
+    }
+    updates.extend(problems.into_iter().map(|(part, problem)| Update::LeftOut(lists::place(part), vec![problem])));
+    Ok(updates)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use edgeplug_protocol::azure::dps;
-use edgeplug_protocol::definition::{AuthType, Definition};
+use edgeplug_protocol::definition::{AuthType, Definition, Place};
 use edgeplug_protocol::legacy::discovery::{self, BaseUrl, DiscoveryError};
 use edgeplug_protocol::legacy::sync::{self, SyncError, SyncOption, SyncReply};
 use edgeplug_protocol::retry::Retry;
@@ -359,6 +359,15 @@ impl Connect {
                 definition.rules = if has.rules { old.rules.clone() } else { Vec::new() };
                 if has.children {
                     definition.devices.extend(old.devices.iter().skip(1).cloned());
+                }
+                let kept = [
+                    (Place::Attributes, has.attributes),
+                    (Place::Settings, has.settings),
+                    (Place::Rules, has.rules),
+                    (Place::Devices, has.children),
+                ];
+                for (place, _) in kept.into_iter().filter(|(_, there)| *there) {
+                    definition.left_out.extend(old.left_out.get(&place).map(|reasons| (place, reasons.clone())));
                 }
             }
             self.questions.ask_all(has, step.now.monotonic);

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 const BYTES_MAX: usize = 32 * 1024;
 const DEPTH_MAX: usize = 10;
 
-/// Whether this may go to the hub, or what is wrong with it. Where 2.1 declares settings, only those are taken, with
-/// their valid values; `null` takes one back.
+/// Whether this may go to the hub, or what is wrong with it. 2.1 takes only settings that the template declares, with their
+/// valid values; `null` takes one back.
 pub(super) fn check(patch: &str, definition: Option<&Definition>) -> Result<(), String> {
     if patch.len() > BYTES_MAX {
         return Err(format!("it has {} bytes; at most {BYTES_MAX} are taken", patch.len()));
@@ -21,8 +21,7 @@ pub(super) fn check(patch: &str, definition: Option<&Definition>) -> Result<(), 
     if let Some((name, _)) = members.iter().find(|(_, value)| is_deeper(value, DEPTH_MAX - 1)) {
         return Err(format!("{name:?} is nested more than {DEPTH_MAX} deep"));
     }
-    let declared = |definition: &&Definition| definition.version == Version::V21 && !definition.settings.is_empty();
-    match definition.filter(declared) {
+    match definition.filter(|definition| definition.version == Version::V21) {
         None => Ok(()),
         Some(definition) => members.iter().try_for_each(|(name, value)| check_setting(name, value, definition)),
     }

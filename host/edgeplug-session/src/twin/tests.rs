@@ -399,15 +399,17 @@ fn where_settings_are_declared_only_they_are_reported() {
 }
 
 #[test]
-fn where_no_settings_are_declared_anything_is_reported() {
+fn the_legacy_protocol_reports_anything_and_2_1_only_what_is_declared() {
     let settings = json!([{"ln": "fan", "dt": 1, "dv": "0to5"}]);
     let mut legacy = Rig::new();
     legacy.cloud.portal.settings = settings;
-    for mut rig in [v21(|_| {}), connected(legacy)] {
-        report_to(&mut rig, 1, r#"{"unknown":1,"fan":9}"#);
-        rig.pass(SECOND);
-        assert_eq!(rig.answers, [(AskId(1), Answer::Reported(Ok(1)))]);
-    }
+    let mut legacy = connected(legacy);
+    report_to(&mut legacy, 1, r#"{"unknown":1,"fan":9}"#);
+    legacy.pass(SECOND);
+    assert_eq!(legacy.answers, [(AskId(1), Answer::Reported(Ok(1)))]);
+    let mut none_declared = v21(|_| {});
+    report_to(&mut none_declared, 1, r#"{"fan":1}"#);
+    assert!(matches!(&none_declared.answers[..], [(AskId(1), Answer::Reported(Err(TwinFailure::Invalid(_))))]));
 }
 
 #[test]

@@ -12,7 +12,6 @@ use edgeplug_session::event::{
     Reply, Restored,
 };
 use edgeplug_session::{Action, Event, LinkState, Now, OfferId, RowId, Session};
-use serde_json::Value;
 
 use super::input::{Call, Setup};
 use crate::exit::{Exit, Problem, chain};
@@ -36,7 +35,7 @@ pub(super) enum Shown {
         frequency_s: u64,
     },
     /// A message to the cloud.
-    Publish { topic: String, body: Value },
+    Publish { topic: String, body: String },
     /// A local command of an edge rule.
     Command { text: String, device: Option<String> },
 }
@@ -169,12 +168,10 @@ impl Device {
             }
             Action::Sign { ticket, .. } => Some(Event::Signed { ticket, result: Ok(vec![0; 32]) }),
             Action::Connect { connection, .. } => Some(Event::LinkUp { connection }),
-            Action::Disconnect { connection } => {
-                Some(Event::LinkDown { connection, reason: LinkDownReason::Asked })
-            }
+            Action::Disconnect { connection } => Some(Event::LinkDown { connection, reason: LinkDownReason::Asked }),
             Action::Publish { connection, ticket, topic, body } => {
                 if self.is_of_readings(&topic) {
-                    let body = serde_json::from_slice(&body).unwrap_or_default();
+                    let body = String::from_utf8_lossy(&body).into_owned();
                     self.show(Shown::Publish { topic, body });
                 }
                 Some(Event::Delivered { connection, tickets: vec![ticket] })

@@ -30,13 +30,17 @@ fn call(line: &str) -> Call {
     Call::parse(line, "GW").unwrap().unwrap()
 }
 
+fn content(body: &str) -> Value {
+    serde_json::from_str::<Value>(body).unwrap()["d"][0]["d"].clone()
+}
+
 /// Outcomes, then what `d` of each body holds.
 fn seen(shown: Vec<(Duration, Shown)>) -> (Vec<Outcome>, Vec<Value>) {
     let (mut outcomes, mut bodies) = (Vec::new(), Vec::new());
     for (_, shown) in shown {
         match shown {
             Shown::Outcome { outcome, .. } => outcomes.push(outcome),
-            Shown::Publish { body, .. } => bodies.push(body["d"][0]["d"].clone()),
+            Shown::Publish { body, .. } => bodies.push(content(&body)),
             Shown::Command { text, .. } => bodies.push(json!(text)),
         }
     }
@@ -48,14 +52,29 @@ fn readings_become_reports_and_faults() {
     let mut device = device(json!({}));
     let (outcomes, bodies) = seen(device.offer(call(r#"{"values": {"temp": 21}}"#)));
     assert_eq!((outcomes, bodies), (vec![Outcome::Accepted], vec![json!([{"temp": 21}])]));
-    let (_, bodies) = seen(device.offer(call(r#"[{"uniqueId": "GW", "data": {"temp": 99}}, {"device": "C1", "values": [["temp", 1]]}]"#)));
+    let (_, bodies) = seen(
+        device.offer(call(r#"[{"uniqueId": "GW", "data": {"temp": 99}}, {"device": "C1", "values": [["temp", 1]]}]"#)),
+    );
     assert_eq!(bodies, [json!([{"temp": 1}]), json!([{"temp": "99"}])]);
+}
+
+#[test]
+fn a_body_is_shown_to_the_byte() {
+    let mut device = device(json!({}));
+    let shown = device.offer(call(r#"{"time": "2021-01-24T10:06:17.857Z", "values": {"temp": 21}}"#));
+    let [_, (at, publish @ Shown::Publish { body, .. })] = shown.as_slice() else { panic!("{shown:?}") };
+    assert!(body.starts_with(r#"{"cpId":"CP","t":""#), "{body}");
+    assert_eq!(
+        super::as_json(*at, publish, None),
+        format!(r#"{{"at_s":0,"topic":"devices/CP-GW/messages/events/","body":{body}}}"#)
+    );
 }
 
 #[test]
 fn what_has_no_place_is_told_with_the_reason() {
     let mut device = device(json!({}));
-    let (outcomes, bodies) = seen(device.offer(call(r#"[{"values": {"temp": 1, "x": 2}}, {"device": "C9", "values": {"temp": 1}}]"#)));
+    let (outcomes, bodies) =
+        seen(device.offer(call(r#"[{"values": {"temp": 1, "x": 2}}, {"device": "C9", "values": {"temp": 1}}]"#)));
     assert!(matches!(&outcomes[0], Outcome::AcceptedInPart(reason) if reason.contains("\"x\"")), "{outcomes:?}");
     assert!(matches!(&outcomes[1], Outcome::Rejected(reason) if reason.contains("\"C9\"")), "{outcomes:?}");
     assert_eq!(bodies, [json!([{"temp": 1}])]);
@@ -98,7 +117,7 @@ fn both_protocols_are_shown_as_they_are_spoken() {
     let topics: Vec<_> = shown
         .iter()
         .filter_map(|(_, shown)| match shown {
-            Shown::Publish { topic, body } => Some((topic.as_str(), body["d"][0]["d"].clone())),
+            Shown::Publish { topic, body } => Some((topic.as_str(), content(body))),
             _ => None,
         })
         .collect();

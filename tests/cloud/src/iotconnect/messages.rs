@@ -1,8 +1,9 @@
 //! The identity messages of 2.1: a device asks on its `di` topic, the answer comes as a cloud-to-device message (IoTConnect
 //! device message 2.1, message types 200 to 222).
 //!
-//! Every answer has a `d`, which tells it from a command. Child devices come and go here (221, 222). The answers to 206, 209
-//! and 210 were never published: 206 says that nothing waits, 209 and 210 put together what the single ones say.
+//! Every answer has a `d`, which tells it from a command. Child devices come and go here (221, 222), until the simulator
+//! ends. The answers to 206, 209 and 210 were never published: 206 says that nothing waits, 209 and 210 put together what
+//! the single ones say.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

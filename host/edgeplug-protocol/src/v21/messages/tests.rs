@@ -82,11 +82,11 @@ fn settings_rules_children_and_updates_are_read() {
         [Update::Rules(vec![
             Rule {
                 guid: "R1".into(),
-                event_subscription: "E1".into(),
+                event_subscription: Some("E1".into()),
                 condition: "temp > 20".into(),
                 command: Some("fan on".into())
             },
-            Rule { guid: "R2".into(), event_subscription: String::new(), condition: "a = 1".into(), command: None },
+            Rule { guid: "R2".into(), event_subscription: None, condition: "a = 1".into(), command: None },
         ])]
     );
     assert_eq!(

@@ -79,6 +79,16 @@ fn what_waited_goes_to_the_offline_topic() {
 }
 
 #[test]
+fn without_any_attributes_everything_is_a_fault() {
+    let mut rig = device(|rig| rig.cloud.portal.attributes = Some(json!([])));
+    rig.offer(0, vec![of("GW", json!({"temp": 10}))]);
+    rig.pass(20 * SECOND);
+    assert_eq!(outcomes(&rig), [Outcome::Accepted]);
+    assert_eq!(on(&rig, "mt=3").len(), 1);
+    assert!(on(&rig, "mt=1").is_empty());
+}
+
+#[test]
 fn readings_from_before_the_attributes_are_known_wait_for_them() {
     let mut rig = device(|rig| rig.cloud.portal.silent_for = 1);
     rig.offer(0, vec![of("GW", json!({"temp": 10}))]);

@@ -113,14 +113,22 @@ fn a_row_keeps_the_template_code_it_was_made_under() {
         rig.config.batch = Some(BATCH);
         rig.network(false);
     });
-    let entry = |n: u8| format!(r#"{{"dt":"2026-11-23T00:00:00.000Z","d":[{{"id":"GW","dt":"2026-11-23T00:00:00.000Z","tg":"","d":{{"n":{n}}}}}]}}"#);
+    let entry = |n: u8| {
+        format!(
+            r#"{{"dt":"2026-11-23T00:00:00.000Z","d":[{{"id":"GW","dt":"2026-11-23T00:00:00.000Z","tg":"","d":{{"n":{n}}}}}]}}"#
+        )
+    };
     for (kind, row) in [
         (6, format!("OLD\n{}", entry(1))),
         (6, format!("OLD\n{}", entry(2))),
         (6, format!("XG4E2CA\n{}", entry(3))),
         // Keys in another order: of another make, and sent as it is.
-        (6, r#"OLD
-{"d":[{"dt":"2026-11-23T00:00:00.000Z","d":{"n":4}}],"dt":"x"}"#.to_owned()),
+        (
+            6,
+            r#"OLD
+{"d":[{"dt":"2026-11-23T00:00:00.000Z","d":{"n":4}}],"dt":"x"}"#
+                .to_owned(),
+        ),
         (9, format!("OLD\n{}", entry(5))),
         // No code at all.
         (7, entry(6)),
@@ -130,7 +138,10 @@ fn a_row_keeps_the_template_code_it_was_made_under() {
     rig.crash();
     rig.network(true);
     rig.pass(60 * SECOND);
-    let sent: Vec<_> = published(&rig).iter().map(|(topic, body)| ((*topic).to_owned(), body["d"].as_array().unwrap().len())).collect();
+    let sent: Vec<_> = published(&rig)
+        .iter()
+        .map(|(topic, body)| ((*topic).to_owned(), body["d"].as_array().unwrap().len()))
+        .collect();
     let off = |code| topic(code, "mt=4");
     assert_eq!(sent[0], (off("OLD"), 1), "the rule match");
     assert_eq!(sent[1..], [(off("OLD"), 2), (off("XG4E2CA"), 1), (off("OLD"), 1), (off(""), 1)]);
@@ -140,7 +151,8 @@ fn a_row_keeps_the_template_code_it_was_made_under() {
 
 #[test]
 fn acknowledgements_go_where_their_protocol_wants_them() {
-    let legacy = r#"{"cpId":"CP","uniqueId":"GW","t":"t","mt":5,"d":{"ackId":"a","st":6,"msg":"","childId":""},"sdk":{}}"#;
+    let legacy =
+        r#"{"cpId":"CP","uniqueId":"GW","t":"t","mt":5,"d":{"ackId":"a","st":6,"msg":"","childId":""},"sdk":{}}"#;
     let v21 = r#"{"dt":"t","d":{"ack":"b","type":0,"st":2,"msg":""}}"#;
     for version in [Legacy, V21] {
         let mut rig = booted(|rig| {
