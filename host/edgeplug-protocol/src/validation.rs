@@ -94,14 +94,11 @@ impl ValidValues {
 
 impl Entry {
     fn parse(part: &str) -> Self {
-        // "-3to3", "5 to 20": try every "to", because a number never holds one.
-        let range = part.match_indices("to").find_map(|(at, _)| {
-            let (low, high) = (part.get(..at)?, part.get(at + 2..)?);
-            Some((number_in(low)?, number_in(high)?))
-        });
-        match range {
-            Some((low, high)) => Self::Between(low, high),
-            None => Self::Exactly { text: part.to_owned(), number: number_in(part), integer: part.parse().ok() },
+        // "-3to3", "5 to 20"; of "1 to 5 to 9" the old SDKs took the first two.
+        let numbers: Option<Vec<f64>> = part.split("to").map(number_in).collect();
+        match numbers.as_deref() {
+            Some([low, high, ..]) => Self::Between(*low, *high),
+            _ => Self::Exactly { text: part.to_owned(), number: number_in(part), integer: part.parse().ok() },
         }
     }
 }
@@ -155,6 +152,8 @@ fn judge_text<'a>(valid: &ValidValues, value: &'a Value) -> Verdict<'a> {
         || match value {
             Value::String(text) => valid.allows_text(text),
             Value::Number(_) | Value::Bool(_) => valid.allows_text(&fault_text(value)),
+            // The word of the old SDK.
+            Value::Null => return Verdict::Faulty(Cow::Owned(Value::from("None"))),
             _ => false,
         };
     if allowed { Verdict::Valid(Cow::Borrowed(value)) } else { Verdict::Faulty(Cow::Borrowed(value)) }

@@ -239,7 +239,7 @@ impl Connect {
         if !awaited && !for_child {
             tracing::debug!(number, code, "an answer nobody waits for");
         }
-        if code != 0 {
+        if code != 0 || self.version() != Some(Version::V21) {
             return None;
         }
         self.update(updates)

@@ -334,6 +334,12 @@ impl Rig {
         }
     }
 
+    /// Takes out of what is coming the first event of this kind, and when it would have come.
+    pub(crate) fn hold_back(&mut self, is_meant: fn(&Event) -> bool) -> Option<(Duration, Event)> {
+        let meant = self.coming.iter().find(|(_, event)| is_meant(event)).map(|(at, _)| *at)?;
+        self.coming.remove(&meant).map(|event| (meant.0, event))
+    }
+
     /// Lets time pass, event by event and timeout by timeout.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.monotonic + time;

@@ -67,7 +67,8 @@ fn every_part_replaces_its_own_place() {
         definition
     };
     let setting = Setting { name: "fan".into(), data_type: 1, validity: String::new() };
-    let rule = Rule { guid: "R".into(), event_subscription: Some("E".into()), condition: "a = 1".into(), command: None };
+    let rule =
+        Rule { guid: "R".into(), event_subscription: Some("E".into()), condition: "a = 1".into(), command: None };
     let groups = vec![group(None, "", "", vec![attribute("i", 1, "gw", "")])];
     assert_eq!(changed(Update::Attributes(groups.clone())), Definition { groups, ..before.clone() });
     assert_eq!(
@@ -79,6 +80,20 @@ fn every_part_replaces_its_own_place() {
     assert_eq!(changed(Update::Hub(Box::new(hub.clone()))), Definition { hub, ..before.clone() });
     let ota = Some(serde_json::json!({"guid": "x"}));
     assert_eq!(changed(Update::Ota(ota.clone())), Definition { pending_ota: ota, ..before.clone() });
+}
+
+#[test]
+fn what_was_left_out_of_a_part_stands_until_the_part_comes_again() {
+    let mut definition = gateway(Version::V21);
+    let left_out = |place, reasons: &[&str]| Update::LeftOut(place, reasons.iter().map(|r| (*r).to_owned()).collect());
+    assert!(!definition.apply(left_out(Place::Rules, &[])));
+    assert!(definition.apply(left_out(Place::Rules, &["rule 1 is no object"])));
+    assert!(definition.apply(left_out(Place::Settings, &["setting 1 has no name"])));
+    assert!(!definition.apply(left_out(Place::Rules, &["rule 1 is no object"])), "nothing new");
+    let kept = serde_json::to_string(&definition).unwrap();
+    assert_eq!(serde_json::from_str::<Definition>(&kept).unwrap(), definition);
+    assert!(definition.apply(left_out(Place::Rules, &[])));
+    assert_eq!(definition.left_out.keys().collect::<Vec<_>>(), [&Place::Settings]);
 }
 
 #[test]

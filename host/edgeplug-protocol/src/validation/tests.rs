@@ -219,3 +219,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_range_with_three_ends_the_first_two_count() {
+    let scalar = number("1 to 5 to 9");
+    assert!(matches!(judge(&scalar, &json!(5)), Verdict::Valid(_)));
+    assert!(matches!(judge(&scalar, &json!(9)), Verdict::Faulty(_)));
+}
+
+#[test]
+fn a_null_for_a_text_with_valid_values_is_a_fault_named_none() {
+    assert_eq!(judge(&text("red,blue"), &json!(null)), Verdict::Faulty(Cow::Owned(json!("None"))));
+}

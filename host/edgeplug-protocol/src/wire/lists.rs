@@ -92,43 +92,62 @@ fn elements(list: &Value) -> Option<&[Value]> {
 }
 
 fn groups(version: Version, groups: &[Value], left_out: &mut LeftOut) -> Vec<Group> {
-    each(groups, |place| format!("group {place}"), left_out, |mut group| {
-        let name = match group.members.get("p") {
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err("has a name that is no text"),
-            name => text_of(name).unwrap_or_default(),
-        };
-        let attributes = group.members.get("d").map_or(Some(&[][..]), elements).ok_or("has no list of attributes")?;
-        let (tag, window) = (group.text("tg"), group.text("tw"));
-        let noun = |place| match name.as_str() {
-            "" => format!("attribute {place}"),
-            object => format!("attribute {place} of group {}", shown(object)),
-        };
-        let attributes = each(attributes, noun, group.left_out, |attribute| attribute.attribute(version));
-        Ok(Group { object: Some(name).filter(|name| !name.is_empty()), tag, window, attributes })
-    })
+    each(
+        groups,
+        |place| format!("group {place}"),
+        left_out,
+        |mut group| {
+            let name = match group.members.get("p") {
+                Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err("has a name that is no text"),
+                name => text_of(name).unwrap_or_default(),
+            };
+            let attributes =
+                group.members.get("d").map_or(Some(&[][..]), elements).ok_or("has no list of attributes")?;
+            let (tag, window) = (group.text("tg"), group.text("tw"));
+            let noun = |place| match name.as_str() {
+                "" => format!("attribute {place}"),
+                object => format!("attribute {place} of group {}", shown(object)),
+            };
+            let attributes = each(attributes, noun, group.left_out, |attribute| attribute.attribute(version));
+            Ok(Group { object: Some(name).filter(|name| !name.is_empty()), tag, window, attributes })
+        },
+    )
 }
 
 fn settings(settings: &[Value], left_out: &mut LeftOut) -> Vec<Setting> {
-    each(settings, |place| format!("setting {place}"), left_out, |mut setting| {
-        Ok(Setting { name: setting.name("ln")?, data_type: setting.data_type(), validity: setting.text("dv") })
-    })
+    each(
+        settings,
+        |place| format!("setting {place}"),
+        left_out,
+        |mut setting| {
+            Ok(Setting { name: setting.name("ln")?, data_type: setting.data_type(), validity: setting.text("dv") })
+        },
+    )
 }
 
 fn rules(rules: &[Value], left_out: &mut LeftOut) -> Vec<Rule> {
-    each(rules, |place| format!("rule {place}"), left_out, |mut rule| {
-        Ok(Rule {
-            guid: rule.text("g"),
-            event_subscription: rule.members.get("es").filter(|es| !es.is_null()).map(|_| rule.text("es")),
-            condition: rule.text("con"),
-            command: Some(rule.text("cmd")).filter(|command| !command.is_empty()),
-        })
-    })
+    each(
+        rules,
+        |place| format!("rule {place}"),
+        left_out,
+        |mut rule| {
+            Ok(Rule {
+                guid: rule.text("g"),
+                event_subscription: rule.members.get("es").filter(|es| !es.is_null()).map(|_| rule.text("es")),
+                condition: rule.text("con"),
+                command: Some(rule.text("cmd")).filter(|command| !command.is_empty()),
+            })
+        },
+    )
 }
 
 fn devices(devices: &[Value], left_out: &mut LeftOut) -> Vec<Device> {
-    each(devices, |place| format!("device {place}"), left_out, |mut device| {
-        Ok(Device { id: device.name("id").map_err(|_| "has no id")?, tag: device.text("tg") })
-    })
+    each(
+        devices,
+        |place| format!("device {place}"),
+        left_out,
+        |mut device| Ok(Device { id: device.name("id").map_err(|_| "has no id")?, tag: device.text("tg") }),
+    )
 }
 
 /// What `read` makes of the elements that can be used; `noun` says which one an element is, counted from 1.
@@ -191,7 +210,8 @@ impl Element<'_> {
     fn data_type(&mut self) -> i64 {
         let number = self.members.get("dt").filter(|number| number.is_number());
         int_of(number).unwrap_or_else(|| {
-            self.left_out.say(format!("{} has a type (dt) that is no number, so its values go out as faults", self.noun));
+            self.left_out
+                .say(format!("{} has a type (dt) that is no number, so its values go out as faults", self.noun));
             DATA_TYPE_UNKNOWN
         })
     }

@@ -371,6 +371,7 @@ impl Connect {
                 }
             }
             self.questions.ask_all(has, step.now.monotonic);
+            self.refresh.forget_parts();
         } else {
             self.questions.clear();
             self.refresh.full_answer(&definition, step);

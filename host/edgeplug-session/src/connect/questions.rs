@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use edgeplug_protocol::v21::identity::Has;
 use edgeplug_protocol::v21::messages::Question;
+use edgeplug_protocol::version::Version;
 
 use super::{Connect, State};
 use crate::{Action, Step};
@@ -122,13 +123,14 @@ impl Questions {
 }
 
 impl Connect {
-    /// Whether something may be published on the open connection.
+    /// Whether something may be asked on the open connection. One of the other protocol has no topic for it.
     pub(super) fn can_ask(&self) -> bool {
         let ends = matches!(
             self.state,
             State::Quieting { .. } | State::Renewing { .. } | State::Leaving { .. } | State::Closing { .. }
         );
-        self.open.is_some() && !ends && self.gave_up.is_none()
+        let open = self.open.as_ref().is_some_and(|open| open.topics.version == Version::V21);
+        open && !ends && self.gave_up.is_none()
     }
 
     /// Publishes what is due.

@@ -34,8 +34,8 @@ const OPERATORS_MAX: usize = 16;
 /// See the module.
 pub(super) struct Refresh {
     wanted: BTreeSet<Want>,
-    /// The request under way.
-    asking: Option<(Ticket, Asking)>,
+    /// The request under way, and in which protocol its answer is to be read.
+    asking: Option<(Ticket, Asking, Version)>,
     not_before: Duration,
     backoff: Backoff,
     /// Why the last try failed.
@@ -74,7 +74,7 @@ impl Refresh {
     }
 
     pub(super) fn awaits(&self, ticket: Ticket) -> bool {
-        self.asking.is_some_and(|(awaited, _)| awaited == ticket)
+        self.asking.is_some_and(|(awaited, ..)| awaited == ticket)
     }
 
     /// A full sync answered what was to be asked. A template without attributes is mostly one that is not finished yet.
@@ -88,6 +88,14 @@ impl Refresh {
         }
     }
 
+    /// 2.1 is spoken, which tells its parts over the link: a sync has none to ask for.
+    pub(super) fn forget_parts(&mut self) {
+        self.wanted.retain(|want| want.option().is_none());
+        if self.wanted.is_empty() {
+            self.succeeded();
+        }
+    }
+
     /// `may_ask`: see [`Connect::can_refresh`].
     pub(super) fn timeout(&self, may_ask: bool) -> Option<Duration> {
         let next = (may_ask && self.asking.is_none() && !self.wanted.is_empty()).then_some(self.not_before);
@@ -96,7 +104,7 @@ impl Refresh {
 
     /// What is waited for, why the last try failed, and seconds to the next.
     pub(super) fn status(&self, now: Now) -> (Vec<String>, Option<String>, Option<f64>) {
-        let asking = self.asking.and_then(|(_, asking)| match asking {
+        let asking = self.asking.and_then(|(_, asking, _)| match asking {
             Asking::Agent => None,
             Asking::What(want) => Some(want),
         });
@@ -230,7 +238,8 @@ impl Connect {
         let options = options.as_ref().map_or(SyncOption::ALL.as_slice(), std::slice::from_ref);
         let (request, discovers) = self.portal.request(version, options, step.config);
         let ticket = step.ticket();
-        self.refresh.asking = Some((ticket, if discovers { Asking::Agent } else { Asking::What(want) }));
+        let asking = if discovers { Asking::Agent } else { Asking::What(want) };
+        self.refresh.asking = Some((ticket, asking, version));
         if !discovers {
             self.refresh.wanted.remove(&want);
         }
@@ -239,7 +248,11 @@ impl Connect {
 
     /// The answer came, or not.
     pub(super) fn refreshed(&mut self, result: Result<HttpReply, Failure>, step: &mut Step<'_>) -> Option<Change> {
-        let ((_, asking), version) = (self.refresh.asking.take()?, self.version()?);
+        let (_, asking, version) = self.refresh.asking.take()?;
+        if self.version() != Some(version) {
+            tracing::debug!("an answer in a protocol that is spoken no more");
+            return None;
+        }
         let want = match asking {
             Asking::Agent => {
                 if let Err(failed) = self.portal.discovered(version, result) {

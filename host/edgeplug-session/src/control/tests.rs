@@ -3,7 +3,7 @@ use std::time::Duration;
 use edgeplug_protocol::version::Version::V21;
 use serde_json::json;
 
-use crate::action::Connection;
+use crate::action::{Connection, Fact};
 use crate::config::{HardStopPolicy, ProtocolChoice};
 use crate::event::{Ask, Event, OperatorRequest};
 use crate::rig::{LATENCY, Rig, connected, online, reading};
@@ -152,6 +152,37 @@ fn a_stop_wipes_the_store_if_so_configured() {
 }
 
 #[test]
+fn a_crash_before_the_wipe_does_not_spare_the_store() {
+    for wipes in [true, false] {
+        let mut rig = with_policy(HardStopPolicy::UntilRestart, wipes);
+        rig.network(false);
+        rig.offer(1, vec![reading("n", 1)]);
+        rig.pass(SECOND);
+        rig.put_fact(Fact::HardStop, r#"{"reason":"hard stop (0x99)","at_unix_ms":1795392000000}"#);
+        rig.crash();
+        rig.pass(MINUTE);
+        assert_at_rest(&rig);
+        assert_eq!(rig.disk.rows.is_empty(), wipes);
+    }
+}
+
+#[test]
+fn nothing_that_was_held_back_is_stored_after_a_stop() {
+    let mut rig = Rig::new();
+    rig.cloud.portal.df = 60;
+    let mut rig = connected(rig);
+    rig.offer(1, vec![reading("n", 1)]);
+    rig.offer(2, vec![reading("n", 2)]);
+    rig.pass(SECOND);
+    rig.send_c2d(STOP);
+    rig.pass(10 * SECOND);
+    let stored = rig.disk.last_row;
+    rig.pass(HOUR);
+    assert_eq!(rig.disk.last_row, stored);
+    assert_eq!(rig.session.status(rig.now()).uplink.held_back_lost, 1);
+}
+
+#[test]
 fn only_an_operator_takes_a_stop_back() {
     let mut rig = online();
     rig.send_c2d(STOP);
@@ -184,6 +215,32 @@ fn a_resume_that_cannot_be_written_leaves_it_stopped() {
     resume(&mut rig);
     assert_eq!(rig.operator_answers.len(), 3);
     assert_eq!(rig.cloud.connects, 2);
+}
+
+/// Every moment of the write and of the tries after it.
+#[test]
+fn a_stop_that_is_not_on_disk_is_not_acknowledged_whatever_an_operator_tries() {
+    for steps in 0..40 {
+        let mut rig = online();
+        rig.ledger_fails = true;
+        rig.send_c2d(STOP);
+        rig.pass(LATENCY + LATENCY / 4 * steps);
+        rig.handle(Event::Operator { request: RequestId(1), what: OperatorRequest::Resume });
+        rig.pass(SECOND / 2);
+        rig.send_c2d(STOP);
+        rig.pass(SECOND / 2);
+        assert_eq!(rig.acknowledged, 0, "{steps}");
+        assert!(rig.operator_answers[0].1.is_err(), "{steps}");
+        rig.pass(10 * SECOND);
+        assert_at_rest(&rig);
+        rig.ledger_fails = false;
+        rig.pass(2 * MINUTE);
+        rig.crash();
+        rig.pass(MINUTE);
+        assert_at_rest(&rig);
+        resume(&mut rig);
+        assert!(stopped(&rig).is_none(), "{steps}");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ use crate::{Action, Step};
 
 /// Changes that wait for the whole at most; past it they are dropped, and the whole is asked for once more.
 const EARLY_MAX: usize = 100;
+/// Bytes.
+pub(super) const BYTES_MAX: usize = 256 * 1024;
 /// Waits between tries to read the whole.
 const RETRY_BASE: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(300);
@@ -79,6 +81,11 @@ impl Desired {
     pub(super) fn restore(&mut self, kept: Option<Bytes>) {
         let kept = kept.and_then(|kept| serde_json::from_slice::<Kept>(&kept).ok());
         self.kept = kept.map(|kept| kept.desired_version);
+    }
+
+    #[cfg(test)]
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early.values().map(|patch| text(patch.clone()).len()).sum()
     }
 
     pub(super) fn link_lost(&mut self, planned: bool) {

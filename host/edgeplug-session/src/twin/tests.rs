@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ANSWER_TIME_MAX, OUTSTANDING_MAX, report};
+use super::{ANSWER_TIME_MAX, OUTSTANDING_MAX, desired, report};
 use crate::action::{Answer, Fact, TwinDocument, TwinFailure};
 use crate::event::{Ask, Event};
 use crate::rig::{Rig, cases, connected, online, v21};
@@ -103,6 +103,62 @@ fn a_missing_change_makes_all_of_it_be_read_again() {
     rig.desire(json!({"fan": 7}));
     rig.pass(SECOND);
     assert_eq!(told(&mut rig), [to_all(7, false, json!({"fan": 7}))]);
+}
+
+/// A desired half has 32 KiB at most at an honest hub.
+#[test]
+fn what_is_wanted_does_not_grow_without_end() {
+    let mut rig = connected(with_desired(&json!({"fan": 1}), 1));
+    let text = "x".repeat(16 * 1024);
+    for n in 0..200 {
+        // Changes that the twin itself knows nothing of.
+        rig.push_desired(Some(n + 2), json!({ format!("k{n}"): text }).to_string());
+        rig.pass(SECOND / 10);
+    }
+    told(&mut rig);
+    rig.handle(Event::PluginUp(crate::event::PluginUp { plugin: "late".into(), interval: None, commands: None }));
+    let largest = rig.told_desired.iter().map(|(_, change)| change.desired.len()).max().unwrap_or_default();
+    assert!(largest <= desired::BYTES_MAX, "{largest}");
+    assert!(rig.cloud.twin.asked.len() > 1, "read anew");
+}
+
+#[test]
+fn many_small_changes_of_the_same_are_no_growth() {
+    let mut rig = connected(with_desired(&json!({"text": ""}), 1));
+    for n in 0..100 {
+        rig.desire(json!({ "text": "x".repeat(8 * 1024 + n) }));
+        rig.pass(SECOND / 10);
+    }
+    assert_eq!(rig.cloud.twin.asked.len(), 1);
+    assert_eq!(told(&mut rig).len(), 101);
+}
+
+#[test]
+fn changes_that_wait_for_the_whole_are_bounded_by_their_bytes() {
+    let mut rig = with_desired(&json!({"fan": 1}), 3);
+    // The hub keeps the question to itself at first.
+    rig.cloud.twin.says.push_back(None);
+    let mut rig = connected(rig);
+    let text = "x".repeat(16 * 1024);
+    for _ in 0..50 {
+        rig.desire(json!({ "text": text }));
+        rig.pass(SECOND / 10);
+    }
+    assert!(rig.session.twin.desired.early_bytes() <= desired::BYTES_MAX);
+    rig.pass(10 * 60 * SECOND);
+    let last = told(&mut rig).pop().unwrap();
+    assert_eq!(last, to_all(53, true, json!({"fan": 1, "text": text})));
+}
+
+#[test]
+fn a_whole_that_is_too_large_is_not_kept() {
+    let mut rig = with_desired(&json!({"text": "x".repeat(desired::BYTES_MAX)}), 3);
+    rig.boot();
+    rig.pass(60 * SECOND);
+    assert_eq!(told(&mut rig), []);
+    rig.desire(json!({"text": null, "fan": 1}));
+    rig.pass(400 * SECOND);
+    assert_eq!(told(&mut rig), [to_all(4, false, json!({"text": null, "fan": 1})), to_all(4, true, json!({"fan": 1}))]);
 }
 
 #[test]

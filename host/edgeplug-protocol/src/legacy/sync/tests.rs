@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::definition::Rounding;
+use crate::definition::{DATA_FREQUENCY_DEFAULT_S, Rounding};
 use crate::model::{self, DeviceModel};
 use crate::template::Attribute;
 
@@ -21,6 +21,27 @@ const GATEWAY: &str = r#"{"d":{
  "r":[{"g":"R1","es":"E1","con":"gw#temp > 20 AND gw#temp < 30","att":[{"g":["A1"]}],"cmd":"reboot"}],
  "ota":{"force":false,"guid":"87E9","urls":["https://x/fw.bin?sig=1"],"ver":{"sw":"01.00.00","hw":"1.0"}},
  "dtg":"891ed197-9621-44ea-819c-e7b2d40afafe","cpId":"CP","rc":0,"ee":0,"at":4,"ds":0}}"#;
+
+fn nothing(place: Place) -> Update {
+    Update::LeftOut(place, vec![])
+}
+
+fn with(pointer: &str, value: Value) -> Value {
+    let mut body: Value = serde_json::from_str(GATEWAY).unwrap();
+    let (parent, member) = pointer.rsplit_once('/').unwrap();
+    match body.pointer_mut(parent).unwrap() {
+        Value::Array(list) => list[member.parse::<usize>().unwrap()] = value,
+        other => other[member] = value,
+    }
+    body
+}
+
+fn ready(body: &Value) -> Definition {
+    match SyncReply::parse(200, body.to_string().as_bytes()) {
+        Ok(SyncReply::Ready(definition)) => *definition,
+        other => panic!("{body}: {other:?}"),
+    }
+}
 
 #[test]
 fn the_request_asks_for_everything_or_for_one_thing() {
@@ -121,6 +142,8 @@ fn a_tpm_device_is_judged_by_ds_and_the_others_by_rc() {
     assert_eq!(code(4, 1, 1), Ok(SyncReply::NotRegistered));
     assert_eq!(code(4, 0, 1), Ok(SyncReply::NotRegistered));
     assert_eq!(code(4, 0, 4), Err(SyncError::DeviceInactive));
+    assert_eq!(code(0, 1, 1), Err(SyncError::NotRegistered), "only a TPM device is to be registered");
+    assert_eq!(code(5, 1, 1), Err(SyncError::NotRegistered));
     assert_eq!(code(5, 6, 0), Err(SyncError::CompanyNotFound));
     assert_eq!(code(5, 77, 0), Err(SyncError::UnknownCode(77)));
 }
@@ -145,19 +168,18 @@ fn refusals_and_nonsense_are_told_apart() {
 fn a_part_replaces_what_was_known_of_it_and_nothing_else() {
     let part = |option| parse_part(200, GATEWAY.as_bytes(), option).unwrap();
     let Ok(SyncReply::Ready(full)) = SyncReply::parse(200, GATEWAY.as_bytes()) else { panic!("not ready") };
-    assert_eq!(part(SyncOption::Attribute), [Update::Attributes(full.groups.clone())]);
-    assert_eq!(part(SyncOption::Setting), [Update::Settings(full.settings.clone())]);
-    assert_eq!(part(SyncOption::Device), [Update::Devices(full.devices.clone())]);
-    assert_eq!(part(SyncOption::Rule), [Update::Rules(full.rules.clone())]);
+    assert_eq!(part(SyncOption::Attribute), [Update::Attributes(full.groups.clone()), nothing(Place::Attributes)]);
+    assert_eq!(part(SyncOption::Setting), [Update::Settings(full.settings.clone()), nothing(Place::Settings)]);
+    assert_eq!(part(SyncOption::Device), [Update::Devices(full.devices.clone()), nothing(Place::Devices)]);
+    assert_eq!(part(SyncOption::Rule), [Update::Rules(full.rules.clone()), nothing(Place::Rules)]);
     assert_eq!(part(SyncOption::SdkConfig), [Update::Frequency(30)]);
     assert_eq!(part(SyncOption::Protocol), [Update::Hub(Box::new(full.hub.clone()))]);
 
     let mut changed = (*full).clone();
     assert!(!changed.apply(part(SyncOption::Setting).remove(0)), "nothing new");
     let settings = r#"{"d":{"rc":0,"at":4,"ds":0,"set":[{"ln":"mode","dt":1,"dv":"on,off"}]}}"#;
-    for update in parse_part(200, settings.as_bytes(), SyncOption::Setting).unwrap() {
-        assert!(changed.apply(update));
-    }
+    let updates = parse_part(200, settings.as_bytes(), SyncOption::Setting).unwrap();
+    assert_eq!(updates.into_iter().map(|update| changed.apply(update)).collect::<Vec<_>>(), [true, false]);
     assert_eq!(changed.settings[0].name, "mode");
     assert_eq!(Definition { settings: full.settings.clone(), ..changed }, *full);
 }
@@ -165,8 +187,11 @@ fn a_part_replaces_what_was_known_of_it_and_nothing_else() {
 #[test]
 fn a_part_that_is_null_is_empty_and_one_that_is_missing_is_unchanged() {
     let reply = r#"{"d":{"rc":0,"at":4,"ds":0,"att":null,"d":null,"p":null}}"#.as_bytes();
-    assert_eq!(parse_part(200, reply, SyncOption::Attribute), Ok(vec![Update::Attributes(vec![])]));
-    assert_eq!(parse_part(200, reply, SyncOption::Device), Ok(vec![Update::Devices(vec![])]));
+    assert_eq!(
+        parse_part(200, reply, SyncOption::Attribute),
+        Ok(vec![Update::Attributes(vec![]), nothing(Place::Attributes)])
+    );
+    assert_eq!(parse_part(200, reply, SyncOption::Device), Ok(vec![Update::Devices(vec![]), nothing(Place::Devices)]));
     assert_eq!(parse_part(200, reply, SyncOption::Rule), Ok(vec![]));
     assert!(matches!(parse_part(200, reply, SyncOption::Protocol), Err(SyncError::Malformed(_))));
 }
@@ -218,6 +243,94 @@ fn odd_spellings_of_a_definition_are_taken() {
     assert_eq!(sync.groups[0].attributes[0].validity, "5");
     assert_eq!(sync.groups[1].attributes[0].validity, "");
     assert_eq!(sync.frequency_s, DATA_FREQUENCY_DEFAULT_S);
+}
+
+#[test]
+fn one_odd_member_leaves_the_rest_as_it_is() {
+    let full = ready(&serde_json::from_str(GATEWAY).unwrap());
+    assert_eq!(full.left_out, BTreeMap::new());
+    let said = |place, reason: &str| BTreeMap::from([(place, vec![reason.to_owned()])]);
+    let is_no_edge = said(Place::Device, "the edge flag is neither 0 nor 1, so this is no edge device");
+    let no_frequency = said(Place::Device, "the data frequency (df) is no time, so 60 s are taken");
+    let no_port = said(Place::Device, "the port (p.p) is no port number, so 8883 is used");
+    for (pointer, odd, expected) in [
+        (
+            "/d/set",
+            json!("x"),
+            Definition { settings: vec![], left_out: said(Place::Settings, "set is no list"), ..full.clone() },
+        ),
+        ("/d/r", json!({}), Definition { rules: vec![], left_out: said(Place::Rules, "r is no list"), ..full.clone() }),
+        (
+            "/d/att",
+            json!(true),
+            Definition { groups: vec![], left_out: said(Place::Attributes, "att is no list"), ..full.clone() },
+        ),
+        (
+            "/d/att/0",
+            Value::Null,
+            Definition {
+                groups: full.groups[1..].to_vec(),
+                left_out: said(Place::Attributes, "group 1 is no object"),
+                ..full.clone()
+            },
+        ),
+        ("/d/ee", json!("x"), Definition { left_out: is_no_edge.clone(), ..full.clone() }),
+        ("/d/ee", json!(1.5), Definition { left_out: is_no_edge.clone(), ..full.clone() }),
+        ("/d/ee", json!([]), Definition { left_out: is_no_edge, ..full.clone() }),
+        ("/d/ee", json!(null), full.clone()),
+        ("/d/ee", json!(false), full.clone()),
+        ("/d/ee", json!(true), Definition { edge: true, ..full.clone() }),
+        ("/d/ee", json!("1"), Definition { edge: true, ..full.clone() }),
+        ("/d/sc", json!("x"), Definition { frequency_s: 60, ..full.clone() }),
+        ("/d/sc", json!([]), Definition { frequency_s: 60, ..full.clone() }),
+        ("/d/sc/df", json!({}), Definition { frequency_s: 60, left_out: no_frequency, ..full.clone() }),
+        ("/d/at", json!("4"), full.clone()),
+        ("/d/at", json!({}), Definition { auth: AuthType::Unknown(0), ..full.clone() }),
+        ("/d/dtg", json!(7), Definition { template_id: "7".into(), ..full.clone() }),
+        ("/d/cpId", json!([]), Definition { cpid: String::new(), ..full.clone() }),
+        ("/d/p/n", json!(null), full.clone()),
+        ("/d/p/n", json!(5), full.clone()),
+        ("/d/p/p", json!("8883"), full.clone()),
+        ("/d/p/p", json!("x"), Definition { left_out: no_port.clone(), ..full.clone() }),
+        ("/d/p/p", json!(70_000), Definition { left_out: no_port, ..full.clone() }),
+        ("/d/p/un", json!(5), full.clone()),
+        ("/d/p/sub", json!(5), full.clone()),
+        ("/d/p/pub", json!({}), full.clone()),
+    ] {
+        assert_eq!(ready(&with(pointer, odd.clone())), expected, "{pointer} {odd}");
+    }
+}
+
+#[test]
+fn what_a_connection_needs_must_be_right() {
+    for (pointer, odd) in [
+        ("/d/rc", json!("x")),
+        ("/d/p", json!([])),
+        ("/d/p/h", json!(5)),
+        ("/d/p/id", json!(null)),
+        ("/d/p/n", json!("amqp")),
+        ("/d/d", json!("x")),
+        ("/d/d", json!([null, {"id": "C1", "tg": "c"}])),
+    ] {
+        let body = with(pointer, odd).to_string();
+        assert!(matches!(SyncReply::parse(200, body.as_bytes()), Err(SyncError::Malformed(_))), "{body}");
+    }
+}
+
+#[test]
+fn a_part_of_another_shape_is_asked_again() {
+    for (pointer, option) in [
+        ("/d/att", SyncOption::Attribute),
+        ("/d/set", SyncOption::Setting),
+        ("/d/r", SyncOption::Rule),
+        ("/d/d", SyncOption::Device),
+        ("/d/p", SyncOption::Protocol),
+    ] {
+        let body = with(pointer, json!("x")).to_string();
+        assert!(matches!(parse_part(200, body.as_bytes(), option), Err(SyncError::Malformed(_))), "{body}");
+    }
+    let body = with("/d/sc", json!("x")).to_string();
+    assert_eq!(parse_part(200, body.as_bytes(), SyncOption::SdkConfig), Ok(vec![]));
 }
 
 proptest! {

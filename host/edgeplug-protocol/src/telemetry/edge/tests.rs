@@ -152,7 +152,8 @@ fn matched(version: Version, condition: &str, values: Value) -> Option<Value> {
     let (template, sdk, now) = (template(version, &[("GW", "gw"), ("C1", "c")]), sdk(), now());
     let samples = [sample(Some("C1"), values)];
     let encoded = encode_edge(&template, &sdk, &samples, &now);
-    let rule = Rule { guid: "R1".into(), event_subscription: Some("E1".into()), condition: condition.into(), command: None };
+    let rule =
+        Rule { guid: "R1".into(), event_subscription: Some("E1".into()), condition: condition.into(), command: None };
     let valid = encoded.valid.first()?;
     let matched = Condition::parse(condition).unwrap().evaluate(valid)?;
     Some(parsed(rule_match(&template, &sdk, &rule, valid, &matched, &now)))

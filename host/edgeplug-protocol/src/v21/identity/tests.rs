@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::definition::DATA_FREQUENCY_DEFAULT_S;
 
 fn gateway() -> Value {
     let topic =
@@ -78,6 +79,55 @@ fn what_is_null_or_missing_is_the_usual() {
     assert_eq!(ready(&without("/d/p/topics", "erpt")).0.hub.topics, usual);
     assert_eq!(ready(&with("/d/p/topics/flt", json!("devices/+/x"))).0.hub.topics, usual);
     assert_eq!(ready(&without("/d/meta", "cd")).0.template_id, "XG4E2CA", "the topic says it too");
+}
+
+#[test]
+fn one_odd_member_leaves_the_rest_as_it_is() {
+    let (full, has) = ready(&gateway());
+    assert_eq!(full.left_out, BTreeMap::new());
+    let own = |tag: &str| vec![Device { id: "GW".into(), tag: tag.into() }];
+    for (pointer, odd, expected, is_said) in [
+        ("/d/meta/edge", json!(true), Definition { edge: true, ..full.clone() }, false),
+        ("/d/meta/edge", json!("1"), Definition { edge: true, ..full.clone() }, false),
+        ("/d/meta/edge", json!("false"), full.clone(), false),
+        ("/d/meta/edge", json!(1.5), full.clone(), true),
+        ("/d/meta/edge", json!({}), full.clone(), true),
+        ("/d/meta/df", json!("x"), full.clone(), true),
+        ("/d/meta/at", json!("5"), full.clone(), false),
+        ("/d/meta/at", json!([]), Definition { auth: AuthType::Unknown(0), ..full.clone() }, false),
+        ("/d/meta/gtw", json!("x"), Definition { gateway_guid: None, devices: own(""), ..full.clone() }, true),
+        ("/d/meta/gtw/tg", json!(5), Definition { devices: own("5"), ..full.clone() }, false),
+        ("/d/meta/gtw/g", json!({}), Definition { gateway_guid: None, ..full.clone() }, false),
+        ("/d/p/n", json!(null), full.clone(), false),
+        ("/d/p/p", json!("x"), full.clone(), true),
+        ("/d/p/un", json!([]), full.clone(), false),
+        ("/d/p/topics", json!("x"), full.clone(), false),
+        ("/d/p/topics/rpt", json!(5), full.clone(), false),
+    ] {
+        let (definition, same_has) = ready(&with(pointer, odd.clone()));
+        assert_eq!(definition.left_out.contains_key(&Place::Device), is_said, "{pointer} {odd}");
+        assert_eq!(Definition { left_out: BTreeMap::new(), ..definition }, expected, "{pointer} {odd}");
+        assert_eq!(same_has, has, "{pointer} {odd}");
+    }
+}
+
+#[test]
+fn what_there_is_comes_in_many_spellings() {
+    for (said, there) in [
+        (json!(true), true),
+        (json!("1"), true),
+        (json!("true"), true),
+        (json!(5), true),
+        (json!("x"), true),
+        (json!(false), false),
+        (json!("0"), false),
+        (json!(""), false),
+        (json!(0.0), false),
+        (json!(null), false),
+    ] {
+        assert_eq!(ready(&with("/d/has/attr", said.clone())).1.attributes, there, "{said}");
+    }
+    assert_eq!(ready(&with("/d/has", json!("x"))).1, Has::default());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::definition::{AttributeDefinition, Group, Rule, Setting};
+use crate::definition::{AttributeDefinition, Group, Place, Rule, Setting};
 use crate::template::Device;
 
 fn body(question: Question<'_>) -> Value {
@@ -15,8 +15,16 @@ fn answer(text: &str) -> Reply {
     }
 }
 
+/// Where nothing is left out.
 fn updates(text: &str) -> Vec<Update> {
-    answer(text).updates
+    let (left_out, updates) =
+        answer(text).updates.into_iter().partition(|update| matches!(update, Update::LeftOut(..)));
+    let _: &Vec<Update> = &left_out;
+    assert!(
+        left_out.iter().all(|update| matches!(update, Update::LeftOut(_, reasons) if reasons.is_empty())),
+        "{text}"
+    );
+    updates
 }
 
 #[test]
@@ -142,10 +150,43 @@ fn an_answer_that_cannot_be_read_is_said() {
         r#"{"d":{"ec":0,"ct":70000}}"#,
         r#"{"d":{"ec":"no","ct":201}}"#,
         r#"{"d":{"ec":0,"ct":201,"att":5}}"#,
-        r#"{"d":{"ec":0,"ct":201,"att":[{"d":[{"dt":1}]}]}}"#,
-        r#"{"d":{"ec":0,"ct":204,"d":[{"tg":"c"}]}}"#,
+        r#"{"d":{"ec":0,"ct":202,"set":"x"}}"#,
+        r#"{"d":{"ec":0,"ct":210,"att":5,"d":{}}}"#,
     ] {
         assert!(matches!(CloudMessage::parse(Version::V21, body.as_bytes()), CloudMessage::NotUnderstood(_)), "{body}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_of_an_answer_is_left_out_and_said() {
+    let left_out = |place, reason: &str| Update::LeftOut(place, vec![reason.into()]);
+    for (text, expected) in [
+        (
+            r#"{"d":{"ec":0,"ct":201,"att":[{"d":[{"dt":1}]}]}}"#,
+            vec![
+                Update::Attributes(vec![Group {
+                    object: None,
+                    tag: String::new(),
+                    window: String::new(),
+                    attributes: vec![],
+                }]),
+                left_out(Place::Attributes, "attribute 1 has no name"),
+            ],
+        ),
+        (
+            r#"{"d":{"ec":0,"ct":204,"d":[{"tg":"c"}]}}"#,
+            vec![Update::Children(vec![]), left_out(Place::Devices, "device 1 has no id")],
+        ),
+        (
+            r#"{"d":{"ec":0,"ct":202,"set":[],"r":"x"}}"#,
+            vec![
+                Update::Settings(vec![]),
+                Update::LeftOut(Place::Settings, vec![]),
+                left_out(Place::Rules, "r is no list"),
+            ],
+        ),
+    ] {
+        assert_eq!(answer(text).updates, expected);
     }
 }
 

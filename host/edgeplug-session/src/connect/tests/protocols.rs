@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
 
 use edgeplug_protocol::version::Version::{self, Legacy, V21};
+use serde_json::json;
 
 use super::*;
+use crate::RequestId;
 use crate::config::ProtocolChoice;
+use crate::event::OperatorRequest;
 
 fn rig(choice: ProtocolChoice, legacy: bool, v21: bool, auth: i64) -> Rig {
     let mut rig = Rig::new();
@@ -187,6 +190,68 @@ fn readings_from_before_the_attributes_are_known_arrive() {
     let sent: BTreeSet<_> = rig.cloud.received.iter().filter_map(|body| body["d"][0]["d"]["n"].as_i64()).collect();
     assert_eq!(sent, BTreeSet::from([1, 2]));
     assert!(rig.disk.rows.is_empty());
+}
+
+#[test]
+fn what_was_to_be_asked_in_the_old_protocol_does_not_outlive_it() {
+    let mut rig = rig(ProtocolChoice::Auto, true, false, 5);
+    // The template is not finished, so its attributes are asked for again and again.
+    rig.cloud.no_attributes = true;
+    let mut rig = connected(rig);
+    move_to_v21(&mut rig);
+    rig.cut();
+    rig.pass(3 * HOUR);
+    assert!(rig.is_online());
+    assert_eq!(protocol(&rig), Some(V21));
+    assert_eq!(rig.session.status(rig.now()).refresh, None);
+    rig.handle(Event::Operator { request: RequestId(1), what: OperatorRequest::Refresh });
+    rig.pass(SECOND);
+    assert_eq!(rig.operator_answers, [(RequestId(1), Ok("done".to_owned()))]);
+}
+
+#[test]
+fn an_answer_in_the_old_protocol_is_not_read_in_the_new_one() {
+    let mut rig = connected(rig(ProtocolChoice::Auto, true, false, 5));
+    rig.cloud.portal.more_attributes = vec!["old"];
+    rig.send_c2d(json!({"cmdType": "0x10", "data": {}}).to_string());
+    rig.pass(LATENCY);
+    assert_eq!(rig.parts_asked(), ["attribute"]);
+    rig.cloud.portal.more_attributes.clear();
+    // It takes hours.
+    let (_, slow) = rig.hold_back(|event| matches!(event, Event::HttpDone { .. })).unwrap();
+    move_to_v21(&mut rig);
+    rig.cut();
+    rig.pass(3 * HOUR);
+    assert!(rig.is_online());
+    assert_eq!(protocol(&rig), Some(V21));
+    rig.handle(slow);
+    rig.pass(MINUTE);
+    let status = rig.session.status(rig.now());
+    assert_eq!((status.refresh, status.template_attributes), (None, Some(2)));
+}
+
+/// The old protocol's link has no topic for the new one's questions.
+#[test]
+fn questions_of_2_1_wait_for_its_link() {
+    let mut rig = rig(ProtocolChoice::Auto, true, false, 5);
+    rig.boot();
+    rig.handle(Event::PluginsScanned);
+    rig.pass(SECOND);
+    // The next run finds the portal unwell and connects to the hub it knows; on the way to a renewal 2.1 answers.
+    rig.cloud.sync_codes.extend([99; 30]);
+    rig.crash();
+    rig.pass(SECOND);
+    assert!(rig.is_online());
+    rig.cloud.portal.v21 = true;
+    rig.cloud.received.clear();
+    let strays = |rig: &Rig| rig.cloud.received.iter().filter(|body| body["mt"].as_u64() > Some(200)).count();
+    while protocol(&rig) != Some(V21) {
+        assert!(rig.monotonic < 24 * HOUR && rig.pass_one(rig.monotonic + HOUR));
+    }
+    rig.pass(MINUTE);
+    assert!(rig.is_online());
+    assert_eq!(strays(&rig), 0);
+    assert_eq!(rig.session.status(rig.now()).refresh, None);
 }
 
 #[test]

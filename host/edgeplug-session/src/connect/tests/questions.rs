@@ -150,6 +150,43 @@ fn a_child_that_cannot_be_made_is_told_why() {
     refused(&mut rig, create("C9"), "protocol 1.0");
 }
 
+/// The cloud's answer names no request.
+#[test]
+fn a_late_answer_about_a_child_is_not_taken_for_the_next_one() {
+    let mut rig = gateway();
+    rig.cloud.portal.silent_for = 1;
+    operate(&mut rig, 1, create("A"));
+    operate(&mut rig, 2, create("B"));
+    rig.pass(30 * SECOND);
+    let reason = |rig: &Rig, index: usize| rig.operator_answers[index].1.clone().unwrap_err();
+    assert!(reason(&rig, 0).contains("did not answer in time"), "{}", reason(&rig, 0));
+    assert!(reason(&rig, 1).contains("not asked"), "{}", reason(&rig, 1));
+    operate(&mut rig, 3, create("C"));
+    rig.pass(SECOND);
+    asked(&mut rig);
+    // Now A is there, and C waited for just that.
+    rig.cloud.portal.children = Some(vec!["C1", "A"]);
+    rig.cloud.portal.answer_codes.extend([0, 8]);
+    rig.send_c2d(json!({"d": {"ec": 0, "ct": 221}}).to_string());
+    rig.pass(SECOND);
+    assert_eq!(children(&rig), ["C1", "A"]);
+    let numbers: Vec<_> = asked(&mut rig).iter().map(|body| body["mt"].as_u64()).collect();
+    assert_eq!(numbers, [Some(204), Some(221)]);
+    assert!(reason(&rig, 2).contains("taken"), "{}", reason(&rig, 2));
+    // One that never comes is waited for only so long, also over a new connection.
+    rig.cloud.portal.silent_for = 1;
+    operate(&mut rig, 4, create("D"));
+    rig.pass(SECOND);
+    rig.cut();
+    rig.pass(10 * SECOND);
+    assert!(rig.is_online());
+    operate(&mut rig, 5, create("E"));
+    rig.pass(5 * SECOND);
+    assert_eq!(rig.operator_answers.len(), 4);
+    rig.pass(25 * SECOND);
+    assert_eq!(rig.operator_answers[4], (RequestId(5), Ok("done".to_owned())));
+}
+
 #[test]
 fn children_are_made_one_after_the_other() {
     let mut rig = gateway();
