@@ -231,11 +231,7 @@ fn place<'a, A: Accept<'a>>(
 
 /// For each value, the bodies in which a later one takes its place: a name given twice in one sample would make a JSON
 /// object with two equal keys, so the last one counts. Empty if no name comes twice.
-fn superseded(
-    version: Version,
-    attributes: Option<&Attributes>,
-    values: &[(String, Value)],
-) -> Vec<Placed> {
+fn superseded(version: Version, attributes: Option<&Attributes>, values: &[(String, Value)]) -> Vec<Placed> {
     if !names_repeat(values) {
         return Vec::new();
     }
