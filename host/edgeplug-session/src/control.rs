@@ -43,13 +43,19 @@ enum Stop {
     /// Not stopped.
     None,
     /// Being written down.
-    Writing { ticket: Ticket, fact: Stopped, obeyed: bool },
+    Writing { ticket: Ticket, order: Order },
     /// Could not be written down; obeyed, and tried again.
     Unwritten { at: Duration, fact: Stopped },
     /// On disk.
     Stopped,
-    /// Being taken back.
-    Clearing { ticket: Ticket },
+    /// Being taken back; what it was, where it was not on disk.
+    Clearing { ticket: Ticket, unwritten: Option<Order> },
+}
+
+/// An order to stop that is not on disk.
+struct Order {
+    fact: Stopped,
+    obeyed: bool,
 }
 
 /// The fact as it is kept.
@@ -82,12 +88,14 @@ impl Default for Control {
 
 impl Control {
     /// What the last run knew.
-    pub(crate) fn restore(&mut self, hard_stop: Option<Bytes>) -> Option<Change> {
+    pub(crate) fn restore(&mut self, hard_stop: Option<Bytes>, step: &mut Step<'_>) -> Option<Change> {
         let fact = hard_stop.filter(|fact| !fact.is_empty())?;
         self.stop = Stop::Stopped;
         // Whatever it says, there was an order.
         let reason = serde_json::from_slice::<Stopped>(&fact).map_or("hard stop".to_owned(), |stopped| stopped.reason);
         tracing::warn!(reason, "the cloud stopped this device before; `edgeplug resume` takes that back");
+        // The last run may have died before it did.
+        self.wipe(step);
         Some(Change::Stopped(reason))
     }
 
@@ -107,7 +115,8 @@ impl Control {
                 tracing::warn!(reason, "the cloud stops this device");
                 self.answer(&Err("the cloud stopped this device once more".to_owned()), step);
                 self.backoff.reset();
-                self.write(Stopped { reason, at_unix_ms: step.unix_ms }, false, step);
+                let fact = Stopped { reason, at_unix_ms: step.unix_ms };
+                self.write(Order { fact, obeyed: false }, step);
             }
             Stop::Stopped => self.acknowledge(step),
             Stop::Writing { .. } | Stop::Unwritten { .. } => {}
@@ -116,39 +125,35 @@ impl Control {
 
     /// A fact is on disk, or not.
     pub(crate) fn kept(&mut self, ticket: Ticket, result: &Result<(), String>, step: &mut Step<'_>) -> Option<Change> {
-        match (&mut self.stop, result) {
-            (Stop::Writing { ticket: ours, fact, obeyed }, _) if *ours == ticket => {
-                let (fact, obeyed) = (fact.clone(), *obeyed);
-                let reason = fact.reason.clone();
-                match result {
-                    Ok(()) => {
-                        self.stop = Stop::Stopped;
-                        self.acknowledge(step);
-                        if step.config.hard_stop_wipes {
-                            step.act(Action::Wipe);
-                        }
-                    }
-                    Err(error) => {
-                        tracing::error!(error, "the cloud's stop cannot be written down; tried again");
-                        let at = step.now.monotonic + self.backoff.next(step.rng);
-                        self.stop = Stop::Unwritten { at, fact };
-                    }
-                }
-                (!obeyed).then_some(Change::Stopped(reason))
+        match &self.stop {
+            Stop::Writing { ticket: ours, .. } | Stop::Clearing { ticket: ours, .. } if *ours == ticket => {}
+            _ => return None,
+        }
+        match (std::mem::replace(&mut self.stop, Stop::Stopped), result) {
+            (Stop::Writing { order: Order { fact, obeyed }, .. }, Ok(())) => {
+                self.acknowledge(step);
+                self.wipe(step);
+                (!obeyed).then_some(Change::Stopped(fact.reason))
             }
-            (Stop::Clearing { ticket: ours }, Ok(())) if *ours == ticket => {
+            (Stop::Writing { order, .. }, Err(error)) => {
+                tracing::error!(error, "the cloud's stop cannot be written down; tried again");
+                self.obey_unwritten(order, step)
+            }
+            (Stop::Clearing { .. }, Ok(())) => {
                 tracing::info!("an operator took the cloud's stop back");
                 self.stop = Stop::None;
                 self.acknowledge(step);
                 self.answer(&Ok("resumed".to_owned()), step);
                 Some(Change::Resumed)
             }
-            (Stop::Clearing { ticket: ours }, Err(error)) if *ours == ticket => {
-                self.stop = Stop::Stopped;
+            (Stop::Clearing { unwritten, .. }, Err(error)) => {
                 self.answer(&Err(format!("the stop cannot be taken off the disk: {error}")), step);
+                self.obey_unwritten(unwritten?, step)
+            }
+            (other, _) => {
+                self.stop = other;
                 None
             }
-            _ => None,
         }
     }
 
@@ -164,7 +169,12 @@ impl Control {
             Stop::Clearing { .. } => {}
             Stop::Writing { .. } | Stop::Unwritten { .. } | Stop::Stopped => {
                 let ticket = step.ticket();
-                self.stop = Stop::Clearing { ticket };
+                let unwritten = match std::mem::replace(&mut self.stop, Stop::None) {
+                    Stop::Writing { order, .. } => Some(order),
+                    Stop::Unwritten { fact, .. } => Some(Order { fact, obeyed: true }),
+                    Stop::None | Stop::Stopped | Stop::Clearing { .. } => None,
+                };
+                self.stop = Stop::Clearing { ticket, unwritten };
                 step.act(Action::KeepFor { ticket, fact: Fact::HardStop, value: Bytes::new() });
             }
         }
@@ -211,7 +221,7 @@ impl Control {
         if let Stop::Unwritten { at, fact } = &self.stop
             && step.now.monotonic >= *at
         {
-            self.write(fact.clone(), true, step);
+            self.write(Order { fact: fact.clone(), obeyed: true }, step);
         }
         let (Some(heartbeat), now) = (&mut self.heartbeat, step.now.monotonic) else { return };
         if now < heartbeat.due {
@@ -245,12 +255,26 @@ impl Control {
         self.heartbeat.as_ref().map(|heartbeat| heartbeat.period.as_secs())
     }
 
-    fn write(&mut self, fact: Stopped, obeyed: bool, step: &mut Step<'_>) {
+    fn write(&mut self, order: Order, step: &mut Step<'_>) {
         // A string and a number have no way to fail; something that is not empty must be written in any case.
-        let value = serde_json::to_vec(&fact).unwrap_or_else(|_| b"{}".to_vec());
+        let value = serde_json::to_vec(&order.fact).unwrap_or_else(|_| b"{}".to_vec());
         let ticket = step.ticket();
         step.act(Action::KeepFor { ticket, fact: Fact::HardStop, value: value.into() });
-        self.stop = Stop::Writing { ticket, fact, obeyed };
+        self.stop = Stop::Writing { ticket, order };
+    }
+
+    fn obey_unwritten(&mut self, order: Order, step: &mut Step<'_>) -> Option<Change> {
+        let Order { fact, obeyed } = order;
+        let reason = fact.reason.clone();
+        self.stop = Stop::Unwritten { at: step.now.monotonic + self.backoff.next(step.rng), fact };
+        (!obeyed).then_some(Change::Stopped(reason))
+    }
+
+    /// As often as wanted: nothing is stored while the device is stopped.
+    fn wipe(&self, step: &mut Step<'_>) {
+        if step.config.hard_stop_wipes {
+            step.act(Action::Wipe);
+        }
     }
 
     fn acknowledge(&mut self, step: &mut Step<'_>) {

@@ -296,7 +296,7 @@ impl Session {
                 self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
                 self.edge.restore(restored.windows.take().as_ref(), step!(self, now));
                 self.twin.restore(restored.twin.take());
-                let change = self.control.restore(restored.hard_stop.take());
+                let change = self.control.restore(restored.hard_stop.take(), step!(self, now));
                 self.apply(change, now);
                 let change = self.connect.restore(restored.sync, restored.assignment, step!(self, now));
                 self.apply(change, now);
@@ -516,7 +516,6 @@ impl Session {
     /// Readings of a plugin, or of a local program. `offer` wants to know what becomes of them.
     fn read(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], now: Now) {
         if let Some(reason) = &self.world.stopped {
-            self.frequency.forget();
             let outcome = Outcome::Rejected(format!("the cloud stopped this device: {reason}"));
             return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));
         }
@@ -716,6 +715,7 @@ impl Session {
             }
             Some(Change::Stopped(reason)) => {
                 self.world.stopped = Some(reason);
+                self.frequency.forget();
                 let change = self.connect.stop(step!(self, now));
                 self.apply(change, now);
             }

@@ -50,7 +50,7 @@ pub(crate) struct Store {
     waiting: VecDeque<Request>,
     /// What plugins keep.
     kept: kept::Kept,
-    /// What was learnt while there was no store.
+    /// What the session last wanted kept: for a store that opens late, and for a ledger that has to be started afresh.
     facts: HashMap<Fact, Bytes>,
     /// The highest row id there is or was.
     last_row: RowId,
@@ -103,6 +103,15 @@ struct Written {
     rows: u64,
     commits: u64,
     bytes_per_row: Option<u64>,
+}
+
+/// Facts once more. Nobody waits for the answer.
+fn again(facts: &HashMap<Fact, Bytes>) -> impl Iterator<Item = Request> {
+    facts.iter().map(|(fact, value)| Request::Put {
+        ticket: 0,
+        name: fact_name(*fact).to_owned(),
+        value: Some(value.clone()),
+    })
 }
 
 /// How many of the first rows make one append; at least one.
@@ -158,16 +167,24 @@ impl Store {
         self.last_row = found.last_row;
         self.kept.restore(found.facts);
         self.outbox = Some(outbox);
-        for (fact, value) in &self.facts {
-            let name = fact_name(*fact).to_owned();
-            self.waiting.push_back(Request::Put { ticket: 0, name, value: Some(value.clone()) });
-        }
-        let mut learnt = |fact, found: Option<Bytes>| self.facts.remove(&fact).or(found);
-        Restored {
+        // The others would overwrite what this store knows better.
+        self.facts.retain(|fact, _| matches!(fact, Fact::Sync | Fact::Assignment));
+        self.waiting.extend(again(&self.facts));
+        let learnt = |fact, found: Option<Bytes>| self.facts.get(&fact).cloned().or(found);
+        let restored = Restored {
             sync: learnt(Fact::Sync, found.restored.sync),
             assignment: learnt(Fact::Assignment, found.restored.assignment),
             ..found.restored
-        }
+        };
+        let held = [
+            (Fact::Sync, &restored.sync),
+            (Fact::Assignment, &restored.assignment),
+            (Fact::Windows, &restored.windows),
+            (Fact::HardStop, &restored.hard_stop),
+            (Fact::Twin, &restored.twin),
+        ];
+        self.facts.extend(held.into_iter().filter_map(|(fact, value)| Some((fact, value.clone()?))));
+        restored
     }
 
     /// Takes a store action; the rest come back.
@@ -200,13 +217,15 @@ impl Store {
                 Request::RemoveAcks(acks.into_iter().map(|ack| AckId(signed(ack.0))).collect())
             }
             Action::Keep { fact, value } => {
-                // The others are kept anew soon, and would overwrite what a store that opens later knows better.
-                if self.outbox.is_none() && matches!(fact, Fact::Sync | Fact::Assignment) {
-                    self.facts.insert(fact, value.clone());
-                }
+                self.facts.insert(fact, value.clone());
                 Request::Put { ticket: 0, name: fact_name(fact).to_owned(), value: Some(value) }
             }
             Action::KeepFor { ticket, fact, value } => {
+                if fact == Fact::HardStop && value.is_empty() && self.wipe != Wipe::UnderWay {
+                    // The stop is taken back, and with it what was not wiped yet.
+                    self.wipe = Wipe::Not;
+                }
+                self.facts.insert(fact, value.clone());
                 Request::Put { ticket: session_ticket(ticket), name: fact_name(fact).to_owned(), value: Some(value) }
             }
             Action::Wipe => {
@@ -283,6 +302,7 @@ impl Store {
             }
             OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(_) } => {
                 self.waiting.extend(self.kept.again());
+                self.waiting.extend(again(&self.facts));
             }
             OutboxEvent::DropFailed { reason } => match self.drops.pop_front() {
                 Some(Some(asker)) => {

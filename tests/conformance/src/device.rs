@@ -120,8 +120,13 @@ impl Device {
             ack_status: StatusTable::default(),
         };
         let portal = std::mem::take(&mut case.portal);
-        let not_registered = portal.sync.get("ds").and_then(Value::as_i64) == Some(1)
-            || portal.sync_sequence.iter().any(|answer| answer.pointer("/d/ds").and_then(Value::as_i64) == Some(1));
+        // Only with a TPM (`at` 4) does "not registered" lead to DPS.
+        let wants_dps = |sync: &Value| {
+            let number = |key: &str| sync.get(key).and_then(Value::as_i64);
+            number("ds") == Some(1) && number("at") == Some(4)
+        };
+        let not_registered =
+            wants_dps(&portal.sync) || portal.sync_sequence.iter().filter_map(|answer| answer.get("d")).any(wants_dps);
         Ok(Self {
             session: Session::new(session_config, 7),
             version: case.version,

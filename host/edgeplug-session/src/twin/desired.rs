@@ -3,6 +3,8 @@
 //! Invariants: versions told only grow on a connection; a change is told as such only if the one before it was told.
 //! Where one is missing, all of it is asked for again, and what comes meanwhile waits. If that fails, changes are told as
 //! they come, and the whole follows when the hub answers: late is better than never.
+//!
+//! What is kept of it is at most [`BYTES_MAX`], and so is what waits, whatever the cloud sends.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use crate::{Action, Step};
 
 /// Changes that wait for the whole at most; past it they are dropped, and the whole is asked for once more.
 const EARLY_MAX: usize = 100;
-/// Bytes.
+/// Bytes of the whole, and of all changes that wait for it, as text: no message is larger, and the hub takes an eighth of it
+/// (Azure IoT Hub, "Understand and use device twins").
 pub(super) const BYTES_MAX: usize = 256 * 1024;
 /// Waits between tries to read the whole.
 const RETRY_BASE: Duration = Duration::from_secs(5);
@@ -31,11 +34,13 @@ pub(super) struct Desired {
     told: Option<u64>,
     /// All of it at that version; `None` where only changes are known.
     whole: Option<Map<String, Value>>,
+    /// No less than its bytes.
+    whole_bytes: usize,
     /// Plugins have to be told the whole, whether or not it changed.
     owed: bool,
     reading: Reading,
     /// Changes that wait for the whole, by version.
-    early: BTreeMap<u64, Map<String, Value>>,
+    early: BTreeMap<u64, Patch>,
     /// Some of those had no room or no version.
     early_lost: bool,
     backoff: Backoff,
@@ -43,6 +48,13 @@ pub(super) struct Desired {
     behind: BTreeMap<String, Duration>,
     /// The version of the last run or as kept since.
     kept: Option<u64>,
+}
+
+/// A change.
+struct Patch {
+    members: Map<String, Value>,
+    /// As it came.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +78,7 @@ impl Default for Desired {
         Self {
             told: None,
             whole: None,
+            whole_bytes: 0,
             owed: true,
             reading: Reading::No,
             early: BTreeMap::new(),
@@ -83,9 +96,9 @@ impl Desired {
         self.kept = kept.map(|kept| kept.desired_version);
     }
 
-    #[cfg(test)]
+    /// Bytes of the changes that wait.
     pub(super) fn early_bytes(&self) -> usize {
-        self.early.values().map(|patch| text(patch.clone()).len()).sum()
+        self.early.values().map(|patch| patch.bytes).sum()
     }
 
     pub(super) fn link_lost(&mut self, planned: bool) {
@@ -107,6 +120,11 @@ impl Desired {
 
     /// The hub's word on the whole.
     pub(super) fn read(&mut self, whole: Properties, step: &mut Step<'_>) {
+        let whole_text = text(whole.members.clone());
+        if whole_text.len() > BYTES_MAX {
+            let reason = format!("the desired properties have {} bytes; at most {BYTES_MAX} are read", whole_text.len());
+            return self.not_read(&TwinFailure::Unavailable(reason), step);
+        }
         self.reading = Reading::No;
         let version = whole.version.unwrap_or_default();
         if self.told.is_none() && self.kept.is_some_and(|kept| kept != version) {
@@ -118,8 +136,9 @@ impl Desired {
         }
         // Also where its version is lower: a device that was deleted and made anew begins at 1.
         self.told = Some(version);
+        self.whole_bytes = whole_text.len();
         if std::mem::take(&mut self.owed) || self.whole.as_ref() != Some(&whole.members) {
-            let change = DesiredChange { version, complete: true, desired: text(whole.members.clone()) };
+            let change = DesiredChange { version, complete: true, desired: whole_text };
             step.act(Action::TellDesired { to: None, change });
             self.behind.clear();
         }
@@ -157,7 +176,7 @@ impl Desired {
             }
         };
         match version.or(patch.version) {
-            Some(version) => self.patch(version, patch.members, step),
+            Some(version) => self.patch(version, Patch { members: patch.members, bytes: body.len() }, step),
             None => {
                 tracing::warn!("a change of the desired properties has no version");
                 self.miss()
@@ -202,14 +221,10 @@ impl Desired {
     }
 
     /// Says whether the whole has to be asked for.
-    fn patch(&mut self, version: u64, patch: Map<String, Value>, step: &mut Step<'_>) -> bool {
+    fn patch(&mut self, version: u64, patch: Patch, step: &mut Step<'_>) -> bool {
         match (self.reading, self.told) {
-            (Reading::Asked, _) if self.early.len() < EARLY_MAX => {
-                self.early.insert(version, patch);
-                false
-            }
             (Reading::Asked, _) => {
-                self.early_lost = true;
+                self.wait_for_the_whole(version, patch);
                 false
             }
             (_, Some(told)) if version <= told => {
@@ -218,13 +233,21 @@ impl Desired {
             }
             (Reading::No, Some(told)) if version > told.saturating_add(1) => {
                 tracing::info!(version, told, "a change of the desired properties is missing; reading the whole");
-                self.early.insert(version, patch);
+                self.wait_for_the_whole(version, patch);
                 true
             }
             _ => {
-                self.tell_patch(version, patch, step);
-                false
+                let outgrew = self.tell_patch(version, patch, step);
+                outgrew && self.reading == Reading::No
             }
+        }
+    }
+
+    fn wait_for_the_whole(&mut self, version: u64, patch: Patch) {
+        if self.early.len() < EARLY_MAX && self.early_bytes() + patch.bytes <= BYTES_MAX {
+            self.early.insert(version, patch);
+        } else {
+            self.early_lost = true;
         }
     }
 
@@ -241,18 +264,30 @@ impl Desired {
         self.reading == Reading::No
     }
 
-    fn tell_patch(&mut self, version: u64, patch: Map<String, Value>, step: &mut Step<'_>) {
+    /// Says whether that made the whole too large to be kept.
+    fn tell_patch(&mut self, version: u64, patch: Patch, step: &mut Step<'_>) -> bool {
         let follows = self.told.is_some_and(|told| version == told.saturating_add(1));
-        if let Some(whole) = self.whole.as_mut().filter(|_| follows) {
-            merge(whole, &patch);
-        } else {
+        let outgrew = match self.whole.as_mut().filter(|_| follows) {
+            Some(whole) => {
+                merge(whole, &patch.members);
+                self.whole_bytes += patch.bytes;
+                if self.whole_bytes > BYTES_MAX {
+                    // Mostly the changes were about the same properties.
+                    self.whole_bytes = text(whole.clone()).len();
+                }
+                self.whole_bytes > BYTES_MAX
+            }
+            None => false,
+        };
+        if !follows || outgrew {
             self.whole = None;
-            self.owed = true;
         }
+        self.owed |= self.whole.is_none();
         self.told = Some(version);
-        let change = DesiredChange { version, complete: false, desired: text(patch) };
+        let change = DesiredChange { version, complete: false, desired: text(patch.members) };
         step.act(Action::TellDesired { to: None, change });
         self.keep(step);
+        outgrew
     }
 
     fn keep(&mut self, step: &mut Step<'_>) {

@@ -41,6 +41,13 @@ fn a_wipe_that_failed_is_tried_again_when_the_store_can_write() {
 }
 
 #[test]
+fn a_stop_that_is_taken_back_wipes_nothing_any_more() {
+    let mut store = Store { wipe: Wipe::WhenHealed, ..Store::new() };
+    taken(&mut store, Action::KeepFor { ticket: Ticket(1), fact: Fact::HardStop, value: Bytes::new() });
+    assert_eq!(store.wipe, Wipe::Not);
+}
+
+#[test]
 fn an_append_is_cut_by_rows_and_by_bytes() {
     let mut store = Store::new();
     (0..5).for_each(|ticket| taken(&mut store, row(ticket, APPEND_BYTES_MAX / 2)));
@@ -57,4 +64,21 @@ fn a_session_that_ends_leaves_nothing_for_the_store_of_the_next() {
     taken(&mut store, Action::Keep { fact: Fact::HardStop, value: Bytes::new() });
     store.forget_requests();
     assert!(store.rows.is_empty() && store.waiting.is_empty());
+}
+
+#[test]
+fn a_ledger_that_was_started_afresh_gets_the_sessions_facts_again() {
+    let mut store = Store::new();
+    let stop = Bytes::from_static(b"stopped");
+    taken(&mut store, Action::KeepFor { ticket: Ticket(1), fact: Fact::HardStop, value: stop.clone() });
+    store.waiting.clear();
+    let damaged = edgeplug_outbox::Damaged {
+        store: edgeplug_outbox::Store::Ledger,
+        reason: "not a database".to_owned(),
+        rows_lost: None,
+        set_aside: "ledger.damaged".into(),
+    };
+    store.on_event(OutboxEvent::Healed { store: edgeplug_outbox::Store::Ledger, damaged: Some(damaged) });
+    let put = |request: &Request| matches!(request, Request::Put { name, value, .. } if name == "hard-stop" && *value == Some(stop.clone()));
+    assert!(store.waiting.iter().any(put));
 }

@@ -253,6 +253,8 @@ fn one_odd_member_leaves_the_rest_as_it_is() {
     let is_no_edge = said(Place::Device, "the edge flag is neither 0 nor 1, so this is no edge device");
     let no_frequency = said(Place::Device, "the data frequency (df) is no time, so 60 s are taken");
     let no_port = said(Place::Device, "the port (p.p) is no port number, so 8883 is used");
+    let user_name = azure::hub::user_name(&full.hub.host, &full.hub.client_id);
+    let usual_name = Hub { user_name, ..full.hub.clone() };
     for (pointer, odd, expected) in [
         (
             "/d/set",
@@ -293,7 +295,7 @@ fn one_odd_member_leaves_the_rest_as_it_is() {
         ("/d/p/p", json!("8883"), full.clone()),
         ("/d/p/p", json!("x"), Definition { left_out: no_port.clone(), ..full.clone() }),
         ("/d/p/p", json!(70_000), Definition { left_out: no_port, ..full.clone() }),
-        ("/d/p/un", json!(5), full.clone()),
+        ("/d/p/un", json!(5), Definition { hub: usual_name, ..full.clone() }),
         ("/d/p/sub", json!(5), full.clone()),
         ("/d/p/pub", json!({}), full.clone()),
     ] {

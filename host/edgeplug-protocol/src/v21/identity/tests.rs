@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::azure::hub;
 use crate::definition::DATA_FREQUENCY_DEFAULT_S;
 
 fn gateway() -> Value {
@@ -85,6 +86,8 @@ fn what_is_null_or_missing_is_the_usual() {
 fn one_odd_member_leaves_the_rest_as_it_is() {
     let (full, has) = ready(&gateway());
     assert_eq!(full.left_out, BTreeMap::new());
+    let user_name = hub::user_name(&full.hub.host, &full.hub.client_id);
+    let usual_name = Hub { user_name, ..full.hub.clone() };
     let own = |tag: &str| vec![Device { id: "GW".into(), tag: tag.into() }];
     for (pointer, odd, expected, is_said) in [
         ("/d/meta/edge", json!(true), Definition { edge: true, ..full.clone() }, false),
@@ -100,7 +103,7 @@ fn one_odd_member_leaves_the_rest_as_it_is() {
         ("/d/meta/gtw/g", json!({}), Definition { gateway_guid: None, ..full.clone() }, false),
         ("/d/p/n", json!(null), full.clone(), false),
         ("/d/p/p", json!("x"), full.clone(), true),
-        ("/d/p/un", json!([]), full.clone(), false),
+        ("/d/p/un", json!([]), Definition { hub: usual_name, ..full.clone() }, false),
         ("/d/p/topics", json!("x"), full.clone(), false),
         ("/d/p/topics/rpt", json!(5), full.clone(), false),
     ] {

@@ -17,9 +17,8 @@ fn answer(text: &str) -> Reply {
 
 /// Where nothing is left out.
 fn updates(text: &str) -> Vec<Update> {
-    let (left_out, updates) =
+    let (left_out, updates): (Vec<_>, Vec<_>) =
         answer(text).updates.into_iter().partition(|update| matches!(update, Update::LeftOut(..)));
-    let _: &Vec<Update> = &left_out;
     assert!(
         left_out.iter().all(|update| matches!(update, Update::LeftOut(_, reasons) if reasons.is_empty())),
         "{text}"

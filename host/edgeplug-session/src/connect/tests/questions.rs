@@ -166,12 +166,12 @@ fn a_late_answer_about_a_child_is_not_taken_for_the_next_one() {
     asked(&mut rig);
     // Now A is there, and C waited for just that.
     rig.cloud.portal.children = Some(vec!["C1", "A"]);
-    rig.cloud.portal.answer_codes.extend([0, 8]);
+    rig.cloud.portal.answer_codes.extend([8, 0]);
     rig.send_c2d(json!({"d": {"ec": 0, "ct": 221}}).to_string());
     rig.pass(SECOND);
     assert_eq!(children(&rig), ["C1", "A"]);
     let numbers: Vec<_> = asked(&mut rig).iter().map(|body| body["mt"].as_u64()).collect();
-    assert_eq!(numbers, [Some(204), Some(221)]);
+    assert_eq!(numbers, [Some(221), Some(204)]);
     assert!(reason(&rig, 2).contains("taken"), "{}", reason(&rig, 2));
     // One that never comes is waited for only so long, also over a new connection.
     rig.cloud.portal.silent_for = 1;
