@@ -86,7 +86,9 @@ impl Task {
             };
             let more = end.is_none() && !self.event_loop.state.events.is_empty();
             if !self.delivered.is_empty() && (!more || self.delivered.len() >= DELIVERED_BATCH_MAX) {
-                let tickets = std::mem::take(&mut self.delivered);
+                // The next ones will be about as many.
+                let next = Vec::with_capacity(self.delivered.len());
+                let tickets = std::mem::replace(&mut self.delivered, next);
                 self.send(LinkEvent::Delivered { connection, tickets }).await;
             }
             if let Some(reason) = end {

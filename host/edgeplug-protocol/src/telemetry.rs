@@ -22,7 +22,7 @@ pub use self::edge::{ClosedWindow, EdgeEncoded, ValidSample, ValidValue, edge_re
 use self::writer::{ENVELOPE_BYTES, Envelope, Object, VALUE_BYTES, Writer};
 use crate::legacy::Sdk;
 use crate::sample::Sample;
-use crate::template::{Attribute, Device, Scalar, Template};
+use crate::template::{Attribute, Attributes, Device, Scalar, Template};
 use crate::time::Timestamp;
 use crate::validation::{Verdict, judge};
 use crate::version::Version;
@@ -231,11 +231,7 @@ fn place<'a, A: Accept<'a>>(
 
 /// For each value, the bodies in which a later one takes its place: a name given twice in one sample would make a JSON
 /// object with two equal keys, so the last one counts. Empty if no name comes twice.
-fn superseded(
-    version: Version,
-    attributes: Option<&HashMap<String, Attribute>>,
-    values: &[(String, Value)],
-) -> Vec<Placed> {
+fn superseded(version: Version, attributes: Option<&Attributes>, values: &[(String, Value)]) -> Vec<Placed> {
     if !names_repeat(values) {
         return Vec::new();
     }
@@ -280,19 +276,23 @@ fn verdicts(version: Version, attribute: Option<&Attribute>, value: &Value) -> P
 
 fn names_repeat(values: &[(String, Value)]) -> bool {
     /// Beyond this the bits below say little.
-    const BITS_MAX: usize = 64;
-    if values.len() > BITS_MAX {
+    const VALUES_MAX: usize = 64;
+    if values.len() > VALUES_MAX {
         let mut seen = HashSet::with_capacity(values.len());
         return !values.iter().all(|(name, _)| seen.insert(name));
     }
     // Names are compared only if a bit made of length, middle and end has come before, which it rarely has.
-    let mut bits = 0_u64;
+    let mut bits = [0_u64; 4];
     values.iter().enumerate().any(|(at, (name, _))| {
         let bytes = name.as_bytes();
-        let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or_default());
-        let bit = (bytes.len() * 31 + byte(bytes.len() / 2) * 7 + byte(bytes.len().wrapping_sub(1))) % BITS_MAX;
-        let came_before = bits & (1 << bit) != 0;
-        bits |= 1 << bit;
+        let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+        let mark = [bytes.len() as u8, byte(bytes.len() / 2), byte(bytes.len().wrapping_sub(1)), 0];
+        // Fibonacci hashing to eight bits.
+        let hash = (u32::from_le_bytes(mark).wrapping_mul(0x9E37_79B1) >> 24) as usize;
+        let Some(word) = bits.get_mut(hash / 64) else { return true };
+        let bit = 1 << (hash % 64);
+        let came_before = *word & bit != 0;
+        *word |= bit;
         came_before && values.iter().take(at).any(|(other, _)| other == name)
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Kind;
@@ -21,8 +22,11 @@ pub struct Template {
     /// The device itself first, then its children.
     pub devices: Vec<Device>,
     /// Attributes by tag; a device that is no gateway has the tag "".
-    attributes: HashMap<String, HashMap<String, Attribute>>,
+    attributes: HashMap<String, Attributes, FxBuildHasher>,
 }
+
+/// Attributes by name. The names are the cloud's, so nobody else can make them collide, and every value is looked up.
+pub type Attributes = HashMap<String, Attribute, FxBuildHasher>;
 
 /// The device or one of its children.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +151,7 @@ impl Template {
     /// An empty template for this company and template id.
     #[must_use]
     pub fn new(version: Version, cpid: impl Into<String>, id: impl Into<String>, devices: Vec<Device>) -> Self {
-        Self { version, id: id.into(), cpid: cpid.into(), devices, attributes: HashMap::new() }
+        Self { version, id: id.into(), cpid: cpid.into(), devices, attributes: HashMap::default() }
     }
 
     /// Declares an attribute for every device of a tag.
@@ -172,7 +176,7 @@ impl Template {
 
     /// The attributes of devices of this tag, by name.
     #[must_use]
-    pub fn attributes(&self, tag: &str) -> Option<&HashMap<String, Attribute>> {
+    pub fn attributes(&self, tag: &str) -> Option<&Attributes> {
         self.attributes.get(tag)
     }
 

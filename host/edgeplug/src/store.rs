@@ -259,8 +259,14 @@ impl Store {
             }
         }
         while !self.rows.is_empty() {
-            let rest = self.rows.split_off(group_len(&self.rows));
-            let group = std::mem::replace(&mut self.rows, rest);
+            let len = group_len(&self.rows);
+            let mut group = std::mem::take(&mut self.rows);
+            if group.len() > len {
+                self.rows = group.split_off(len);
+            } else {
+                // The next group will be about as large, and growing into it would cost more than its rows do.
+                self.rows.reserve(group.len());
+            }
             if let Err((Refused::Full(request) | Refused::TooLarge(request) | Refused::Ended(request), reason)) =
                 self.request(Request::Append(group))
             {

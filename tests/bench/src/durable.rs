@@ -303,8 +303,13 @@ impl Durable {
 
     fn flush(&mut self) -> anyhow::Result<()> {
         while !self.rows.is_empty() {
-            let rest = self.rows.split_off(self.rows.len().min(APPEND_ROWS_MAX));
-            self.waiting.push_back(Request::Append(std::mem::replace(&mut self.rows, rest)));
+            let mut group = std::mem::take(&mut self.rows);
+            if group.len() > APPEND_ROWS_MAX {
+                self.rows = group.split_off(APPEND_ROWS_MAX);
+            } else {
+                self.rows.reserve(group.len());
+            }
+            self.waiting.push_back(Request::Append(group));
         }
         while let Some(request) = self.waiting.pop_front() {
             match self.outbox.request(request) {

@@ -205,6 +205,30 @@ impl Totals {
     }
 }
 
+/// Stores rows one after the other. What a row has in common with the one before it stays bound.
+struct Insert<'c> {
+    statement: CachedStatement<'c>,
+    /// Kind, link down, created: as bound.
+    bound: Option<(u8, bool, i64)>,
+}
+
+impl Insert<'_> {
+    fn execute(&mut self, id: i64, row: &NewRow) -> rusqlite::Result<()> {
+        let common = (row.kind, row.link_down, row.created_unix_ms);
+        if self.bound != Some(common) {
+            self.bound = None;
+            self.statement.raw_bind_parameter(2, row.kind)?;
+            self.statement.raw_bind_parameter(3, row.link_down)?;
+            self.statement.raw_bind_parameter(4, row.created_unix_ms)?;
+            self.bound = Some(common);
+        }
+        self.statement.raw_bind_parameter(1, id)?;
+        let body: &[u8] = &row.body;
+        self.statement.raw_bind_parameter(5, body)?;
+        self.statement.raw_execute().map(|_| ())
+    }
+}
+
 /// Stores rows, in order, under the ids that follow the last one.
 pub(crate) fn append(
     connection: &Connection,
@@ -213,8 +237,9 @@ pub(crate) fn append(
     sizes: &mut Sizes,
     committed: &mut Vec<AppendedRow>,
 ) -> rusqlite::Result<()> {
-    let mut statements: [Option<CachedStatement<'_>>; 2] = [None, None];
-    let [live, alarm] = &mut statements;
+    let mut inserts: [Option<Insert<'_>>; 2] = [None, None];
+    let [live, alarm] = &mut inserts;
+    committed.reserve(rows.len());
     for row in rows {
         let slot = match row.lane {
             Lane::Live => &mut *live,
@@ -222,11 +247,11 @@ pub(crate) fn append(
         };
         let insert = match slot {
             Some(insert) => insert,
-            None => slot.insert(connection.prepare_cached(sql(row.lane).insert)?),
+            None => slot.insert(Insert { statement: connection.prepare_cached(sql(row.lane).insert)?, bound: None }),
         };
         let id = totals.last_id + 1;
         let body: &[u8] = &row.body;
-        insert.execute(params![id, row.kind, row.link_down, row.created_unix_ms, body])?;
+        insert.execute(id, row)?;
         totals.last_id = id;
         let lane = totals.lane_mut(row.lane);
         lane.rows += 1;

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use edgeplug_protocol::sample::Sample;
-use edgeplug_protocol::telemetry::{self, Dropped, Placed};
+use edgeplug_protocol::telemetry::{self, Dropped, Encoded, Placed};
 use edgeplug_protocol::template::Template;
 use edgeplug_protocol::time::Timestamp;
 
@@ -80,7 +80,7 @@ pub(super) struct Batch {
 impl Prepared {
     /// Encodes samples, or keeps them as they are while the template or the time is unknown.
     pub(super) fn new(samples: &[Sample], now: &Timestamp, step: &Step<'_>) -> Self {
-        let mut prepared = Self::default();
+        let mut prepared = Self { outcomes: Vec::with_capacity(samples.len()), ..Self::default() };
         // What stands behind the piece that is next; nothing, unless one was too large.
         let mut pieces = Vec::new();
         let mut next = (!samples.is_empty()).then_some(0..samples.len());
@@ -145,12 +145,12 @@ impl Prepared {
         if step.world.is_edge() {
             return self.take_edge(template, piece, first, now, step);
         }
-        let encoded = telemetry::encode(template, &step.world.sdk, piece, now);
-        for body in encoded.report.iter().chain(&encoded.fault) {
+        let Encoded { report, fault, placed, dropped } = telemetry::encode(template, &step.world.sdk, piece, now);
+        for body in report.iter().chain(&fault) {
             check_size(body.bytes())?;
         }
-        self.judge(&encoded.placed, &encoded.dropped);
-        for (body, side) in [(encoded.report, REPORT), (encoded.fault, FAULT)] {
+        self.judge(placed, &dropped);
+        for (body, side) in [(report, REPORT), (fault, FAULT)] {
             if let Some(body) = body {
                 let share = Share { samples: samples.clone(), side: Some(side) };
                 self.rows.push(NewItem { content: Content::Message(body, step.world.code_for(template)), share });
@@ -174,7 +174,7 @@ impl Prepared {
             let share = Share { samples: first..first + piece.len(), side: Some(FAULT) };
             self.rows.push(NewItem { content: Content::Message(body, step.world.code_for(template)), share });
         }
-        self.judge(&encoded.placed, &encoded.dropped);
+        self.judge(encoded.placed, &encoded.dropped);
         for sample in &encoded.valid {
             self.edge.get_or_insert_default().numbers.extend(Fold::of(sample));
             for matched in step.world.rules.matches(sample, template, now, step) {
@@ -200,12 +200,16 @@ impl Prepared {
     }
 
     /// Notes what each sample of a piece is told.
-    fn judge(&mut self, placed: &[Placed], dropped: &[Dropped]) {
+    fn judge(&mut self, placed: Vec<Placed>, dropped: &[Dropped]) {
         let mut dropped = dropped.iter().peekable();
         for (index, placed) in placed.iter().enumerate() {
             self.outcomes.push(outcome(*placed, first_reason(&mut dropped, index)));
         }
-        self.placed.extend_from_slice(placed);
+        if self.placed.is_empty() {
+            self.placed = placed;
+        } else {
+            self.placed.extend(placed);
+        }
     }
 }
 

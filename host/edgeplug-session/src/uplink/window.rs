@@ -127,6 +127,7 @@ impl Window {
     /// Takes PUBACKs; asks for the removal of rows that are wholly delivered.
     pub(super) fn delivered(&mut self, tickets: &[Ticket]) -> Delivered {
         let mut delivered = Delivered::default();
+        self.unsaid.reserve(tickets.len());
         for ticket in tickets {
             match self.in_flight.take(*ticket) {
                 None => {}
