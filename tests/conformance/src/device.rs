@@ -338,3 +338,6 @@ pub(crate) fn version_before(patch: &str) -> u64 {
     let patch = serde_json::from_str::<Value>(patch).unwrap_or_default();
     version_of(&patch).map_or(1, |version| version.saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests;
