@@ -65,8 +65,8 @@ pub use crate::event::Event;
 use crate::event::{Ask, FailureKind, HttpReply, LinkDownReason, OperatorRequest};
 use crate::frequency::Gate;
 use crate::status::UplinkCounts;
-use crate::uplink::ForEdge;
 pub use crate::status::{LinkState, Status, Trouble};
+use crate::uplink::ForEdge;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

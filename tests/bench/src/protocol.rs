@@ -75,7 +75,8 @@ fn of(version: Version) -> anyhow::Result<(Figures, f64)> {
     let sdk = Sdk::new(LANGUAGE, ENVIRONMENT);
     let now = Timestamp::from_unix_ms(1_795_392_000_123);
     let samples = [Sample { device: None, time: Some(now.clone()), values }];
-    let rule = Rule { guid: "R1".into(), event_subscription: Some("E1".into()), condition: CONDITION.into(), command: None };
+    let rule =
+        Rule { guid: "R1".into(), event_subscription: Some("E1".into()), condition: CONDITION.into(), command: None };
     let condition = Condition::parse(CONDITION)?;
 
     let matched = || -> Option<Body> {
