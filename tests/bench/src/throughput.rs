@@ -27,6 +27,8 @@ pub(crate) const TIME: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Throughput {
     pub(crate) message_bytes: usize,
+    /// Whether the broker sends every PUBACK at once (`set_tcp_nodelay`).
+    pub(crate) nodelay: bool,
     pub(crate) bare: Rounds,
     pub(crate) durable: Rounds,
     pub(crate) supervised: Rounds,
@@ -50,7 +52,8 @@ pub(crate) async fn measure() -> anyhow::Result<Throughput> {
     let scratch = crate::scratch()?;
     let ca = TestCa::new()?;
     let server = ca.server()?;
-    let broker = Mosquitto::start_with(&ca, &server)?;
+    let nodelay = std::env::var_os("NODELAY").is_some();
+    let broker = Mosquitto::start_tuned(&ca, &server, if nodelay { "set_tcp_nodelay true\n" } else { "" })?;
     let port = broker.tls_port();
     let body = message::encoded(&Instance::new().await?.sample().await?)?;
     let durable = |source, number: usize, name: &str| {
@@ -58,7 +61,8 @@ pub(crate) async fn measure() -> anyhow::Result<Throughput> {
         let ca_file = ca.ca_file().to_owned();
         async move { Durable::start(&directory, &ca_file, port, IN_FLIGHT, source).await }
     };
-    let mut figures = Throughput { message_bytes: body.len(), versions: python::versions()?, ..Throughput::default() };
+    let mut figures =
+        Throughput { message_bytes: body.len(), nodelay, versions: python::versions()?, ..Throughput::default() };
     for number in 0..rounds {
         if wanted("bare") {
             let bare = Bare::start(ca.ca_file(), port, IN_FLIGHT, body.clone()).await?;
@@ -90,7 +94,7 @@ pub(crate) async fn measure() -> anyhow::Result<Throughput> {
 impl Throughput {
     pub(crate) fn json(&self) -> Value {
         json!({
-            "message_bytes": self.message_bytes, "in_flight": IN_FLIGHT,
+            "message_bytes": self.message_bytes, "in_flight": IN_FLIGHT, "broker_nodelay": self.nodelay,
             "bare_per_s": self.bare.per_second().round(), "durable_per_s": self.durable.per_second().round(),
             "durable_supervised_per_s": self.supervised.per_second().round(),
             "lite_per_s": self.lite.per_second().round(), "azure_per_s": self.azure.per_second().round(),

@@ -39,9 +39,14 @@ impl Mosquitto {
 
     /// Starts one whose TLS listener shows this certificate.
     pub fn start_with(ca: &TestCa, server: &ServerCertificate) -> anyhow::Result<Self> {
+        Self::start_tuned(ca, server, "")
+    }
+
+    /// The same, with further lines of configuration.
+    pub fn start_tuned(ca: &TestCa, server: &ServerCertificate, lines: &str) -> anyhow::Result<Self> {
         let mut last = None;
         for _ in 0..START_ATTEMPTS {
-            match Self::try_start(ca, server) {
+            match Self::try_start(ca, server, lines) {
                 Ok(mosquitto) => return Ok(mosquitto),
                 Err(error) => last = Some(error),
             }
@@ -61,12 +66,12 @@ impl Mosquitto {
         self.tls.number()
     }
 
-    fn try_start(ca: &TestCa, server: &ServerCertificate) -> anyhow::Result<Self> {
+    fn try_start(ca: &TestCa, server: &ServerCertificate, lines: &str) -> anyhow::Result<Self> {
         let (plain, tls) = (FreePort::reserve()?, FreePort::reserve()?);
         let directory = TempDir::new().context("cannot create a directory for mosquitto")?;
         let configuration = directory.path().join("mosquitto.conf");
         let log = directory.path().join("mosquitto.log");
-        std::fs::write(&configuration, configure(ca, server, &plain, &tls))?;
+        std::fs::write(&configuration, lines.to_owned() + &configure(ca, server, &plain, &tls))?;
         let child = spawn(&configuration, &log)?;
         let mut mosquitto = Self { child, plain, tls, _directory: directory };
         for port in [mosquitto.plain_port(), mosquitto.tls_port()] {
