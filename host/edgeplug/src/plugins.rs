@@ -56,6 +56,7 @@ pub(crate) struct PluginHost {
 }
 
 /// What a plugin reported.
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn, and nearly all are events")]
 pub(crate) enum Heard {
     /// Something for the session.
     Event(Event),
