@@ -30,6 +30,7 @@ mod plugins;
 mod status;
 mod twin;
 mod uplink;
+mod world;
 
 pub mod action;
 pub mod config;
@@ -44,11 +45,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgeplug_protocol::definition::Definition;
 use edgeplug_protocol::legacy::Sdk;
 use edgeplug_protocol::model::DeviceModel;
-use edgeplug_protocol::template::Template;
-use edgeplug_protocol::topics::Topics;
 use edgeplug_protocol::version::Version;
 
 pub use crate::action::Action;
@@ -60,6 +58,7 @@ pub use crate::event::Event;
 use crate::event::{FailureKind, HttpReply, LinkDownReason};
 use crate::status::UplinkCounts;
 pub use crate::status::{LinkState, Status, Trouble};
+pub(crate) use crate::world::{Online, World};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -122,36 +121,6 @@ pub struct Session {
     stop: Option<Stop>,
 }
 
-/// What one part found out and the others need.
-pub(crate) struct World {
-    /// What the cloud says about the device; `None` before it ever said anything.
-    definition: Option<Arc<Definition>>,
-    /// What may be sent, made of the definition; `None` as long as the attributes are not known.
-    template: Option<Arc<Template>>,
-    /// The same, from the moment that there is a definition, though perhaps without attributes: for all but readings.
-    speaks: Option<Arc<Template>>,
-    /// The 2.1 template code last heard of, also while the legacy protocol is spoken.
-    code: uplink::Code,
-    /// The rules of an edge device.
-    rules: Arc<edge::Rules>,
-    /// Why the cloud stopped this device, if it did: nothing is sent or taken.
-    stopped: Option<String>,
-    /// Where to publish; `None` while there is no link.
-    online: Option<Online>,
-    /// A planned reconnect: publish nothing new, but this is no outage.
-    pausing: bool,
-    /// Who we say we are in every body.
-    sdk: Sdk,
-}
-
-/// An open link.
-#[derive(Debug, Clone)]
-pub(crate) struct Online {
-    connection: ConnectionId,
-    topics: Arc<Topics>,
-    device_id: String,
-}
-
 /// Coming to rest.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
@@ -179,44 +148,6 @@ pub(crate) struct Step<'a> {
     rng: &'a mut fastrand::Rng,
     actions: &'a mut VecDeque<Action>,
     last_ticket: &'a mut u64,
-}
-
-impl World {
-    fn new(sdk: Sdk) -> Self {
-        Self {
-            definition: None,
-            template: None,
-            speaks: None,
-            code: None,
-            rules: Arc::default(),
-            stopped: None,
-            online: None,
-            pausing: false,
-            sdk,
-        }
-    }
-
-    /// Whether windows and rules take the place of reports.
-    fn is_edge(&self) -> bool {
-        self.definition.as_ref().is_some_and(|definition| definition.edge)
-    }
-
-    /// Least time between two calls of a source, if the cloud wants one.
-    fn frequency(&self) -> Option<Duration> {
-        /// Longer than that is never.
-        const FREQUENCY_MAX_S: u64 = 366 * 24 * 3600;
-        let definition =
-            self.definition.as_ref().filter(|definition| !definition.edge && definition.frequency_s > 0)?;
-        Some(Duration::from_secs(definition.frequency_s.min(FREQUENCY_MAX_S)))
-    }
-
-    /// Under which code a body made by this template goes.
-    fn code_for(&self, template: &Template) -> uplink::Code {
-        match template.version {
-            Version::Legacy => None,
-            Version::V21 => self.code.clone(),
-        }
-    }
 }
 
 impl Step<'_> {
