@@ -32,6 +32,16 @@ const BACKTRACE_FRAMES: usize = 32;
 /// The exact version in the workspace's lock file, such as `48.0.8`.
 pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");
 
+/// How compiled code is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// As instructions of the processor.
+    #[default]
+    Native,
+    /// As bytecode of wasmtime's interpreter Pulley, where no memory may be made executable.
+    Interpreter,
+}
+
 /// Builds the engine. The caller owns its epoch: with epoch interruption on, a guest runs only while somebody counts.
 pub fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config()?)

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edgeplug_engine::EngineKind;
+
 use crate::policy::Policy;
+use crate::signature::SignaturePolicy;
 
 /// Everything [`Plugins::start`](crate::Plugins::start) needs.
 #[derive(Clone, Debug)]
@@ -12,6 +15,16 @@ pub struct PluginsOptions {
     pub directory: PathBuf,
     /// Where compiled artefacts are kept. Created if missing; must belong to us and be closed to others (0700).
     pub cache_directory: PathBuf,
+    /// Further directories with compiled artefacts, only read: what an image ships. Must belong to root or us and be
+    /// writable for nobody else.
+    pub cache_images: Vec<PathBuf>,
+    /// Where is kept what must be known of each plugin across restarts: its last good version, a probation under way,
+    /// what an operator switched off. Created if missing; must belong to us and be closed to others (0700).
+    pub shelf_directory: PathBuf,
+    /// How compiled code is run.
+    pub engine: EngineKind,
+    /// Whose signatures count, and what happens to a component without one.
+    pub signature: SignaturePolicy,
     /// The program `edgeplug-compiler`.
     pub compiler: PathBuf,
     /// What the operator allows.
@@ -51,6 +64,20 @@ pub struct Limits {
     /// Wait before the first restart after a fault; it doubles up to [`Self::restart_max`].
     pub restart_min: Duration,
     pub restart_max: Duration,
+    /// Faults without a good call in between after which a plugin is left alone until its files change or an operator
+    /// says so.
+    pub quarantine_strikes: u32,
+    /// What a new version has to show before the one before it is let go.
+    pub probation: Probation,
+}
+
+/// The proof of a version that took the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probation {
+    /// Calls answered well, at least.
+    pub good_calls: u32,
+    /// Time without a fault, at least.
+    pub time: Duration,
 }
 
 impl Default for Limits {
@@ -69,6 +96,9 @@ impl Default for Limits {
             artefact_bytes: 256 << 20,
             restart_min: Duration::from_secs(1),
             restart_max: Duration::from_secs(300),
+            // With the waits between them some eight minutes of trying.
+            quarantine_strikes: 10,
+            probation: Probation { good_calls: 3, time: Duration::from_secs(60) },
         }
     }
 }

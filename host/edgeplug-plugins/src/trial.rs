@@ -109,6 +109,10 @@ impl Trial {
         let options = PluginsOptions {
             directory: PathBuf::new(),
             cache_directory,
+            cache_images: Vec::new(),
+            shelf_directory: PathBuf::new(),
+            engine: crate::EngineKind::Native,
+            signature: crate::SignaturePolicy::default(),
             compiler,
             policy: everything_asked(&plugin, &manifest),
             device,

@@ -362,6 +362,10 @@ fn options(config: &Config) -> PluginsOptions {
     PluginsOptions {
         directory: config.plugins.directory.clone(),
         cache_directory: config.state_dir.join("cache"),
+        cache_images: Vec::new(),
+        shelf_directory: config.state_dir.join("shelf"),
+        engine: edgeplug_plugins::EngineKind::Native,
+        signature: edgeplug_plugins::SignaturePolicy::default(),
         compiler: config.plugins.compiler.clone(),
         policy: config.plugins.policy.clone(),
         device: DeviceInfo { unique_id: config.session.unique_id.clone() },

@@ -87,6 +87,10 @@ impl Supervised {
         let (plugins, mut events) = Plugins::start(PluginsOptions {
             directory: plugins,
             cache_directory: directory.path().join("cache"),
+            cache_images: Vec::new(),
+            shelf_directory: directory.path().join("shelf"),
+            engine: edgeplug_plugins::EngineKind::Native,
+            signature: edgeplug_plugins::SignaturePolicy::default(),
             compiler: program("edgeplug-compiler")?,
             policy: Policy::default(),
             device: DeviceInfo::default(),

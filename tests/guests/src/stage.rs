@@ -69,6 +69,10 @@ impl Stage {
         let (plugins, events) = Plugins::start(PluginsOptions {
             directory: directory.path().join("plugins"),
             cache_directory: directory.path().join("cache"),
+            cache_images: Vec::new(),
+            shelf_directory: directory.path().join("shelf"),
+            engine: edgeplug_plugins::EngineKind::Native,
+            signature: edgeplug_plugins::SignaturePolicy::default(),
             compiler: compiler.to_owned(),
             policy: Policy {
                 source: "[plugins.allow.NAME] in /etc/edgeplug.toml".to_owned(),

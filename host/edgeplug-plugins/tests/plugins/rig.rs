@@ -51,6 +51,10 @@ impl Setup {
         let options = PluginsOptions {
             directory: plugins,
             cache_directory: directory.path().join("cache"),
+            cache_images: Vec::new(),
+            shelf_directory: directory.path().join("shelf"),
+            engine: edgeplug_plugins::EngineKind::Native,
+            signature: edgeplug_plugins::SignaturePolicy::default(),
             compiler: compiler(),
             policy: Policy { source: "[plugins.allow.NAME] in /etc/edgeplug.toml".to_owned(), ..Policy::default() },
             device: DeviceInfo { unique_id: "gateway-1".to_owned() },
