@@ -17,6 +17,7 @@ mod load;
 pub mod powercut;
 mod process;
 pub mod random;
+pub mod reload;
 pub mod shim;
 pub mod soak;
 mod tail;

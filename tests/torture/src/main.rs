@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::powercut::driver::{self, Profile};
 use edgeplug_torture::random::Random;
-use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, soak};
+use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, reload, soak};
 
 #[derive(Parser)]
 #[command(about = "Puts the promise that nothing is lost to the test")]
@@ -73,6 +73,15 @@ enum Mode {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Thousands of new versions of a plugin, some of them bad
+    Reload {
+        #[arg(long, default_value_t = 10_000)]
+        reloads: u64,
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// The store under recorded load; run by `powercut`
     #[command(hide = true)]
     Driver {
@@ -89,16 +98,24 @@ enum Mode {
 /// A day's backlog that takes longer is not drained but stuck.
 const BACKLOG_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// How a mode ended.
+struct Found {
+    /// Broken promises.
+    complaints: Vec<String>,
+    /// One JSON object.
+    line: String,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse().mode).await {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(verdict)) => {
-            for complaint in &verdict.complaints {
+        Ok(Some(Found { complaints, line })) => {
+            for complaint in &complaints {
                 println!("BROKEN: {complaint}");
             }
-            println!("{verdict}");
-            if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            println!("{line}");
+            if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("{error:#}");
@@ -107,9 +124,17 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(mode: Mode) -> anyhow::Result<Option<Verdict>> {
-    let seeded = |seed: Option<u64>| seed.unwrap_or_else(Random::any_seed);
-    Ok(Some(match mode {
+async fn run(mode: Mode) -> anyhow::Result<Option<Found>> {
+    let verdict = match mode {
+        Mode::Driver { profile, seed, steps, directory } => {
+            tokio::task::spawn_blocking(move || driver::run(&directory, profile, seed, steps)).await??;
+            return Ok(None);
+        }
+        Mode::Reload { reloads, seed, dir } => {
+            let options = reload::Options { reloads, seed: seeded(seed), disk: dir, judge_figures: true };
+            let verdict = reload::run(&options).await?;
+            return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
+        }
         Mode::Kill { cycles, seed, dir, sync_ms } => {
             let options = kill::Options {
                 cycles,
@@ -137,9 +162,16 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Verdict>> {
         Mode::Backlog { rows, per_s, dir } => {
             backlog::run(&backlog::Options { rows, per_s, limit: BACKLOG_MAX, disk: dir }).await?
         }
-        Mode::Driver { profile, seed, steps, directory } => {
-            tokio::task::spawn_blocking(move || driver::run(&directory, profile, seed, steps)).await??;
-            return Ok(None);
-        }
-    }))
+    };
+    Ok(Some(Found::of(verdict)))
+}
+
+impl Found {
+    fn of(verdict: Verdict) -> Self {
+        Self { line: verdict.to_string(), complaints: verdict.complaints }
+    }
+}
+
+fn seeded(seed: Option<u64>) -> u64 {
+    seed.unwrap_or_else(Random::any_seed)
 }

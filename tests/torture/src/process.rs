@@ -39,6 +39,13 @@ pub(crate) fn sample(pid: u32, outbox: &Path, seconds: f64) -> anyhow::Result<Sa
     })
 }
 
+/// Resident memory of process `pid`, in KiB.
+pub(crate) fn rss_kb(pid: u32) -> anyhow::Result<i64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the daemon is gone")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    line.split_whitespace().next().context("an empty VmRSS")?.parse().context("VmRSS is no number")
+}
+
 /// Growth of resident memory in MiB an hour, by least squares.
 pub(crate) fn rss_slope_mb_per_h(samples: &[Sample]) -> f64 {
     let count = samples.len() as f64;
