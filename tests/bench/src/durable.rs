@@ -354,5 +354,6 @@ fn configuration(in_flight: u16) -> anyhow::Result<SessionConfig> {
         hard_stop_wipes: false,
         rounding: Rounding::new(),
         ack_status: StatusTable::default(),
+        transforms: edgeplug_session::config::Transforms::default(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use edgeplug_plugins::{DeviceInfo, Limits, PluginEvent, Plugins, PluginsOptions, Policy};
@@ -12,8 +12,11 @@ use tokio::sync::mpsc;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
+use crate::figures::median;
+
 const PLUGIN: &str = "ten-readings";
 pub(crate) const READINGS: usize = 10;
+const INSTANTIATIONS: usize = 200;
 
 mod world {
     wasmtime::component::bindgen!({
@@ -33,7 +36,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) async fn new() -> anyhow::Result<Self> {
-        let engine = edgeplug_engine::engine()?;
+        let engine = edgeplug_engine::engine(edgeplug_engine::EngineKind::Native)?;
         let component = load(&engine, &compile(&guest(PLUGIN)?)?)?;
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&component)?;
@@ -41,6 +44,24 @@ impl Instance {
         store.set_epoch_deadline(1);
         let plugin = world::SensorPlugin::instantiate_async(&mut store, &component, &linker).await?;
         Ok(Self { store, plugin })
+    }
+
+    /// Microseconds of one instantiation of what is linked and mapped already, the middle one of many.
+    pub(crate) async fn instantiate_us() -> anyhow::Result<f64> {
+        let engine = edgeplug_engine::engine(edgeplug_engine::EngineKind::Native)?;
+        let component = load(&engine, &compile(&guest(PLUGIN)?)?)?;
+        let mut linker = Linker::new(&engine);
+        linker.define_unknown_imports_as_traps(&component)?;
+        let linked = linker.instantiate_pre(&component)?;
+        let mut times = Vec::new();
+        for _ in 0..INSTANTIATIONS {
+            let begun = Instant::now();
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            linked.instantiate_async(&mut store).await?;
+            times.push(begun.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(median(times))
     }
 
     /// One call, its readings as they cross the border.
@@ -72,7 +93,7 @@ pub(crate) struct Supervised {
     pub(crate) plugins: Plugins,
     pub(crate) events: mpsc::Receiver<PluginEvent>,
     pub(crate) names: Vec<String>,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Supervised {
@@ -80,15 +101,24 @@ impl Supervised {
         let directory = tempfile::tempdir()?;
         let plugins = directory.path().join("plugins");
         std::fs::create_dir(&plugins)?;
-        let names: Vec<_> = (0..copies).map(|number| format!("{PLUGIN}-{number}")).collect();
-        for name in &names {
-            std::fs::copy(guest(PLUGIN)?, plugins.join(format!("{name}.wasm")))?;
+        for number in 0..copies {
+            std::fs::copy(guest(PLUGIN)?, plugins.join(format!("{PLUGIN}-{number}.wasm")))?;
         }
+        let found = Self::found(directory.path()).await?;
+        Ok(Self { _directory: Some(directory), ..found })
+    }
+
+    /// With whatever lies in `plugins` of this directory, and a cache beside it.
+    pub(crate) async fn found(directory: &Path) -> anyhow::Result<Self> {
+        let files = std::fs::read_dir(directory.join("plugins"))?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut names: Vec<_> =
+            files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect();
+        names.sort();
         let (plugins, mut events) = Plugins::start(PluginsOptions {
-            directory: plugins,
-            cache_directory: directory.path().join("cache"),
+            directory: directory.join("plugins"),
+            cache_directory: directory.join("cache"),
             cache_images: Vec::new(),
-            shelf_directory: directory.path().join("shelf"),
+            shelf_directory: directory.join("shelf"),
             engine: edgeplug_plugins::EngineKind::Native,
             signature: edgeplug_plugins::SignaturePolicy::default(),
             compiler: program("edgeplug-compiler")?,
@@ -98,27 +128,32 @@ impl Supervised {
             limits: Limits::default(),
         })?;
         let mut up = 0;
-        while up < copies {
+        while up < names.len() {
             match tokio::time::timeout(Duration::from_secs(60), events.recv()).await?.context("the plugins ended")? {
                 PluginEvent::Up { .. } => up += 1,
                 PluginEvent::Refused { reason, .. } => bail!("the guest was refused: {reason}"),
                 _ => {}
             }
         }
-        Ok(Self { plugins, events, names, _directory: directory })
+        Ok(Self { plugins, events, names, _directory: None })
     }
 
-    /// The next answer: which plugin, which call, what it read.
-    pub(crate) async fn sampled(&mut self) -> anyhow::Result<(String, Vec<Sample>)> {
+    /// The next answer of any guest.
+    pub(crate) async fn answered(&mut self) -> anyhow::Result<(String, Vec<Sample>)> {
         loop {
             if let PluginEvent::Sampled { plugin, result, .. } =
                 self.events.recv().await.context("the plugins ended")?
             {
-                let samples = result?;
-                ensure!(samples.first().is_some_and(|sample| sample.values.len() == READINGS), "not ten readings");
-                return Ok((plugin, samples));
+                return Ok((plugin, result?));
             }
         }
+    }
+
+    /// The next answer of `ten-readings`: which plugin, what it read.
+    pub(crate) async fn sampled(&mut self) -> anyhow::Result<(String, Vec<Sample>)> {
+        let (plugin, samples) = self.answered().await?;
+        ensure!(samples.first().is_some_and(|sample| sample.values.len() == READINGS), "not ten readings");
+        Ok((plugin, samples))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `make bench`: the figures that the README and the closing notes quote, measured on the machine it runs on.
 //!
 //! Times compare within one run only; the machine may be busy with something else, and nothing here fails because it is.
-//! In the environment `ONLY=throughput` (or `calls`, `protocol`, `rows`, `process`, `guests`) leaves out all but one part,
+//! In the environment `ONLY=throughput` (or `calls`, `protocol`, `rows`, `process`, `plugins`, `guests`) leaves out all but one part,
 //! `ROWS_MAX=100000` the larger stores, `ROUNDS=3` and `PATHS=bare,durable` (`supervised`, `lite`, `azure`) some of the
 //! throughput, and `LANGUAGES="rust c"` the other guests.
 
@@ -14,6 +14,7 @@ mod guest;
 mod guests;
 mod message;
 mod plot;
+mod plugins;
 mod process;
 mod protocol;
 mod python;
@@ -31,6 +32,9 @@ fn main() -> anyhow::Result<()> {
     // As the daemon's own runtime.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).event_interval(2).enable_all().build()?;
+    if let Some(scratch) = std::env::var_os(plugins::CHILD) {
+        return runtime.block_on(plugins::child(Path::new(&scratch)));
+    }
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only == part;
     let mut all = Map::new();
@@ -50,6 +54,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("process") {
         keep(&mut all, runtime.block_on(process())?);
+    }
+    if wanted("plugins") {
+        keep(&mut all, runtime.block_on(plugins::measure())?);
     }
     if wanted("guests") {
         keep(&mut all, guests::publish(&runtime.block_on(guests::measure())?)?);
@@ -136,7 +143,7 @@ fn rows() -> anyhow::Result<Value> {
         false => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/bench"),
     };
     std::fs::create_dir_all(&place)?;
-    std::fs::write(place.join("outbox-rows.svg"), plot::svg(&costs))?;
+    std::fs::write(place.join("outbox-rows.svg"), rows::chart(&costs).svg())?;
     std::fs::write(place.join("outbox-rows.json"), format!("{detail:#}\n"))?;
     let each = |figure: fn(&rows::Cost) -> f64| costs.iter().map(figure).collect::<Vec<_>>();
     Ok(json!({

@@ -1,8 +1,6 @@
-//! The cost of a row against the size of the store, as an SVG that a browser and a README show.
+//! Figures against a size, as an SVG that a browser and a README show.
 
 use std::fmt::Write as _;
-
-use crate::rows::Cost;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
@@ -11,59 +9,78 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 60.0;
 
-struct Line {
-    name: &'static str,
-    color: &'static str,
-    us: fn(&Cost) -> f64,
+/// One picture. Values start at zero.
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x: Axis<'a>,
+    /// What the values are.
+    pub(crate) y: &'a str,
+    pub(crate) lines: Vec<Line<'a>>,
 }
 
-const LINES: [Line; 2] = [
-    Line { name: "insert, committed with fsync", color: "#1f77b4", us: |cost| cost.insert_us },
-    Line { name: "drain, read and removed with fsync", color: "#d62728", us: |cost| cost.drain_us },
-];
+pub(crate) struct Axis<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) logarithmic: bool,
+}
 
-/// One line for each kind of cost; sizes on a logarithmic axis, costs on a linear one from zero.
-pub(crate) fn svg(costs: &[Cost]) -> String {
-    let highest = costs.iter().flat_map(|cost| [cost.insert_us, cost.drain_us]).fold(0.0, f64::max);
-    let scale = Scale::new(costs, highest);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"16\">Outbox: cost of a row by the size of the store</text>\n"
-    );
-    let baseline = HEIGHT - BOTTOM;
-    for step in 0..=scale.steps {
-        let us = scale.step * f64::from(step);
-        let y = scale.y(us);
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) color: &'a str,
+    /// Size and value.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Chart<'_> {
+    pub(crate) fn svg(&self) -> String {
+        let scale = Scale::new(self);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+             <text x=\"{LEFT}\" y=\"24\" font-size=\"16\">{}</text>\n",
+            self.title
+        );
+        let baseline = HEIGHT - BOTTOM;
+        for step in 0..=scale.steps {
+            let value = scale.step * f64::from(step);
+            let y = scale.y(value);
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>",
+                WIDTH - RIGHT,
+                LEFT - 8.0,
+                y + 4.0
+            );
+        }
+        for (size, _) in self.lines.first().map(|line| line.points.as_slice()).unwrap_or_default() {
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                scale.x(*size),
+                baseline + 20.0,
+                thousands(*size as u64)
+            );
+        }
         let _ = writeln!(
             svg,
-            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{us}</text>",
-            WIDTH - RIGHT,
-            LEFT - 8.0,
-            y + 4.0
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
+             <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+            LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
+            baseline + 42.0,
+            self.x.name,
+            TOP + (baseline - TOP) / 2.0,
+            self.y
         );
+        for (number, line) in self.lines.iter().enumerate() {
+            self.draw(line, number, &scale, &mut svg);
+        }
+        svg.push_str("</svg>\n");
+        svg
     }
-    for cost in costs {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            scale.x(cost.rows),
-            baseline + 20.0,
-            thousands(cost.rows)
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">rows in the store</text>\
-         <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">microseconds a row</text>",
-        LEFT + (WIDTH - LEFT - RIGHT) / 2.0,
-        baseline + 42.0,
-        TOP + (baseline - TOP) / 2.0
-    );
-    for (number, Line { name, color, us }) in LINES.iter().enumerate() {
-        let points: Vec<_> = costs.iter().map(|cost| (scale.x(cost.rows), scale.y(us(cost)), us(cost))).collect();
-        let path: Vec<_> = points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
+
+    fn draw(&self, line: &Line<'_>, number: usize, scale: &Scale, svg: &mut String) {
+        let Line { name, color, points } = line;
+        let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", scale.x(*x), scale.y(*y))).collect();
         let _ = writeln!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>\
@@ -71,50 +88,53 @@ pub(crate) fn svg(costs: &[Cost]) -> String {
             path.join(" "),
             LEFT + 240.0 * number as f64
         );
-        for (x, y, us) in points {
+        for (x, y) in points {
+            let decimals = if *y < 10.0 { 2 } else { 0 };
             let _ = writeln!(
                 svg,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"/>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"{color}\">{us:.2}</text>",
-                y + if number == 0 { 20.0 } else { -10.0 }
+                "<circle cx=\"{0:.1}\" cy=\"{1:.1}\" r=\"4\" fill=\"{color}\"/>\
+                 <text x=\"{0:.1}\" y=\"{2:.1}\" text-anchor=\"middle\" fill=\"{color}\">{y:.decimals$}</text>",
+                scale.x(*x),
+                scale.y(*y),
+                scale.y(*y) + if number == 0 { 20.0 } else { -10.0 }
             );
         }
     }
-    svg.push_str("</svg>\n");
-    svg
 }
 
 struct Scale {
     first: f64,
     last: f64,
+    logarithmic: bool,
     /// Between two lines of the grid.
     step: f64,
     steps: u32,
 }
 
 impl Scale {
-    fn new(costs: &[Cost], highest: f64) -> Self {
-        let exponent = |cost: Option<&Cost>| cost.map_or(0.0, |cost| (cost.rows as f64).log10());
-        let step = if highest > 20.0 {
-            10.0
-        } else if highest > 8.0 {
-            2.0
-        } else {
-            1.0
-        };
+    fn new(chart: &Chart<'_>) -> Self {
+        let points = || chart.lines.iter().flat_map(|line| &line.points);
+        let highest = points().map(|(_, value)| *value).fold(0.0, f64::max);
+        let logarithmic = chart.x.logarithmic;
+        let sizes = || points().map(|(size, _)| if logarithmic { size.log10() } else { *size });
+        let first = sizes().fold(f64::INFINITY, f64::min);
+        let last = sizes().fold(f64::NEG_INFINITY, f64::max);
+        // Six to fifteen lines.
+        let step = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0].into_iter().find(|step| highest / step <= 12.0).unwrap_or(1000.0);
         let steps = (highest * 1.15 / step).ceil().max(1.0) as u32;
-        Self { first: exponent(costs.first()), last: exponent(costs.last()), step, steps }
+        Self { first, last, logarithmic, step, steps }
     }
 
-    fn x(&self, rows: u64) -> f64 {
+    fn x(&self, size: f64) -> f64 {
         let (from, to) = (LEFT + 40.0, WIDTH - RIGHT - 40.0);
-        let part = ((rows as f64).log10() - self.first) / (self.last - self.first).max(1.0);
-        from + part * (to - from)
+        let size = if self.logarithmic { size.log10() } else { size };
+        let span = self.last - self.first;
+        from + if span > 0.0 { (size - self.first) / span * (to - from) } else { 0.0 }
     }
 
-    fn y(&self, us: f64) -> f64 {
+    fn y(&self, value: f64) -> f64 {
         let baseline = HEIGHT - BOTTOM;
-        baseline - us / (self.step * f64::from(self.steps)) * (baseline - TOP)
+        baseline - value / (self.step * f64::from(self.steps)) * (baseline - TOP)
     }
 }
 

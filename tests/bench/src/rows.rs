@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::figures::{Stopwatch, median};
+use crate::plot::{Axis, Chart, Line};
 
 /// Sizes and how often each is measured.
 const SIZES: [(u64, usize); 4] = [(10_000, 9), (100_000, 5), (1_000_000, 3), (10_000_000, 1)];
@@ -44,6 +45,20 @@ pub(crate) struct Cost {
     pub(crate) insert_processor_us: f64,
     pub(crate) drain_processor_us: f64,
     pub(crate) bytes_per_row: f64,
+}
+
+/// The cost of a row against the size of the store.
+pub(crate) fn chart(costs: &[Cost]) -> Chart<'static> {
+    let points = |us: fn(&Cost) -> f64| costs.iter().map(|cost| (cost.rows as f64, us(cost))).collect();
+    Chart {
+        title: "Outbox: cost of a row by the size of the store",
+        x: Axis { name: "rows in the store", logarithmic: true },
+        y: "microseconds a row",
+        lines: vec![
+            Line { name: "insert, committed with fsync", color: "#1f77b4", points: points(|cost| cost.insert_us) },
+            Line { name: "drain, read and removed with fsync", color: "#d62728", points: points(|cost| cost.drain_us) },
+        ],
+    }
 }
 
 impl Cost {

@@ -11,3 +11,4 @@ pub mod ports;
 pub mod programs;
 pub mod scripted_broker;
 pub mod swtpm;
+pub mod versions;

@@ -21,7 +21,8 @@ use serde::Serialize;
 use crate::process;
 use crate::random::Random;
 use chain::{Chain, Origin};
-use files::{Component, Habit, Put, Site};
+use edgeplug_test_support::versions::Versions;
+use files::{Habit, Put, Site};
 use news::News;
 
 /// A hundred readings a second.
@@ -120,7 +121,7 @@ struct Run {
     options: Options,
     world: World,
     edgeplug: Edgeplug,
-    component: Component,
+    versions: Versions,
     site: Site,
     random: Random,
     chain: Chain,
@@ -155,7 +156,7 @@ impl Run {
         let edgeplug = world.start()?;
         world.cloud.hub().wait_connected(&world.hub_device_id(), START_MAX).await?;
         let mut run = Self {
-            component: Component::read()?,
+            versions: Versions::read()?,
             site: Site::new(&world.plugins_directory(), world.directory())?,
             random: Random::new(options.seed),
             chain: Chain::default(),
@@ -194,7 +195,7 @@ impl Run {
         }
         self.good = self.good % GOOD_VERSIONS + 1;
         let version = self.good;
-        let file = self.component.version(version, Habit::Good);
+        let file = files::component(&self.versions, version, Habit::Good);
         if put == Put::RemoveAndBack {
             let (running, stops) = (self.chain.version(), self.news.stops());
             self.site.remove()?;
@@ -213,11 +214,7 @@ impl Run {
         let habit = Habit::any_bad(&mut self.random);
         self.bad += 1;
         let version = GOOD_VERSIONS + self.bad;
-        let file = match habit {
-            Habit::Garbage => self.component.garbage(self.bad),
-            Habit::Truncated => self.component.truncated(version),
-            habit => self.component.version(version, habit),
-        };
+        let file = files::component(&self.versions, version, habit);
         let (refused, rolled_back) = (self.news.refusals(), self.news.rollbacks());
         if habit.shows_later() {
             self.chain.expect(version, Origin::Handed);

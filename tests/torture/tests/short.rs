@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::random::Random;
 use edgeplug_torture::shim::{self, Shim};
-use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, soak};
+use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, reload, soak};
 
 fn settle(verdict: &Verdict) {
     println!("{verdict}");
@@ -112,3 +112,11 @@ fn the_watched_disk_tells_of_an_open_transaction_after_the_kill() {
 
 /// Long enough that no sync ends between a look and a kill.
 const SYNC_MS: u64 = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_lose_and_double_nothing_and_bad_versions_do_not_stay() {
+    let options = reload::Options { reloads: 64, seed: Random::any_seed(), disk: None, judge_figures: false };
+    let verdict = reload::run(&options).await.unwrap();
+    println!("{verdict}");
+    assert!(verdict.holds(), "{verdict}\n{}", verdict.complaints.join("\n"));
+}

@@ -64,7 +64,7 @@ pub(crate) async fn measure(component: &Path) -> anyhow::Result<Cost> {
 
     let compiles = (0..COMPILES).map(|_| compile(component));
     let (times, peaks): (Vec<_>, Vec<_>) = compiles.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
-    let engine = edgeplug_engine::engine()?;
+    let engine = edgeplug_engine::engine(edgeplug_engine::EngineKind::Native)?;
     let loads = (0..STARTS).map(|_| load(&engine, &artefact)).collect::<anyhow::Result<_>>()?;
 
     let (mut ups, mut starts, mut firsts) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,33 +1,27 @@
 use super::*;
 
-fn cost(rows: u64, us: f64) -> Cost {
-    Cost {
-        rows,
-        insert_us: us,
-        drain_us: us,
-        insert_last_us: us,
-        drain_first_us: us,
-        insert_processor_us: us,
-        drain_processor_us: us,
-        bytes_per_row: 300.0,
-    }
+fn chart(points: Vec<(f64, f64)>, logarithmic: bool) -> Chart<'static> {
+    let line = |name| Line { name, color: "black", points: points.clone() };
+    Chart { title: "", x: Axis { name: "", logarithmic }, y: "", lines: vec![line("one"), line("other")] }
 }
 
 #[test]
 fn every_point_lies_within_the_axes() {
-    for highest in [0.4, 3.0, 9.0, 77.0] {
-        let costs = [cost(10_000, highest / 2.0), cost(10_000_000, highest)];
-        let scale = Scale::new(&costs, highest);
-        for cost in &costs {
-            assert!((LEFT..=WIDTH - RIGHT).contains(&scale.x(cost.rows)));
-            assert!((TOP..=HEIGHT - BOTTOM).contains(&scale.y(cost.insert_us)));
+    for (highest, logarithmic) in [(0.4, true), (3.0, true), (9.0, false), (77.0, false), (800.0, true)] {
+        let points = vec![(10_000.0, highest / 2.0), (10_000_000.0, highest)];
+        let chart = chart(points.clone(), logarithmic);
+        let scale = Scale::new(&chart);
+        for (x, y) in points {
+            assert!((LEFT..=WIDTH - RIGHT).contains(&scale.x(x)));
+            assert!((TOP..=HEIGHT - BOTTOM).contains(&scale.y(y)));
         }
-        assert_eq!(svg(&costs).matches("<circle").count(), 4);
+        assert_eq!(chart.svg().matches("<circle").count(), 4);
     }
 }
 
 #[test]
 fn a_run_of_a_single_size_still_makes_a_plot() {
-    assert!(svg(&[cost(10_000, 1.0)]).ends_with("</svg>\n"));
+    let svg = chart(vec![(10_000.0, 1.0)], true).svg();
+    assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
     assert_eq!(thousands(10_000_000), "10 000 000");
 }

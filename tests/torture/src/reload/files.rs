@@ -5,25 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
-use edgeplug_test_support::programs;
+use edgeplug_test_support::versions::Versions;
 
 use crate::random::Random;
 
 /// What it is called in the plugin directory.
 pub(super) const PLUGIN: &str = "reload";
 
-/// What the guest looks for in itself (`tests/fixtures/reload`), before eight digits, a colon and a letter.
-const MARK: &[u8] = b"EDGEPLUG-RELOAD:";
-
 /// Longer than the daemon lets files settle in this run.
 const SETTLED: Duration = Duration::from_millis(60);
-
-/// The component that all versions are made of.
-pub(super) struct Component {
-    bytes: Vec<u8>,
-    mark_at: usize,
-}
 
 /// What a version does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,29 +49,16 @@ pub(super) enum Put {
     Touch,
 }
 
-impl Component {
-    pub(super) fn read() -> anyhow::Result<Self> {
-        let bytes = fs::read(programs::guest("reload")?)?;
-        let mark_at = bytes.windows(MARK.len()).position(|window| window == MARK).context("the guest has no mark")?;
-        Ok(Self { bytes, mark_at })
-    }
-
-    pub(super) fn version(&self, version: u32, habit: Habit) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        let mark = format!("{version:08}:{}", habit.letter());
-        let from = self.mark_at + MARK.len();
-        bytes.splice(from..from + mark.len(), mark.bytes());
-        bytes
-    }
-
-    pub(super) fn garbage(&self, number: u32) -> Vec<u8> {
-        format!("this is no component, for the {number}th time").into_bytes()
-    }
-
-    pub(super) fn truncated(&self, version: u32) -> Vec<u8> {
-        let mut bytes = self.version(version, Habit::Good);
-        bytes.truncate(self.mark_at + 64);
-        bytes
+/// The file of a version with this habit.
+pub(super) fn component(versions: &Versions, version: u32, habit: Habit) -> Vec<u8> {
+    match habit {
+        Habit::Garbage => format!("version {version} is no component").into_bytes(),
+        Habit::Truncated => {
+            let mut bytes = versions.version(version, habit.letter());
+            bytes.truncate(bytes.len() / 3 * 2);
+            bytes
+        }
+        habit => versions.version(version, habit.letter()),
     }
 }
 
