@@ -1,4 +1,4 @@
-//! Hands the exact wasmtime version of the lock file to the crate.
+//! Hands the exact wasmtime version of the lock file and the target to the crate.
 //!
 //! wasmtime itself only compares major versions when it loads an artefact, but a patch release may exist because the
 //! compiler made wrong code; what an older patch compiled must not be loaded after the upgrade.
@@ -6,6 +6,7 @@
 use std::path::Path;
 
 fn main() {
+    println!("cargo::rustc-env=BUILT_FOR={}", std::env::var("TARGET").unwrap_or_default());
     // Asked for when it runs: the sources may have moved since this script was compiled.
     let sources = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
     let lock = Path::new(&sources).join("../../Cargo.lock");

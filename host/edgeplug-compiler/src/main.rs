@@ -1,5 +1,6 @@
 //! Compiles one WebAssembly component: `.wasm` on standard input, native artefact (`.cwasm`) on standard output. With
-//! `componentize` it makes a component of a core module instead, and with `bindings` it generates code for an SDK.
+//! `inspect` it tells what a file is instead, with `componentize` it makes a component of a core module, and with
+//! `bindings` it generates code for an SDK.
 //!
 //! The input is hostile and the code generator is large, so this is a process of its own that locks itself down before
 //! it reads the first byte ([`lockdown`]) and ends after one component. The daemon bounds its wall time and the size of
@@ -15,6 +16,7 @@
 mod bindings;
 mod compile;
 mod componentize;
+mod inspect;
 mod interface;
 mod lockdown;
 mod options;
@@ -50,15 +52,15 @@ enum Failure {
 }
 
 impl Failure {
-    /// 2 wrong arguments, 3 input too large, 4 not a component (or core module), 5 it does not compile (or become a
-    /// component), 6 reading or writing failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
+    /// 2 wrong arguments, 3 input too large, 4 not a component (or core module), 5 it does not fit the daemon or compile (or
+    /// become a component), 6 reading or writing failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
     /// up its memory of SIGABRT.
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Bindings(BindingsError::Generator(_)) => 2,
             Self::TooLarge => 3,
             Self::Component(CompileError::NotAComponent(_)) | Self::Module(ComponentizeError::NotAModule(_)) => 4,
-            Self::Component(CompileError::Invalid(_)) | Self::Module(ComponentizeError::Unfit(_)) => 5,
+            Self::Component(CompileError::Unfit(_) | CompileError::Invalid(_)) | Self::Module(ComponentizeError::Unfit(_)) => 5,
             Self::Io(..) | Self::Bindings(BindingsError::Write { .. }) => 6,
             Self::Lockdown(_) => 7,
         }
@@ -84,7 +86,12 @@ fn run() -> Result<(), Failure> {
         }
     };
     match options.job {
-        Job::Compile => filter(options.limits, |component| Ok(compile::compile(&component)?)),
+        Job::Compile { engine, portable } => {
+            filter(options.limits, |component| Ok(compile::compile(&component, engine, portable)?))
+        }
+        Job::Inspect => filter(options.limits, |file| {
+            serde_json::to_vec(&inspect::inspect(&file)).map_err(|error| Failure::Io("write JSON", error.into()))
+        }),
         Job::Componentize { world } => {
             filter(options.limits, |module| Ok(componentize::componentize(&module, &world)?))
         }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use edgeplug_engine::EngineKind;
+
 use crate::bindings::Language;
 use crate::interface::WHOLE_WORLD;
 
@@ -13,8 +15,10 @@ const MEMORY_MB_DEFAULT: u64 = 1024;
 pub(crate) const HELP: &str = "\
 edgeplug-compiler: compiles a WebAssembly component for the Edgeplug daemon
 
-usage: edgeplug-compiler [LIMITS] < plugin.wasm | cat > plugin.cwasm
-           a component to native code for this machine
+usage: edgeplug-compiler [--engine ENGINE] [--portable] [LIMITS] < plugin.wasm | cat > plugin.cwasm
+           a component to native code for this machine, or for any of its architecture
+       edgeplug-compiler inspect [LIMITS] < file | cat
+           what a file is and whether the daemon takes it, as JSON
        edgeplug-compiler componentize [--world WORLD] [LIMITS] < core.wasm | cat > plugin.wasm
            a core module to a component; `edgeplug plugin build` is the comfortable way
        edgeplug-compiler bindings --lang c|markdown --out DIR [--world WORLD]
@@ -22,10 +26,11 @@ usage: edgeplug-compiler [LIMITS] < plugin.wasm | cat > plugin.cwasm
        edgeplug-compiler bindings --lang go --package MODULE --out DIR [--world WORLD]
            generated code for an SDK, or the interface as a text
 
+ENGINE: native (when none is given) or interpreter, for systems that forbid executable memory
 LIMITS: --cpu-s N --memory-mb N
 WORLD:  a world of the plugin interface (plugin when none is given), or a list of exports: sensor,commands
 
-The output of the first two must be a pipe: the process may not write to files.
+The output of the first three must be a pipe: the process may not write to files.
 ";
 
 /// What is to be done, and within which limits.
@@ -37,7 +42,13 @@ pub(crate) struct Options {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
-    Compile,
+    Compile {
+        engine: EngineKind,
+        /// For every processor of this architecture, instead of this one.
+        portable: bool,
+    },
+    /// Any file to JSON.
+    Inspect,
     Componentize {
         world: String,
     },
@@ -69,6 +80,8 @@ pub(crate) enum UsageError {
     Value(String),
     #[error("bindings need --{0}; see --help")]
     Missing(&'static str),
+    #[error("there is no engine {0:?}; there are native and interpreter")]
+    Engine(String),
     #[error("there are no bindings for {0:?}; there are c, go, rust and markdown")]
     Language(String),
 }
@@ -78,9 +91,10 @@ impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, UsageError> {
         let mut arguments = arguments.peekable();
         let verb =
-            arguments.next_if(|first| ["componentize", "bindings"].contains(&first.as_str())).unwrap_or_default();
+            arguments.next_if(|first| ["inspect", "componentize", "bindings"].contains(&first.as_str())).unwrap_or_default();
         let mut limits = Limits { cpu_s: CPU_S_DEFAULT, memory_mb: MEMORY_MB_DEFAULT };
-        let (mut world, mut language, mut directory, mut package) = (None, None, None, None);
+        let (mut world, mut language, mut directory, mut package, mut engine) = (None, None, None, None, None);
+        let mut portable = false;
         while let Some(argument) = arguments.next() {
             let place = match (verb.as_str(), argument.as_str()) {
                 (_, "--help" | "-h") => return Ok(None),
@@ -92,6 +106,11 @@ impl Options {
                     limits.memory_mb = number(argument, arguments.next())?;
                     continue;
                 }
+                ("", "--portable") => {
+                    portable = true;
+                    continue;
+                }
+                ("", "--engine") => &mut engine,
                 ("componentize" | "bindings", "--world") => &mut world,
                 ("bindings", "--lang") => &mut language,
                 ("bindings", "--out") => &mut directory,
@@ -102,6 +121,7 @@ impl Options {
         }
         let world = world.unwrap_or_else(|| WHOLE_WORLD.to_owned());
         let job = match verb.as_str() {
+            "inspect" => Job::Inspect,
             "componentize" => Job::Componentize { world },
             "bindings" => {
                 let language = language.ok_or(UsageError::Missing("lang"))?;
@@ -109,7 +129,10 @@ impl Options {
                 let directory = directory.ok_or(UsageError::Missing("out"))?.into();
                 Job::Bindings { language, world, directory, package }
             }
-            _ => Job::Compile,
+            _ => {
+                let engine = engine.map(|name| name.parse().map_err(|_| UsageError::Engine(name))).transpose()?;
+                Job::Compile { engine: engine.unwrap_or_default(), portable }
+            }
         };
         Ok(Some(Self { job, limits }))
     }

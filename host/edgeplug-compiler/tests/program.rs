@@ -1,7 +1,7 @@
 //! The program from outside: exit codes, messages, walls.
 
 // clippy gives leave to test functions only; what they call is test code too.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -23,17 +23,32 @@ fn compile(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("output")
 }
 
+/// A plugin that is one function, and others that nobody calls.
+fn component(others: &[Vec<u8>]) -> Vec<u8> {
+    let output = compile(&["componentize"], &core_module_with(SAMPLE, others));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// A module that exports `sensor` and answers a failure without words, as any compiler could have made it.
 fn core_module(export: &str) -> Vec<u8> {
+    core_module_with(export, &[])
+}
+
+/// The same with more functions, bodies without their length, which nobody calls.
+fn core_module_with(export: &str, others: &[Vec<u8>]) -> Vec<u8> {
     let named = |name: &str, kind: &[u8]| [leb(name.len()), name.as_bytes().to_vec(), kind.to_vec()].concat();
+    let answer = [4, 0, 0x41, 0, 0x0b].to_vec();
+    let others_coded = others.iter().flat_map(|body| [leb(body.len()), body.clone()].concat());
+    let bodies: Vec<u8> = answer.into_iter().chain(others_coded).collect();
     let exports = [vec![2], named("memory", &[2, 0]), named(export, &[0, 0])].concat();
     [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, &[1, 0x60, 0, 1, 0x7f]),
-        section(3, &[1, 0]),
+        section(3, &[leb(others.len() + 1), vec![0; others.len() + 1]].concat()),
         section(5, &[1, 0, 1]),
         section(7, &exports),
-        section(10, &[1, 4, 0, 0x41, 0, 0x0b]),
+        section(10, &[leb(others.len() + 1), bodies].concat()),
     ]
     .concat()
 }
@@ -48,20 +63,83 @@ fn refusal(arguments: &[&str], input: &[u8]) -> (Option<i32>, String) {
 
 #[test]
 fn a_component_becomes_an_artefact() {
-    let output = compile(&[], EMPTY_COMPONENT);
+    let output = compile(&[], &component(&[]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout.get(..4), Some(&b"\x7fELF"[..]));
+}
+
+#[test]
+fn an_artefact_may_be_for_the_interpreter_or_for_any_processor() {
+    let component = component(&[]);
+    let holds = |artefact: &[u8], name: &str| artefact.windows(name.len()).any(|window| window == name.as_bytes());
+    for (arguments, is_bytecode, is_for_this_processor) in
+        [(&[][..], false, true), (&["--portable"], false, false), (&["--engine", "interpreter"], true, false)]
+    {
+        let output = compile(arguments, &component);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(holds(&output.stdout, "pulley"), is_bytecode, "{arguments:?}");
+        // wasmtime writes down which of the processor's extensions were counted on; this one is fifteen years old.
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(holds(&output.stdout, "has_sse41\u{2}\u{1}"), is_for_this_processor, "{arguments:?}");
+        }
+    }
 }
 
 #[test]
 fn what_is_no_component_is_refused_in_words() {
     let (code, words) = refusal(&[], b"\0asm\x01\0\0\0");
     assert_eq!(code, Some(4));
-    assert!(words.contains("core module") && words.contains("wasm32-wasip2"), "{words}");
+    assert!(words.contains("core module") && words.contains("edgeplug plugin build"), "{words}");
     let (code, words) = refusal(&[], b"#!/bin/sh");
     assert_eq!(code, Some(4));
-    assert!(words.contains("not a WebAssembly component"), "{words}");
+    assert!(words.contains("not WebAssembly"), "{words}");
     assert_eq!(refusal(&[], b"").0, Some(4));
+}
+
+#[test]
+fn a_component_that_the_daemon_could_not_run_is_refused_uncompiled() {
+    let (code, words) = refusal(&[], EMPTY_COMPONENT);
+    assert_eq!(code, Some(5));
+    assert!(words.contains("it exports nothing; export at least one of"), "{words}");
+}
+
+#[test]
+fn a_file_is_told_from_outside() {
+    for (input, form, fits) in
+        [(component(&[]), "component", true), (core_module(SAMPLE), "module", false), (b"#!/bin/sh".to_vec(), "unknown", false)]
+    {
+        let output = compile(&["inspect"], &input);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
+        assert_eq!((found["form"].as_str(), found["fits"].as_bool()), (Some(form), Some(fits)), "{found}");
+        assert_eq!(found["size"], input.len());
+    }
+}
+
+#[test]
+fn a_component_that_is_a_bomb_takes_nobody_along() {
+    for (what, bomb) in [("types in types", nested_types(20_000)), ("many instances of much", instances(20_000, 2_000))] {
+        for job in [&["inspect"][..], &[]] {
+            let arguments = [job, &["--cpu-s", "20", "--memory-mb", "512"]].concat();
+            let output = compile(&arguments, &bomb);
+            let words = String::from_utf8_lossy(&output.stderr);
+            let is_judged = matches!(output.status.code(), Some(0 | 5)) || matches!(output.status.signal(), Some(6 | 24));
+            assert!(is_judged, "{what}: {:?} {words}", output.status);
+        }
+    }
+}
+
+/// Instance types in instance types; the parser goes down with them.
+fn nested_types(levels: usize) -> Vec<u8> {
+    let types = [vec![1], [0x42, 1, 1].repeat(levels), vec![0x42, 0]].concat();
+    [EMPTY_COMPONENT.to_vec(), section(7, &types)].concat()
+}
+
+/// A component with many exports, instantiated many times: each instance is a list of all of them.
+fn instances(exports: usize, instances: usize) -> Vec<u8> {
+    let names: String = (0..exports).map(|number| format!("(export \"f{number}\" (type $t))")).collect();
+    let made = "(instance (instantiate $c))".repeat(instances);
+    wat::parse_str(format!("(component (component $c (type $t u8) {names}) {made})")).expect("a component")
 }
 
 #[test]
@@ -85,17 +163,13 @@ fn the_limit_on_processor_time_ends_with_its_own_signal() {
     assert_eq!(output.status.signal(), Some(24), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A component with one core module of five thousand functions, each a long sum: some seconds of work.
+/// A plugin with five thousand functions more, each a long sum: some seconds of work.
 fn laborious_component() -> Vec<u8> {
     const FUNCTIONS: usize = 5000;
-    let body: Vec<u8> = [vec![0, 0x20, 0], [0x20, 0, 0x6a, 0x20, 0, 0x6c].repeat(400), vec![0x0b]].concat();
-    let functions = [leb(FUNCTIONS), vec![0; FUNCTIONS]].concat();
-    let code = [leb(FUNCTIONS), [leb(body.len()), body].concat().repeat(FUNCTIONS)].concat();
-    let types = vec![1, 0x60, 1, 0x7f, 1, 0x7f];
-    let module = [b"\0asm\x01\0\0\0".to_vec(), section(1, &types), section(3, &functions), section(10, &code)].concat();
-    [EMPTY_COMPONENT.to_vec(), section(1, &module)].concat()
+    // One local, so that the sum is not known beforehand.
+    let body = [vec![1, 1, 0x7f, 0x20, 0], [0x20, 0, 0x6a, 0x20, 0, 0x6c].repeat(400), vec![0x0b]].concat();
+    component(&vec![body; FUNCTIONS])
 }
-
 fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], leb(content.len()), content.to_vec()].concat()
 }
@@ -209,7 +283,7 @@ fn bindings_are_written_for_a_world_or_a_list_of_exports() {
 
 #[test]
 fn the_walls_are_up_before_the_first_byte_is_read() {
-    for job in [&[][..], &["componentize"]] {
+    for job in [&[][..], &["inspect"], &["componentize"]] {
         the_walls_are_up(job);
     }
 }
@@ -247,5 +321,6 @@ fn the_walls_are_up(job: &[&str]) {
         assert_eq!(values, [soft, hard], "{name}");
     }
     drop(child.stdin.take());
-    assert_eq!(child.wait().expect("end").code(), Some(4));
+    // An empty file is a finding, and no plugin.
+    assert_eq!(child.wait().expect("end").code(), Some(if job == ["inspect"] { 0 } else { 4 }));
 }

@@ -1,36 +1,45 @@
-//! Compiled artefacts on disk: `<sha256 of the component>-<engine fingerprint>.cwasm`, and beside each a `.sha256` with
-//! the hash of its name and content.
+//! Compiled artefacts on disk: our own directory, and directories that a system image ships, which are only read.
 //!
-//! Native code is as good as ours once it is loaded, so before every load: the directory and the file belong to us and
-//! are closed to others, and the content is what our compiler wrote. A file that fails is deleted and compiled anew;
-//! losing the whole cache costs time only. Artefacts are written aside and renamed, so a reader never sees half of one.
+//! Native code is as good as ours once it is loaded, so before every load: directory and file belong to whom they should
+//! and are closed to others, and the content is what a compiler wrote ([`vouched`]). A file of ours that fails is deleted
+//! and compiled anew; losing the whole cache costs time only. One of an image that fails is said and passed over.
 //!
-//! Deliberately absent: fsync. A torn artefact fails its hash.
+//! With images the own directory may be missing or unusable: what they hold runs, what they have not must wait until it
+//! mends, and every try to compile is a try to mend it.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use sha2::{Digest, Sha256};
+use edgeplug_engine::EngineKind;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artefact::{self, Checked};
 use crate::compiler::{CompileFailure, Compiler};
 
+pub(crate) use vouched::Owner;
+
+pub(crate) mod vouched;
+
 /// Artefacts kept; the oldest that no plugin uses go first.
 const ARTEFACTS_MAX: usize = 256;
 /// All artefacts together, those in use apart. Ten of the largest guests (Python), hundreds of small ones.
 const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
-/// Permission bits that nobody but us may have.
-const OTHERS: u32 = 0o077;
+/// What wasmtime says when the system forbids what native code needs, by systemd's `MemoryDenyWriteExecute=`, SELinux or
+/// the like.
+const NOT_EXECUTABLE: &str = "unable to make memory executable";
 
 #[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
+    /// Whether the directory was made and swept.
+    prepared: Mutex<bool>,
+    images: Vec<PathBuf>,
+    engine: EngineKind,
     /// What was loaded, by path; dead once no version of a plugin holds it. Swept with every compilation.
     leases: Mutex<HashMap<PathBuf, Weak<()>>>,
 }
@@ -53,30 +62,49 @@ pub enum CacheError {
 }
 
 impl Cache {
-    pub(crate) fn open(directory: &Path) -> Result<Self, CacheError> {
-        let failed = |error| CacheError::Io(directory.to_owned(), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let cache = Self { directory: directory.to_owned(), leases: Mutex::default() };
-        cache.check_directory()?;
-        cache.sweep().map_err(failed)?;
+    /// Fails only without images: with them there may be something to run.
+    pub(crate) fn open(directory: &Path, images: Vec<PathBuf>, engine: EngineKind) -> Result<Self, CacheError> {
+        let cache = Self {
+            directory: directory.to_owned(),
+            prepared: Mutex::default(),
+            images,
+            engine,
+            leases: Mutex::default(),
+        };
+        match cache.prepare() {
+            Err(error) if cache.images.is_empty() => return Err(error),
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(reason, "no cache for compiled plugins, only those of images can be started");
+            }
+            Ok(()) => {}
+        }
         Ok(cache)
     }
 
     /// Loads the artefact of the component with this hash, if there is a sound one.
-    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<(Component, Lease)> {
-        let path = self.path(sha256);
-        match self
-            .check(&path)
-            .and_then(|()| artefact::load(engine, &Checked::by_the_cache(&path)).map_err(|error| format!("{error:#}")))
-        {
-            Ok(component) => Some((component, self.lease(path))),
-            Err(_) if !path.exists() => None,
-            Err(reason) => {
+    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Result<Option<(Component, Lease)>, CompileFailure> {
+        let path = vouched::path(&self.directory, sha256, self.engine);
+        let checked = || self.prepare().map_err(|error| chain(&error)).and_then(|()| vouched::check(&path, Owner::UsAlone));
+        match load(engine, &path, checked)? {
+            Found::Sound(component) => return Ok(Some((component, self.lease(path)))),
+            Found::Unsound(reason) => {
                 tracing::warn!(file = %path.display(), reason, "cached plugin is not sound, compiling it anew");
                 let _ = fs::remove_file(&path);
-                None
+            }
+            Found::Nothing => {}
+        }
+        for image in &self.images {
+            let path = vouched::path(image, sha256, self.engine);
+            match load(engine, &path, || check_image(image).and_then(|()| vouched::check(&path, Owner::Image)))? {
+                Found::Sound(component) => return Ok(Some((component, self.lease(path)))),
+                Found::Unsound(reason) => {
+                    tracing::warn!(file = %path.display(), reason, "compiled plugin of an image is not used");
+                }
+                Found::Nothing => {}
             }
         }
+        Ok(None)
     }
 
     /// Compiles into the cache; [`Self::load`] finds it afterwards.
@@ -86,19 +114,30 @@ impl Cache {
         sha256: &str,
         component: &[u8],
     ) -> Result<(), CompileFailure> {
-        let machine = |error: io::Error| CompileFailure::Machine(format!("cannot write to the plugin cache: {error}"));
-        let path = self.path(sha256);
-        let aside = tempfile::Builder::new().prefix(".").tempfile_in(&self.directory).map_err(machine)?;
-        let mut output = tokio::fs::File::from_std(aside.reopen().map_err(machine)?);
-        let hash = compiler.compile(component, seed(&path), &mut output).await?;
-        drop(output);
-        // First the content, then the hash that vouches for it.
-        aside.persist(&path).map_err(|error| machine(error.error))?;
-        let mut vouch = tempfile::Builder::new().prefix(".").tempfile_in(&self.directory).map_err(machine)?;
-        io::Write::write_all(&mut vouch, hex(&hash.finalize()).as_bytes()).map_err(machine)?;
-        vouch.persist(vouched(&path)).map_err(|error| machine(error.error))?;
+        self.prepare().map_err(|error| CompileFailure::Machine(chain(&error)))?;
+        let path = vouched::path(&self.directory, sha256, self.engine);
+        vouched::write(&path, Owner::UsAlone, compiler, component).await?;
         let _fresh = self.lease(path);
-        self.prune(ARTEFACTS_MAX, ARTEFACT_BYTES_MAX).map_err(machine)
+        self.prune(ARTEFACTS_MAX, ARTEFACT_BYTES_MAX)
+            .map_err(|error| CompileFailure::Machine(format!("cannot tidy the plugin cache: {error}")))
+    }
+
+    /// Makes the directory usable, or finds that it is.
+    fn prepare(&self) -> Result<(), CacheError> {
+        let failed = |error| CacheError::Io(self.directory.clone(), error);
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*prepared || !self.directory.exists() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(failed)?;
+        }
+        let metadata = fs::symlink_metadata(&self.directory).map_err(failed)?;
+        if !metadata.is_dir() || !Owner::UsAlone.accepts(&metadata) {
+            return Err(CacheError::Open(self.directory.clone()));
+        }
+        if !*prepared {
+            self.sweep().map_err(failed)?;
+            *prepared = true;
+        }
+        Ok(())
     }
 
     fn lease(&self, path: PathBuf) -> Lease {
@@ -132,7 +171,7 @@ impl Cache {
                 break;
             }
             fs::remove_file(&path)?;
-            let _ = fs::remove_file(vouched(&path));
+            let _ = fs::remove_file(vouched::voucher(&path));
             count -= 1;
             bytes = bytes.saturating_sub(len);
         }
@@ -149,39 +188,53 @@ impl Cache {
         }
         Ok(())
     }
+}
 
-    fn path(&self, sha256: &str) -> PathBuf {
-        self.directory.join(format!("{sha256}-{}.cwasm", edgeplug_engine::fingerprint()))
+enum Found {
+    Sound(Component),
+    Unsound(String),
+    Nothing,
+}
+
+/// Fails when no artefact would load, however sound it is.
+fn load(engine: &Engine, path: &Path, check: impl Fn() -> Result<(), String>) -> Result<Found, CompileFailure> {
+    if !path.exists() {
+        return Ok(Found::Nothing);
     }
-
-    fn check_directory(&self) -> Result<(), CacheError> {
-        let metadata =
-            fs::symlink_metadata(&self.directory).map_err(|error| CacheError::Io(self.directory.clone(), error))?;
-        if metadata.is_dir() && is_ours(&metadata) { Ok(()) } else { Err(CacheError::Open(self.directory.clone())) }
+    if let Err(reason) = check() {
+        return Ok(Found::Unsound(reason));
     }
-
-    fn check(&self, path: &Path) -> Result<(), String> {
-        self.check_directory().map_err(|error| error.to_string())?;
-        let metadata = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
-        if !metadata.is_file() || !is_ours(&metadata) {
-            return Err("it does not belong to us alone".to_owned());
-        }
-        let vouched_for = fs::read_to_string(vouched(path)).map_err(|error| format!("its hash is missing: {error}"))?;
-        let mut hash = seed(path);
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = file.read(&mut buffer).map_err(|error| error.to_string())?;
-            match buffer.get(..count) {
-                Some(piece) if !piece.is_empty() => hash.update(piece),
-                _ => break,
+    match artefact::load(engine, &Checked::by_the_cache(path)) {
+        Ok(component) => Ok(Found::Sound(component)),
+        Err(error) => {
+            let reason = format!("{error:#}");
+            if reason.contains(NOT_EXECUTABLE) {
+                return Err(CompileFailure::Machine(format!(
+                    "this system forbids executable memory, which native code needs ({reason}); set `plugins.engine = \
+                     \"interpreter\"` in the configuration, or allow it (systemd: `MemoryDenyWriteExecute=no`)"
+                )));
             }
+            Ok(Found::Unsound(reason))
         }
-        if hex(&hash.finalize()) == vouched_for {
-            Ok(())
-        } else {
-            Err("its content is not what was compiled".to_owned())
-        }
+    }
+}
+
+/// The directory may be named by a link, which is the operator's word.
+fn check_image(directory: &Path) -> Result<(), String> {
+    let metadata = fs::metadata(directory).map_err(|error| error.to_string())?;
+    if Owner::Image.accepts(&metadata) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} must belong to root or the daemon's user, and nobody else may write to it",
+        directory.display()
+    ))
+}
+
+fn chain(error: &CacheError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
@@ -192,22 +245,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// The name goes into the hash, so that no artefact passes for another one.
-fn seed(path: &Path) -> Sha256 {
-    let mut hash = Sha256::new();
-    hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-    hash.update([0]);
-    hash
-}
-
-fn vouched(path: &Path) -> PathBuf {
-    path.with_extension("cwasm.sha256")
-}
-
-fn is_ours(metadata: &fs::Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.permissions().mode() & OTHERS == 0
 }
 
 #[cfg(test)]

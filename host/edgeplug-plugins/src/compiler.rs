@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use edgeplug_engine::EngineKind;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -25,6 +26,9 @@ const COMPONENT_EXIT_CODES: [i32; 3] = [3, 4, 5];
 #[derive(Clone, Debug)]
 pub(crate) struct Compiler {
     pub(crate) program: PathBuf,
+    pub(crate) engine: EngineKind,
+    /// For every processor of this architecture, instead of this one.
+    pub(crate) portable: bool,
     pub(crate) wall_max: Duration,
     pub(crate) artefact_bytes_max: u64,
 }
@@ -65,6 +69,8 @@ impl Compiler {
         output: &mut tokio::fs::File,
     ) -> Result<Sha256, CompileFailure> {
         let mut child = Command::new(&self.program)
+            .args(["--engine", &self.engine.to_string()])
+            .args(self.portable.then_some("--portable"))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

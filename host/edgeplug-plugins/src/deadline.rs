@@ -3,7 +3,8 @@
 //! Two clocks run: ticks in which the guest computed, and wall time less the time it waited for the host. The first
 //! catches a loop even when the machine is busy, the second a guest that sleeps. Waiting for our own host functions (a
 //! commit to disk, a slow sensor file) is not the plugin's fault and stops the second clock; a third, absolute one
-//! bounds even that, and so does a bound on their number.
+//! bounds even that, and so does a bound on their number. Of the ticks that pass while the guest does not compute, for
+//! whatever reason, wasmtime shows one when it goes on; whoever drives the call gives that one back (`lane`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,8 +31,8 @@ struct Clock {
     waited: Duration,
     /// Waits begun.
     waits: u32,
-    /// Time of waits that no tick was given back for yet, less than a tick.
-    unreturned: Duration,
+    /// The guest was interrupted by a tick since somebody last asked.
+    interrupted: bool,
     /// Start of the wait under way; a guest is single-threaded, so there is one at most.
     waiting_since: Option<Instant>,
 }
@@ -49,7 +50,7 @@ impl Deadline {
             ticks_left,
             waited: Duration::ZERO,
             waits: 0,
-            unreturned: Duration::ZERO,
+            interrupted: false,
             waiting_since: None,
         })))
     }
@@ -58,7 +59,18 @@ impl Deadline {
     pub(crate) fn charge_tick(&self) -> bool {
         let mut clock = self.lock();
         clock.ticks_left = clock.ticks_left.saturating_sub(1);
+        clock.interrupted = true;
         clock.ticks_left > 0
+    }
+
+    /// Takes back a tick that will be charged although the guest did not compute.
+    pub(crate) fn return_tick(&self) {
+        self.lock().ticks_left += 1;
+    }
+
+    /// Whether a tick interrupted the guest since the last time this was asked.
+    pub(crate) fn was_interrupted(&self) -> bool {
+        std::mem::take(&mut self.lock().interrupted)
     }
 
     /// Stops the clock for a wait in one of our own host functions; none when the guest had all its waits.
@@ -70,6 +82,11 @@ impl Deadline {
         clock.waits += 1;
         clock.waiting_since = Some(Instant::now());
         Some(Waiting(self.clone()))
+    }
+
+    /// Waits begun so far.
+    pub(crate) fn waits(&self) -> u32 {
+        self.lock().waits
     }
 
     /// Ends when the call has had its time. The guest is stopped by dropping its future then.
@@ -94,24 +111,11 @@ impl Deadline {
     }
 }
 
-impl Clock {
-    /// The first check after a wait charges one tick if any passed meanwhile, however many they were. A wait shorter than
-    /// a tick meets one as often as its length is a part of a tick, so that is what it brings back.
-    fn end_wait(&mut self, lasted: Duration) {
-        self.waited += lasted;
-        self.unreturned += lasted.min(TICK);
-        if self.unreturned >= TICK {
-            self.unreturned -= TICK;
-            self.ticks_left += 1;
-        }
-    }
-}
-
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut clock = self.0.lock();
         if let Some(since) = clock.waiting_since.take() {
-            clock.end_wait(since.elapsed());
+            clock.waited += since.elapsed();
         }
     }
 }

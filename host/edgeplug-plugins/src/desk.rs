@@ -1,16 +1,25 @@
-//! What belongs to a plugin's name rather than to one of its instances: its log and the updates it is installing.
+//! What belongs to a plugin's name rather than to one of its instances: its log, its figures, how much
+//! it computed, and the updates it is installing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
+use crate::figures::{Book, Figures};
+use crate::pace::Pace;
+use crate::standing::Standing;
 use crate::tail::{LogLevel, LogPage, LogStream, Tail};
 
 /// Desks kept. More than plugins that can run at once (`scan`), so that the log of one that was just removed can be read.
 const DESKS_MAX: usize = 300;
 /// Updates of one plugin under way. The session has one per target at a time.
 const UPDATES_MAX: usize = 16;
+
+/// Samples a plugin may send of its own accord: ten times what the fastest sensible sensor brings (100 a second), and at
+/// once what such a one kept back for a minute.
+pub(crate) const SAMPLES_PER_SECOND: u32 = 1000;
+pub(crate) const SAMPLES_AT_ONCE: u32 = 5000;
 
 /// All desks by plugin. Cloning shares them.
 #[derive(Clone)]
@@ -22,6 +31,10 @@ pub(crate) struct Desks {
 pub(crate) struct Desk {
     clock: Clock,
     tail: Tail,
+    pub(crate) book: Book,
+    pub(crate) standing: Standing,
+    /// Of samples that it sends of its own accord.
+    offers: Mutex<Pace>,
     /// Id and file, the oldest first.
     updates: Mutex<VecDeque<(String, PathBuf)>>,
 }
@@ -65,12 +78,23 @@ impl Desks {
 
 impl Desk {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, tail: Tail::default(), updates: Mutex::default() }
+        let offers = Mutex::new(Pace::new(SAMPLES_PER_SECOND, SAMPLES_AT_ONCE));
+        Self { clock, tail: Tail::default(), book: Book::default(), standing: Standing::default(), offers, updates: Mutex::default() }
     }
 
     /// A line for the plugin's log, cleaned already.
     pub(crate) fn note(&self, level: LogLevel, stream: LogStream, text: String) {
         self.tail.push(self.clock.now(), level, stream, text);
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.book.read(self.standing.lane())
+    }
+
+    /// Whether the plugin may send so many samples now.
+    pub(crate) fn admits(&self, samples: usize) -> bool {
+        let now = self.clock.elapsed();
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).admit(samples, now)
     }
 
     /// A line that came too fast to be kept.

@@ -12,7 +12,7 @@ use crate::status::Exports;
 
 /// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before any answer,
 /// then answers, then `Down`; between `Up` and `Down` every call that was taken is answered exactly once. `Refused` may
-/// come at any time, and so may `Offered`, `Asked` and `Progress`: a plugin may send and ask while it starts, before its
+/// come at any time, as may `Confirmed` and `RolledBack` (which comes before the `Up` it leads to), and so may `Offered`, `Asked` and `Progress`: a plugin may send and ask while it starts, before its
 /// `Up`, and while an old version stops, after its `Down`.
 #[derive(Debug)]
 pub enum PluginEvent {
@@ -34,6 +34,16 @@ pub enum PluginEvent {
     },
     /// The plugin cannot be called for now, or for good when `gone`.
     Down { plugin: String, reason: String, gone: bool },
+    /// A new version proved itself; it is the one to go back to from now on.
+    Confirmed { plugin: String, sha256: String },
+    /// A new version failed its probation. The one before it takes over again, and this one is not tried any more until
+    /// its files change.
+    RolledBack {
+        plugin: String,
+        /// Of the version that failed.
+        sha256: String,
+        reason: String,
+    },
     /// A file was not taken. What ran before under this name goes on running.
     Refused { plugin: String, file: PathBuf, reason: String },
     /// The answer to [`Plugins::sample`](crate::Plugins::sample).
@@ -66,8 +76,10 @@ pub enum Change {
     First,
     /// Its component or manifest changed; the old version served until this moment.
     Replaced,
-    /// The same version again, after a fault.
+    /// The same version again, after a fault or because an operator said so.
     Restarted,
+    /// The version before, because its successor failed.
+    RolledBack,
 }
 
 /// What became of one offered sample.

@@ -1,18 +1,22 @@
 //! The host side of every import: what happens when a guest calls. This file holds what all interfaces need; each larger
 //! one has a file of its own below `host/`.
 //!
-//! All interfaces are always linked, and WASI with an empty context (no files, network, environment or arguments), so
-//! that every component loads; a call without the right for it is refused with a sentence.
+//! All interfaces are always linked, and WASI with what was granted of it (without a grant no files, network, environment
+//! or arguments), so that every component loads; a call without the right for it is refused with a sentence. Where WASI
+//! knows nothing but error codes the sentence is in the plugin's log.
 
 mod acks;
 mod clocks;
 mod device;
 mod files;
+mod filesystem;
 mod firmware_file;
 mod hardware;
+mod sockets;
 mod state;
 mod telemetry;
 mod twin;
+mod wasi;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,25 +41,26 @@ use crate::event::{PluginEvent, SampleOutcome};
 use crate::faults::Faults;
 use crate::kept::Kept;
 use crate::meter::Meter;
+use crate::network::Network;
 use crate::options::DeviceInfo;
 use crate::pace::Pace;
 use crate::pending::Pending;
 use crate::repeats::Repeats;
+use crate::resolver::Resolver;
 use crate::rights::Rights;
 use crate::tail::{LogLevel, LogStream};
-use crate::voice::{Stream, Voice};
+use crate::voice::Voice;
 
 /// How long a guest waits for room among the daemon's events. The daemon takes them within milliseconds or is in trouble.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// Random bytes a guest may draw at once; keys are far shorter.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// What every instance of one version of a plugin shares.
 pub(crate) struct Guest {
     pub(crate) plugin: String,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) rights: Rights,
+    /// What it may keep.
+    pub(crate) state_bytes_max: usize,
     /// Shared by all versions.
     pub(crate) desk: Arc<Desk>,
     pub(crate) surroundings: Surroundings,
@@ -79,6 +84,7 @@ pub(crate) struct Surroundings {
     pub(crate) events: mpsc::Sender<PluginEvent>,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    pub(crate) resolver: Resolver,
 }
 
 /// The data of one store: one instance from its start to its end.
@@ -88,6 +94,9 @@ pub(crate) struct State {
     table: ResourceTable,
     pub(crate) meter: Meter,
     pub(crate) voice: Voice,
+    network: Arc<Network>,
+    /// What was granted and could not be had, in sentences.
+    pub(crate) problems: Vec<String>,
     /// Of what nobody waits for.
     pace: Pace,
     /// Of the call under way.
@@ -101,6 +110,8 @@ pub(crate) fn linker(engine: &Engine, clock: &Clock) -> wasmtime::Result<Linker<
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
     Hardware::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    filesystem::replace(&mut linker)?;
+    sockets::replace(&mut linker)?;
     if clock.is_virtual() {
         clocks::replace(&mut linker)?;
     }
@@ -110,6 +121,21 @@ pub(crate) fn linker(engine: &Engine, clock: &Clock) -> wasmtime::Result<Linker<
 impl Guest {
     fn asked(&self, ask: AskId, request: Ask) -> PluginEvent {
         PluginEvent::Asked { plugin: self.plugin.clone(), ask, request }
+    }
+
+    /// Says why something is not done that the guest has no right to.
+    pub(crate) fn refuse(&self, voice: &Voice, reason: &str) {
+        self.desk.book.refused();
+        self.complain(voice, reason);
+    }
+
+    /// Says what is wrong with what the guest does or gives; not at each try, as most plugins try again with every reading.
+    pub(crate) fn complain(&self, voice: &Voice, reason: &str) {
+        let now = self.surroundings.clock.elapsed();
+        let words = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).say(reason, now);
+        if let Some(words) = words {
+            voice.say(LogLevel::Warn, LogStream::Host, &words);
+        }
     }
 
     /// Hands an event to the daemon, with patience while it has no room.
@@ -125,22 +151,17 @@ impl Guest {
 }
 
 impl State {
-    pub(crate) fn new(guest: Arc<Guest>, memory_mb: u32) -> Self {
-        let clock = &guest.surroundings.clock;
+    /// Opens what was granted, off the runtime.
+    pub(crate) async fn new(guest: Arc<Guest>, memory_mb: u32) -> Self {
         let voice = Voice::new(&guest.plugin, Arc::clone(&guest.desk));
-        let wasi = WasiCtx::builder()
-            .stdout(voice.stream(Stream::Output))
-            .stderr(voice.stream(Stream::Error))
-            .wall_clock(clock.clone())
-            .monotonic_clock(clock.clone())
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
+        let network = Arc::new(Network::new(&guest, &voice));
+        let (wasi, problems) = wasi::context(&guest, &voice, &network).await;
+        for problem in &problems {
+            guest.complain(&voice, problem);
+        }
         let deadline = Deadline::start(Duration::ZERO);
-        let (table, meter, pace) = (ResourceTable::new(), Meter::new(memory_mb), Pace::new());
-        Self { guest, wasi, table, meter, voice, pace, deadline }
+        let (table, meter, pace) = (ResourceTable::new(), Meter::new(memory_mb), acks::pace());
+        Self { guest, wasi, table, meter, voice, network, problems, pace, deadline }
     }
 
     /// Asks the daemon and waits for its answer; the error says in words why there is none.
@@ -153,13 +174,18 @@ impl State {
         })
     }
 
-    /// Says why something of the guest's is not done or not taken; not at each try, as most plugins try again with every reading.
+    /// Says why something is not done that the guest has no right to.
     pub(crate) fn refuse(&self, reason: &str) {
-        let now = self.guest.surroundings.clock.elapsed();
-        let words = self.guest.refusals.lock().unwrap_or_else(PoisonError::into_inner).say(reason, now);
-        if let Some(words) = words {
-            self.voice.say(LogLevel::Warn, LogStream::Host, &words);
-        }
+        self.guest.refuse(&self.voice, reason);
+    }
+
+    /// Says what is wrong with what the guest gives.
+    pub(crate) fn complain(&self, reason: &str) {
+        self.guest.complain(&self.voice, reason);
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.guest.desk
     }
 
     /// The guest waits for us from here on; one that does so without end is trapped.

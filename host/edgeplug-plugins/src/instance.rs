@@ -1,111 +1,103 @@
-//! One version of a plugin, ready to be instantiated, and one living instance of it.
+//! One version of a plugin, ready to be instantiated, and one living instance of it as the rest of the house sees it.
 //!
-//! What must stay true: every way into the guest goes through a deadline and keeps the ticker running meanwhile; after
-//! a trap or an overrun the instance is dead and is never entered again; every text of a guest (answers, errors, traps
-//! with the names of its functions) leaves as one line of bounded length, because it ends up in logs.
+//! What must stay true: every call goes the same way, [`Instance::enter`]: under a deadline, on the lane that the plugin
+//! deserves (`lane`), counted (`figures`). A call that nobody awaits any more takes its instance with it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgeplug_protocol::sample::Sample;
+use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::backtrace;
-use crate::bindings::{commands, connection_events, firmware, twin_events, types};
+use crate::body::Body;
 use crate::call::{CallFailure, Command, Connection, DesiredChange, Reply, Update};
-use crate::convert::{self, to_guest};
-use crate::deadline::Deadline;
+use crate::figures::{Called, Export, Outcome};
 use crate::host::{Guest, State};
-use crate::ports::{Indices, Ports};
+use crate::lane::{Lane, Lanes};
+use crate::ports::Indices;
+use crate::standing::Used;
 use crate::status::Exports;
-use crate::ticker::Ticker;
-use crate::voice::{cleaned, told};
+use crate::tail::{LogLevel, LogStream};
 
-/// Bytes a guest may move to the host in one call; bounds what a list of overlapping strings can blow up to.
-const TRANSFER_BYTES_MAX: usize = 16 << 20;
-/// Handles to host resources (streams, pollables) one instance may hold.
-const HANDLES_MAX: usize = 1000;
 /// Setting up may take longer than a call: at least this.
 const START_DEADLINE_MIN: Duration = Duration::from_secs(5);
-/// Bytes of state handed from one version to the next (`wit/exports.wit`, `lifecycle`).
-const SAVED_BYTES_MAX: usize = 1 << 20;
 
 /// A component that was loaded, linked and found to fit.
 pub(crate) struct Blueprint {
     pub(crate) exports: Exports,
     engine: Engine,
-    ticker: Ticker,
-    pre: InstancePre<State>,
-    indices: Indices,
+    lanes: Lanes,
+    component: Arc<(InstancePre<State>, Indices)>,
     guest: Arc<Guest>,
-    memory_mb: u32,
-    deadline: Duration,
+    caps: Caps,
+}
+
+/// What one instance may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) memory_mb: u32,
+    /// Time to compute in one call.
+    pub(crate) deadline: Duration,
+    /// Share of one core over all calls.
+    pub(crate) cpu_percent: u32,
 }
 
 /// One instance with its memory.
 pub(crate) struct Instance {
-    store: Store<State>,
-    ticker: Ticker,
-    ports: Ports,
+    /// None while a call has it, and after a trap or an overrun.
+    body: Option<Box<Body>>,
+    lanes: Lanes,
+    guest: Arc<Guest>,
     deadline: Duration,
-    dead: bool,
+    has_lifecycle: bool,
+    memory_bytes: u64,
 }
 
 impl Blueprint {
     /// Links the component, or says what does not fit.
     pub(crate) fn new(
         linker: &Linker<State>,
-        ticker: &Ticker,
+        lanes: &Lanes,
         component: &Component,
         guest: Guest,
-        memory_mb: u32,
-        deadline: Duration,
+        caps: Caps,
     ) -> Result<Self, String> {
         // `inspect` has looked before and explains better; what still fails here is for whoever reports it.
         let pre = linker.instantiate_pre(component).map_err(|error| format!("it does not link: {error:#}"))?;
         let indices = Indices::find(&pre);
-        let exports = indices.exports();
         Ok(Self {
-            exports,
+            exports: indices.exports(),
             engine: linker.engine().clone(),
-            ticker: ticker.clone(),
-            pre,
-            indices,
+            lanes: lanes.clone(),
+            component: Arc::new((pre, indices)),
             guest: Arc::new(guest),
-            memory_mb,
-            deadline,
+            caps,
         })
     }
 
     /// Instantiates and runs `lifecycle.start`.
     pub(crate) async fn start(&self) -> Result<Instance, CallFailure> {
-        let mut store = Store::new(&self.engine, State::new(Arc::clone(&self.guest), self.memory_mb));
-        store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(TRANSFER_BYTES_MAX);
-        store.set_max_component_handles(HANDLES_MAX);
-        store.epoch_deadline_callback(|store| {
-            let goes_on = store.data().deadline.charge_tick();
-            Ok(if goes_on { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })
-        });
+        let Caps { memory_mb, deadline, cpu_percent } = self.caps;
+        self.guest.desk.standing.allow(cpu_percent);
+        let body = Body::new(&self.engine, Arc::clone(&self.guest), memory_mb).await;
         let mut instance = Instance {
-            store,
-            ticker: self.ticker.clone(),
-            ports: Ports::default(),
-            deadline: self.deadline,
-            dead: false,
+            body: Some(Box::new(body)),
+            lanes: self.lanes.clone(),
+            guest: Arc::clone(&self.guest),
+            deadline,
+            has_lifecycle: self.exports.lifecycle,
+            memory_bytes: 0,
         };
-        let call = instance.begin(instance.start_deadline());
-        let made = race(&call, self.pre.instantiate_async(&mut instance.store)).await;
-        let made = instance.judge(made)?;
-        let loaded = |error: wasmtime::Error| CallFailure::Trapped(cleaned(&format!("{error:#}")));
-        instance.ports = self.indices.load(&mut instance.store, &made).map_err(loaded)?;
-        let call = instance.begin(instance.start_deadline());
-        if let Some(lifecycle) = &instance.ports.lifecycle {
-            let started = race(&call, lifecycle.edgeplug_plugin_lifecycle().call_start(&mut instance.store)).await;
-            instance.judge(started)?.map_err(said)?;
+        let component = Arc::clone(&self.component);
+        let made = instance.enter(Export::Instantiate, |mut body| async move {
+            (body.instantiate(&component.0, &component.1).await, body)
+        });
+        made.await?;
+        if instance.has_lifecycle {
+            instance.enter(Export::Start, |mut body| async move { (body.start().await, body) }).await?;
         }
+        self.guest.desk.book.started();
         Ok(instance)
     }
 }
@@ -113,206 +105,123 @@ impl Blueprint {
 impl Instance {
     /// Calls `sensor.sample`. What the guest returns is checked sample by sample; a bad one is logged and left out.
     pub(crate) async fn sample(&mut self) -> Result<Vec<Sample>, CallFailure> {
-        let call = self.begin(self.deadline);
-        let port = self.ports.sensor.as_ref().ok_or(CallFailure::Gone)?;
-        let result = race(&call, port.edgeplug_plugin_sensor().call_sample(&mut self.store)).await;
-        let samples = self.judge(result)?.map_err(said)?;
-        convert::check_list(&samples).map_err(CallFailure::Error)?;
-        let state = self.store.data();
-        let checked = samples.into_iter().filter_map(|sample| {
-            convert::sample(sample).inspect_err(|reason| state.refuse(&format!("a sample was left out: {reason}"))).ok()
-        });
-        Ok(checked.collect())
+        self.enter(Export::Sample, |mut body| async move { (body.sample().await, body) }).await
     }
 
     /// Calls `commands.handle`.
     pub(crate) async fn command(&mut self, command: Command) -> Result<Reply, CallFailure> {
-        let call = self.begin(self.deadline);
-        let port = self.ports.commands.as_ref().ok_or(CallFailure::Gone)?;
-        let Command { id, text, device } = command;
-        let command = commands::exports::edgeplug::plugin::commands::Command { id, text, device };
-        let result = race(&call, port.edgeplug_plugin_commands().call_handle(&mut self.store, &command)).await;
-        self.judge(result)?.map(reply).map_err(said)
+        self.enter(Export::Handle, |mut body| async move { (body.command(command).await, body) }).await
     }
 
     /// Calls `twin-events.desired-changed`.
     pub(crate) async fn desired_changed(&mut self, change: DesiredChange) -> Result<(), CallFailure> {
-        let call = self.begin(self.deadline);
-        let port = self.ports.twin_events.as_ref().ok_or(CallFailure::Gone)?;
-        let DesiredChange { version, complete, desired } = change;
-        let change = twin_events::exports::edgeplug::plugin::twin_events::Change { version, complete, desired };
-        let result = race(&call, port.edgeplug_plugin_twin_events().call_desired_changed(&mut self.store, &change));
-        let result = result.await;
-        self.judge(result)?.map_err(said)
+        let call = |mut body: Box<Body>| async move { (body.desired_changed(change).await, body) };
+        self.enter(Export::DesiredChanged, call).await
     }
 
     /// Calls `connection-events.changed`.
     pub(crate) async fn connection_changed(&mut self, connection: Connection) -> Result<(), CallFailure> {
-        use connection_events::exports::edgeplug::plugin::connection_events::Connection as Wire;
-        let call = self.begin(self.deadline);
-        let port = self.ports.connection_events.as_ref().ok_or(CallFailure::Gone)?;
-        let connection = match connection {
-            Connection::Connected => Wire::Connected,
-            Connection::Disconnected(reason) => Wire::Disconnected(reason),
-        };
-        let result = race(&call, port.edgeplug_plugin_connection_events().call_changed(&mut self.store, &connection));
-        let result = result.await;
-        self.judge(result)
+        let call = |mut body: Box<Body>| async move { (body.connection_changed(connection).await, body) };
+        self.enter(Export::ConnectionChanged, call).await
     }
 
     /// Calls `firmware.update`. The file is readable from here on; the caller says when no longer.
     pub(crate) async fn update(&mut self, update: Update) -> Result<Reply, CallFailure> {
-        let call = self.begin(self.deadline);
-        let port = self.ports.firmware.as_ref().ok_or(CallFailure::Gone)?;
-        let Update { id, device, name, version, size, sha256, file: _ } = update;
-        let request =
-            firmware::exports::edgeplug::plugin::firmware::Request { id, device, name, version, size, sha256 };
-        let result = race(&call, port.edgeplug_plugin_firmware().call_update(&mut self.store, &request)).await;
-        self.judge(result)?.map(reply).map_err(said)
+        self.enter(Export::Update, |mut body| async move { (body.update(update).await, body) }).await
     }
 
-    /// Calls `transform.process`. One bad sample is an error of all, so that nothing is lost by a transformation. A moment
-    /// that the guest left as it was keeps the text it came with.
+    /// Calls `transform.process`. What the guest returns is checked like what it sends, and taken as a whole or not at all;
+    /// a time that the guest left as it was keeps the text it came with.
     pub(crate) async fn transform(&mut self, samples: Vec<Sample>) -> Result<Vec<Sample>, CallFailure> {
-        let wire = samples.iter().map(to_guest::sample).collect::<Result<Vec<_>, _>>().map_err(CallFailure::Error)?;
-        let call = self.begin(self.deadline);
-        let port = self.ports.transform.as_ref().ok_or(CallFailure::Gone)?;
-        let result = race(&call, port.edgeplug_plugin_transform().call_process(&mut self.store, &wire)).await;
-        let processed = self.judge(result)?.map_err(said)?;
-        convert::check_list(&processed).map_err(CallFailure::Error)?;
-        let given: HashMap<_, _> =
-            samples.iter().flat_map(|sample| &sample.time).map(|time| (time.unix_ms(), time)).collect();
-        processed
-            .into_iter()
-            .map(|sample| {
-                let mut sample = convert::sample(sample).map_err(CallFailure::Error)?;
-                if let Some(time) = &mut sample.time
-                    && let Some(as_given) = given.get(&time.unix_ms())
-                {
-                    time.clone_from(as_given);
-                }
-                Ok(sample)
-            })
-            .collect()
+        self.enter(Export::Process, |mut body| async move { (body.transform(samples).await, body) }).await
     }
 
     /// Calls `lifecycle.save-state`, if there is one; an empty list is nothing.
     pub(crate) async fn save_state(&mut self) -> Result<Vec<u8>, CallFailure> {
-        let call = self.begin(self.deadline);
-        let Some(port) = &self.ports.lifecycle else {
+        if !self.has_lifecycle {
             return Ok(Vec::new());
-        };
-        let result = race(&call, port.edgeplug_plugin_lifecycle().call_save_state(&mut self.store)).await;
-        let saved = self.judge(result)?.map_err(said)?;
-        if saved.len() > SAVED_BYTES_MAX {
-            let message = format!("{} bytes of state; at most {SAVED_BYTES_MAX} are handed over", saved.len());
-            return Err(CallFailure::Error(message));
         }
-        Ok(saved)
+        self.enter(Export::SaveState, |mut body| async move { (body.save_state().await, body) }).await
     }
 
     /// Calls `lifecycle.restore-state`.
     pub(crate) async fn restore_state(&mut self, saved: Vec<u8>) -> Result<(), CallFailure> {
-        let call = self.begin(self.deadline);
-        let port = self.ports.lifecycle.as_ref().ok_or(CallFailure::Gone)?;
-        let result = race(&call, port.edgeplug_plugin_lifecycle().call_restore_state(&mut self.store, &saved)).await;
-        self.judge(result)?.map_err(said)
+        self.enter(Export::RestoreState, |mut body| async move { (body.restore_state(saved).await, body) }).await
     }
 
     /// Calls `lifecycle.stop`, if there is one and the instance lives.
     pub(crate) async fn stop(mut self) -> Result<(), CallFailure> {
-        let Some(lifecycle) = self.ports.lifecycle.take().filter(|_| !self.dead) else {
+        if !self.has_lifecycle || self.is_dead() {
             return Ok(());
-        };
-        let call = self.begin(self.deadline);
-        let result = race(&call, lifecycle.edgeplug_plugin_lifecycle().call_stop(&mut self.store)).await;
-        self.judge(result)
+        }
+        self.enter(Export::Stop, |mut body| async move { (body.stop().await, body) }).await
     }
 
     /// After a trap or an overrun there is no way back in.
     pub(crate) fn is_dead(&self) -> bool {
-        self.dead
+        self.body.is_none()
     }
 
     pub(crate) fn has_lifecycle(&self) -> bool {
-        self.ports.lifecycle.is_some()
+        self.has_lifecycle
     }
 
+    /// What was granted and could not be had, in sentences.
+    pub(crate) fn problems(&self) -> &[String] {
+        self.body.as_ref().map_or(&[], |body| body.problems())
+    }
+
+    /// Linear memory after the last call; what a dead one had.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.store.data().meter.memory_bytes()
+        self.memory_bytes
     }
 
-    fn start_deadline(&self) -> Duration {
-        self.deadline.max(START_DEADLINE_MIN)
-    }
-
-    /// Opens a call: its deadline runs and the ticker ticks until the answer is dropped.
-    fn begin(&mut self, limit: Duration) -> UnderWay {
-        let deadline = Deadline::start(limit);
-        self.store.data_mut().deadline = deadline.clone();
-        self.store.set_epoch_deadline(1);
-        UnderWay { deadline, _ticking: self.ticker.run() }
-    }
-
-    /// Tells traps from overruns, in words, and marks the instance dead after either.
-    fn judge<T>(&mut self, result: Option<wasmtime::Result<T>>) -> Result<T, CallFailure> {
-        let failure = match result {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(error)) if error.downcast_ref::<Trap>() != Some(&Trap::Interrupt) => {
-                CallFailure::Trapped(self.explained(&error))
-            }
-            Some(Err(_)) | None => CallFailure::TimedOut,
+    async fn enter<T, Call>(
+        &mut self,
+        export: Export,
+        call: impl FnOnce(Box<Body>) -> Call,
+    ) -> Result<T, CallFailure>
+    where
+        T: Send + 'static,
+        Call: Future<Output = (Result<T, CallFailure>, Box<Body>)> + Send + 'static,
+    {
+        let mut body = self.body.take().ok_or(CallFailure::Gone)?;
+        let begun = Instant::now();
+        let deadline = body.begin(if export.sets_up() { self.deadline.max(START_DEADLINE_MIN) } else { self.deadline });
+        let desk = Arc::clone(&self.guest.desk);
+        // Setting up is long by nature.
+        let lane = desk.standing.lane().max(if export.sets_up() { Lane::Slow } else { Lane::Fast });
+        let call = call(body);
+        let ride = self.lanes.ride(lane, &desk, &deadline, async move {
+            let (answer, body) = call.await;
+            let memory_bytes = body.memory_bytes();
+            // To take down its memory is the work of whoever made the call.
+            let body = Some(body).filter(|body| !body.is_dead() && export != Export::Stop);
+            (answer, body, memory_bytes)
+        });
+        let ((answer, body, memory_bytes), spent) = ride.await;
+        self.memory_bytes = memory_bytes;
+        let outcome = Outcome::of(&answer);
+        desk.book.called(&Called {
+            export,
+            outcome,
+            wall: begun.elapsed(),
+            cpu: spent.cpu,
+            waits: deadline.waits(),
+            memory_bytes: if body.is_some() { memory_bytes } else { 0 },
+            memory_bytes_max: memory_bytes,
+        });
+        self.body = body;
+        let used = Used {
+            uncharged: spent.uncharged,
+            cpu: spent.cpu,
+            overran: outcome == Outcome::Timeout,
+            is_usual: !export.sets_up(),
         };
-        self.dead = true;
-        self.store.data().voice.died(&failure.to_string());
-        Err(failure)
-    }
-
-    fn explained(&self, error: &wasmtime::Error) -> String {
-        let state = self.store.data();
-        let mut text = error.root_cause().to_string();
-        if state.meter.refused() {
-            text.push_str(
-                "; it had wanted more memory than `limits.memory_mb` of its manifest asks for and the operator allows",
-            );
+        if let Some(words) = desk.standing.ended(used) {
+            tracing::warn!(plugin = self.guest.plugin, "plugin computes too much: {words}");
+            desk.note(LogLevel::Warn, LogStream::Host, words);
         }
-        let last_words = state.voice.last_words();
-        if !last_words.is_empty() {
-            text.push_str("; it said: ");
-            text.push_str(&last_words);
-        }
-        if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-            for line in backtrace::lines(&trace.to_string()) {
-                text.push_str("; ");
-                text.push_str(&line);
-            }
-        }
-        cleaned(&text)
-    }
-}
-
-struct UnderWay {
-    deadline: Deadline,
-    _ticking: crate::ticker::Running,
-}
-
-fn reply(reply: types::Reply) -> Reply {
-    match reply {
-        types::Reply::Done(message) => Reply::Done(told(&message)),
-        types::Reply::Failed(message) => Reply::Failed(told(&message)),
-        types::Reply::Deferred => Reply::Deferred,
-    }
-}
-
-fn said(error: String) -> CallFailure {
-    CallFailure::Error(cleaned(&error))
-}
-
-/// None when the deadline passed first; the guest's stack is unwound by dropping its future then.
-async fn race<T>(call: &UnderWay, guest: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        answer = guest => Some(answer),
-        () = call.deadline.passed() => None,
+        answer
     }
 }

@@ -20,8 +20,6 @@ use crate::ask::{Answer, AskId};
 const KEYS_MAX: usize = 64;
 /// Bytes of one key.
 const KEY_LEN_MAX: usize = 128;
-/// All keys and values of one plugin, in bytes.
-const QUOTA_BYTES: usize = 64 << 10;
 /// How long a guest waits for the store to be opened. A ledger is recovered in well under a second or is in trouble.
 const OPENING_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Writes on their way to disk, those of guests that are gone included. Each instance has one.
@@ -88,8 +86,8 @@ impl Kept {
         self.of(plugin, |keys| keys.map(|keys| keys.keys().cloned().collect()).unwrap_or_default())
     }
 
-    /// Whether the change stays within the quota.
-    pub(crate) fn check(&self, write: &Write) -> Result<(), NotKept> {
+    /// Whether the change stays within the quota: all keys and values together, in bytes.
+    pub(crate) fn check(&self, write: &Write, quota: usize) -> Result<(), NotKept> {
         let Write { plugin, key, value } = write;
         self.of(plugin, |keys| {
             let Some(value) = value else {
@@ -105,9 +103,10 @@ impl Kept {
             let bytes = others()
                 .map(|(held, value)| held.len() + value.len())
                 .fold(key.len() + value.len(), usize::saturating_add);
-            if bytes > QUOTA_BYTES {
+            if bytes > quota {
                 return Err(NotKept::Quota(format!(
-                    "all keys and values would be {bytes} bytes; at most {QUOTA_BYTES} are kept"
+                    "all keys and values would be {bytes} bytes; at most {quota} are kept (`limits.state_kb` of the \
+                     manifest, as far as the operator allows)"
                 )));
             }
             Ok(())

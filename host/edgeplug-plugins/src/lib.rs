@@ -17,11 +17,13 @@
 //!
 //! It costs one task per plugin, one thread for ticks (asleep while no guest runs) and one for directory events.
 
+mod adopt;
 mod artefact;
 mod ask;
 mod backoff;
 mod backtrace;
 mod bindings;
+mod body;
 mod cache;
 mod call;
 mod clock;
@@ -29,30 +31,42 @@ mod compiler;
 mod convert;
 mod deadline;
 mod desk;
+mod directory;
+mod endpoint;
+mod environment;
 mod event;
 mod faults;
+mod figures;
 mod files;
 mod host;
+mod image;
 mod inspect;
 mod instance;
 mod json;
 mod keeper;
 mod kept;
+mod lane;
 mod loader;
 mod manifest;
 mod meter;
+mod network;
+mod operate;
 mod options;
 mod pace;
 mod pattern;
 mod pending;
 mod policy;
 mod ports;
+mod probation;
 mod repeats;
+mod resolver;
 mod rights;
 mod scan;
 mod scope;
+mod shelf;
 mod signature;
 mod slot;
+mod standing;
 mod status;
 mod tail;
 mod task;
@@ -71,22 +85,30 @@ use bytes::Bytes;
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch as watched};
+use tokio::sync::{mpsc, oneshot, watch as watched};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use ask::{Answer, Ask, AskId, Ending, FinishFailure, TwinDocument, TwinFailure};
 pub use cache::CacheError;
 pub use call::{CallFailure, Command, Connection, DesiredChange, NotReady, Reply, Update};
+pub use directory::{DirectoryGrant, DirectoryRequest};
+pub use endpoint::{Endpoint, NotAnEndpoint, Protocol};
+pub use environment::{NotAVariable, Variable};
 pub use event::{Change, OfferId, PluginEvent, SampleOutcome};
+pub use image::{ImageArtefact, ImageError, compile_for_image};
 pub use inspect::{Form, Inspection, diagnosis, inspect};
 pub use edgeplug_engine::EngineKind;
+pub use operate::{NotOperated, Operation};
+pub use figures::{Bucket, Calls, Figures, Latency};
+pub use lane::Lane;
 pub use options::{DeviceInfo, Limits, PluginsOptions, Probation};
-pub use signature::{SignatureMode, SignaturePolicy, SigningKey};
+pub use signature::{KeyError, SignatureMode, SignaturePolicy, SigningKey};
 pub use pattern::{NotAPattern, Pattern};
 pub use policy::{PluginPolicy, Policy};
+pub use resolver::Resolver;
 pub use scope::CommandScope;
-pub use status::{Exports, PluginState, PluginStatus, Straggler};
+pub use status::{Exports, PluginState, PluginStatus, ProbationStatus, SetAside, Straggler};
 pub use tail::{LogLevel, LogLine, LogPage, LogStream};
 pub use trial::{Fault, Trial, TrialError, TrialOptions};
 
@@ -98,13 +120,19 @@ use crate::faults::Faults;
 use crate::host::Surroundings;
 use crate::keeper::Keeper;
 use crate::kept::Kept;
+use crate::lane::Lanes;
 use crate::loader::Loader;
+use crate::operate::{OPERATIONS_MAX, Operating};
 use crate::pending::Pending;
 use crate::slot::{Call, Slots};
+use crate::watch::Hints;
 use crate::ticker::Ticker;
 
 /// Events waiting for the daemon. When it is full the plugins wait, which is what should happen to them.
 const EVENTS_MAX: usize = 1024;
+
+/// How long a thread may take to let go of a call that was cut off: a tick, and a machine that has little time for it.
+const CUT_OFF_MAX: Duration = Duration::from_millis(200);
 
 /// Why the plugins cannot be started at all. Whatever is wrong with one plugin is an event instead.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +154,11 @@ pub struct Plugins {
     asks: Pending<Answer>,
     kept: Kept,
     desks: Desks,
+    lanes: Lanes,
     connection: watched::Sender<Connection>,
     model: watched::Sender<Option<Arc<DeviceModel>>>,
-    hint: Arc<Notify>,
+    hints: Arc<Hints>,
+    operations: mpsc::Sender<Operating>,
     shutdown: watched::Sender<Option<Instant>>,
     /// Taken by the first `stop`.
     keeper: Mutex<Option<JoinHandle<Vec<Straggler>>>>,
@@ -139,6 +169,7 @@ struct Built {
     plugins: Plugins,
     receiver: mpsc::Receiver<PluginEvent>,
     loader: Arc<Loader>,
+    operations: mpsc::Receiver<Operating>,
     shutting_down: watched::Receiver<Option<Instant>>,
 }
 
@@ -146,17 +177,28 @@ impl Plugins {
     /// Starts looking at the directory, on the tokio runtime of the caller. The receiver must be drained for as long as
     /// the plugins run; its capacity is bounded and plugins wait for room.
     pub fn start(options: PluginsOptions) -> Result<(Self, mpsc::Receiver<PluginEvent>), StartError> {
+        Self::start_with_resolver(options, Resolver::system())
+    }
+
+    /// [`Self::start`], with somebody else to say where the names lead that plugins look up.
+    pub fn start_with_resolver(
+        options: PluginsOptions,
+        resolver: Resolver,
+    ) -> Result<(Self, mpsc::Receiver<PluginEvent>), StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let (directory, limits) = (options.directory.clone(), options.limits.clone());
-        let Built { plugins, receiver, loader, shutting_down } =
-            Self::build(options, Clock::system(), Faults::default(), None)?;
+        let (directory, shelves) = (options.directory.clone(), options.shelf_directory.clone());
+        let limits = options.limits.clone();
+        let Built { plugins, receiver, loader, operations, shutting_down } =
+            Self::build(options, Clock::system(), Faults::default(), resolver, None)?;
         let keeper = Keeper {
             directory,
+            shelves,
             limits,
             events: loader.surroundings.events.clone(),
             loader,
             slots: plugins.slots.clone(),
-            hint: Arc::clone(&plugins.hint),
+            hints: Arc::clone(&plugins.hints),
+            operations,
             shutdown: shutting_down,
         };
         Ok((plugins.kept_by(runtime.spawn(keeper.run())), receiver))
@@ -167,19 +209,24 @@ impl Plugins {
         options: PluginsOptions,
         clock: Clock,
         faults: Faults,
+        resolver: Resolver,
         root: Option<PathBuf>,
     ) -> Result<Built, StartError> {
-        let cache = Cache::open(&options.cache_directory)?;
+        let cache = Cache::open(&options.cache_directory, options.cache_images, options.engine)?;
         let engine_failed = |error: wasmtime::Error| StartError::Engine(format!("{error:#}"));
-        let engine = edgeplug_engine::engine().map_err(engine_failed)?;
+        let engine = edgeplug_engine::engine(options.engine).map_err(engine_failed)?;
         let linker = host::linker(&engine, &clock).map_err(engine_failed)?;
-        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
+        let lanes = Lanes::new(Ticker::start(&engine).map_err(StartError::Ticker)?);
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (shutdown, shutting_down) = watched::channel(None);
+        let (operate, operations) = mpsc::channel(OPERATIONS_MAX);
         let (connection, connection_now) = watched::channel(Connection::Disconnected("not connected yet".to_owned()));
         let (model, model_now) = watched::channel(None);
-        let PluginsOptions { cache_directory, compiler, policy, device, mut private_directories, limits, .. } = options;
-        private_directories.push(cache_directory);
+        let PluginsOptions { directory, cache_directory, shelf_directory, .. } = options;
+        let PluginsOptions { compiler, policy, device, mut private_directories, limits, .. } = options;
+        let ours = [directory, cache_directory, shelf_directory];
+        // A trial has no directory and no shelf.
+        private_directories.extend(ours.into_iter().filter(|directory| !directory.as_os_str().is_empty()));
         // Not the events: they end with the last plugin, whether or not the handle lives.
         let plugins = Self {
             slots: Slots::default(),
@@ -187,9 +234,11 @@ impl Plugins {
             asks: Pending::default(),
             kept: Kept::new(),
             desks: Desks::new(clock.clone()),
+            lanes: lanes.clone(),
             connection,
             model,
-            hint: Arc::default(),
+            hints: Arc::default(),
+            operations: operate,
             shutdown,
             keeper: Mutex::default(),
         };
@@ -204,23 +253,30 @@ impl Plugins {
             events,
             clock,
             faults,
+            resolver,
         };
-        let compiler =
-            Compiler { program: compiler, wall_max: limits.compile_wall, artefact_bytes_max: limits.artefact_bytes };
+        let compiler = Compiler {
+            program: compiler,
+            engine: options.engine,
+            portable: false,
+            wall_max: limits.compile_wall,
+            artefact_bytes_max: limits.artefact_bytes,
+        };
         let loader = Loader {
             engine,
             linker,
-            ticker,
+            lanes,
             cache: Arc::new(cache),
             compiler,
             policy,
+            signature: options.signature,
             private_directories,
             root,
             limits,
             surroundings,
             compiling: Loader::semaphore(),
         };
-        Ok(Built { plugins, receiver, loader: Arc::new(loader), shutting_down })
+        Ok(Built { plugins, receiver, loader: Arc::new(loader), operations, shutting_down })
     }
 
     fn kept_by(self, keeper: JoinHandle<Vec<Straggler>>) -> Self {
@@ -308,12 +364,28 @@ impl Plugins {
     /// Every plugin with what is known about it, by name.
     #[must_use]
     pub fn list(&self) -> Vec<PluginStatus> {
-        self.slots.list()
+        let mut plugins = self.slots.list();
+        for status in &mut plugins {
+            status.figures = self.desks.open(&status.plugin).figures();
+        }
+        plugins
+    }
+
+    /// Restarts a plugin, switches it off or on; answers with what was done, in words. Waits until it is done, for a plugin
+    /// in the middle of a call until that ends.
+    pub async fn operate(&self, plugin: &str, operation: Operation) -> Result<String, NotOperated> {
+        let (done, answer) = oneshot::channel();
+        let operating = Operating { plugin: plugin.to_owned(), operation, done };
+        self.operations.try_send(operating).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotOperated::Busy,
+            mpsc::error::TrySendError::Closed(_) => NotOperated::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(NotOperated::Stopping))
     }
 
     /// Looks at the directory now instead of within the next seconds.
     pub fn rescan(&self) {
-        self.hint.notify_one();
+        self.hints.hint();
     }
 
     /// Lets every plugin finish its call and its `lifecycle.stop`, and cuts off what has not ended by the deadline.
@@ -323,10 +395,14 @@ impl Plugins {
     pub async fn stop(&self, deadline: Duration) -> Vec<Straggler> {
         self.shutdown.send_replace(Some(Instant::now() + deadline));
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match keeper {
+        let stragglers = match keeper {
             Some(keeper) => keeper.await.unwrap_or_default(),
             None => Vec::new(),
+        };
+        if !self.lanes.are_empty(CUT_OFF_MAX).await {
+            tracing::warn!("a plugin that was cut off still holds its thread");
         }
+        stragglers
     }
 }
 

@@ -1,7 +1,8 @@
-//! From files to a running instance: read, check, hash, find in the cache or compile, link, start.
+//! From files to something that can be instantiated, in steps that `adopt` puts in order: read and hash, check the
+//! signature, find in the cache or compile, link.
 //!
-//! What must stay true: what is started is exactly what was hashed; a file that changed while it was read is not used;
-//! nothing here touches the version that runs.
+//! What must stay true: what is linked is exactly what was hashed; a file that changed while it was read is not used; a
+//! component is only looked into (`inspect`) where no compiled form of it vouches for it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,17 +14,19 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::cache::{Cache, Lease};
-use crate::call::CallFailure;
 use crate::compiler::{CompileFailure, Compiler};
 use crate::host::{Guest, State, Surroundings};
 use crate::inspect::{Form, Inspection, inspect};
-use crate::instance::{Blueprint, Instance};
+use crate::instance::{Blueprint, Caps};
+use crate::lane::Lanes;
 use crate::manifest::Manifest;
 use crate::options::Limits;
 use crate::policy::{Capped, Policy};
 use crate::rights::Rights;
 use crate::scan::{Candidate, ManifestFailure, Stamp, read_manifest};
-use crate::ticker::Ticker;
+use crate::shelf::{Good, Hash, VersionId};
+use crate::signature::{Provenance, SignaturePolicy, read_signature};
+use crate::tail::{LogLevel, LogStream};
 use crate::voice::cleaned;
 
 /// Largest component read; the compiler takes no more either.
@@ -35,10 +38,11 @@ const COMPILES_AT_ONCE: usize = 1;
 pub(crate) struct Loader {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<State>,
-    pub(crate) ticker: Ticker,
+    pub(crate) lanes: Lanes,
     pub(crate) cache: Arc<Cache>,
     pub(crate) compiler: Compiler,
     pub(crate) policy: Policy,
+    pub(crate) signature: SignaturePolicy,
     pub(crate) private_directories: Vec<PathBuf>,
     /// What stands for `/` in everything plugins read; for trials.
     pub(crate) root: Option<PathBuf>,
@@ -54,13 +58,25 @@ pub(crate) struct Version {
     pub(crate) manifest: Manifest,
 }
 
-/// A version that is ready to take over.
-pub(crate) struct Loaded {
+/// A version as it was read, not yet judged.
+pub(crate) struct Found {
+    pub(crate) id: VersionId,
     pub(crate) version: Version,
+    pub(crate) component: Arc<Vec<u8>>,
+    /// What its component is called.
+    pub(crate) file_name: String,
+    /// The text of its manifest, if it has one.
+    pub(crate) manifest: Option<String>,
+    /// The text of its signature, if it has one.
+    pub(crate) signature: Option<String>,
+}
+
+/// A version that can be instantiated.
+pub(crate) struct Fitting {
+    pub(crate) found: Found,
+    pub(crate) provenance: Provenance,
     pub(crate) grants: Vec<String>,
     pub(crate) blueprint: Blueprint,
-    /// The instance, or why it did not start.
-    pub(crate) started: Result<Instance, CallFailure>,
 }
 
 /// Why there is nothing new to run.
@@ -76,83 +92,145 @@ pub(crate) enum NotLoaded {
     Later { file: PathBuf, reason: String },
 }
 
+/// Why a version cannot be instantiated.
+pub(crate) enum Unfit {
+    /// The component is at fault, as far as this build of the daemon can tell.
+    Component(String),
+    /// The machine is at fault.
+    Machine(String),
+}
+
 impl Loader {
     pub(crate) fn semaphore() -> Semaphore {
         Semaphore::new(COMPILES_AT_ONCE)
     }
 
-    pub(crate) async fn load(
-        &self,
-        plugin: &str,
-        candidate: &Candidate,
-        running: Option<&Version>,
-    ) -> Result<Loaded, NotLoaded> {
-        let manifest = self.manifest(candidate)?;
-        self.load_version(plugin, candidate, manifest, running).await
+    /// Reads the files as they lie there.
+    pub(crate) async fn find(&self, candidate: &Candidate) -> Result<Found, NotLoaded> {
+        let manifest = match candidate.manifest_stamp {
+            Some(_) => Some(manifest_text(candidate)?),
+            None => None,
+        };
+        let parsed = self.parse(manifest.as_deref()).map_err(|reason| NotLoaded::Refused {
+            file: candidate.manifest.clone(),
+            reason: cleaned(&reason),
+        })?;
+        self.find_component(candidate, manifest, parsed).await
     }
 
-    /// [`Self::load`] with a manifest that was read already.
-    pub(crate) async fn load_version(
+    /// [`Self::find`] with a manifest that was understood already.
+    pub(crate) async fn find_component(
         &self,
-        plugin: &str,
         candidate: &Candidate,
-        manifest: Manifest,
-        running: Option<&Version>,
-    ) -> Result<Loaded, NotLoaded> {
-        let component = candidate.component.clone();
-        // Reasons quote names from inside the component.
+        manifest: Option<String>,
+        parsed: Manifest,
+    ) -> Result<Found, NotLoaded> {
         let refused =
             |reason: String| NotLoaded::Refused { file: candidate.component.clone(), reason: cleaned(&reason) };
         let later = |reason: String| NotLoaded::Later { file: candidate.component.clone(), reason: cleaned(&reason) };
-        let bytes = match tokio::task::spawn_blocking(move || read_component(&component)).await {
-            Ok(Ok((bytes, stamp))) if Some(stamp) == candidate.component_stamp => bytes,
+        let path = candidate.component.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            read_component(&path).map(|(component, stamp)| (Hash::of(&component), component, stamp))
+        });
+        let file_name = candidate.component.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (hash, component) = match read.await {
+            Ok(Ok((hash, component, stamp))) if Some(stamp) == candidate.component_stamp => (hash, component),
             Ok(Ok(_) | Err(ReadFailure::Changed)) => return Err(NotLoaded::Unsettled),
             Ok(Err(ReadFailure::Missing)) => {
-                let name = candidate.component.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let reason = format!("its component {name} is not in the directory");
+                let reason = format!("its component {file_name} is not in the directory");
                 return Err(NotLoaded::Refused { file: candidate.manifest.clone(), reason });
             }
             Ok(Err(ReadFailure::Refused(reason))) => return Err(refused(reason)),
             Ok(Err(ReadFailure::Io(error))) => return Err(later(error.to_string())),
             Err(error) => return Err(later(error.to_string())),
         };
-        let looked = tokio::task::spawn_blocking(move || (inspect(&bytes), bytes)).await;
-        let (Inspection { sha256, form, problem, .. }, bytes) =
-            looked.map_err(|_| refused("it cannot be read; please report this".to_owned()))?;
-        let version = Version { sha256, manifest };
-        if running == Some(&version) {
-            return Err(NotLoaded::Unchanged);
-        }
-        // What is broken inside is the compiler's to name.
-        if let Some(problem) = problem.filter(|_| form != Form::Broken) {
-            return Err(refused(problem));
-        }
-        let (component, lease) = self.component(&version.sha256, bytes).await.map_err(|failure| match failure {
-            CompileFailure::Component(reason) => refused(reason),
-            CompileFailure::Machine(reason) => later(reason),
-        })?;
-        // The files may have changed while the compiler ran.
-        if candidate.again() != *candidate {
-            return Err(NotLoaded::Unsettled);
-        }
-        let Capped { memory_mb, deadline, .. } = self.policy.cap(plugin, &version.manifest, &self.limits);
-        let rights = self.rights(plugin, candidate, &version.manifest);
-        let grants = self.grants(plugin, candidate, &version.manifest);
+        let signature = read_signature(&candidate.signature)
+            .map_err(|error| NotLoaded::Later { file: candidate.signature.clone(), reason: error.to_string() })?;
+        let id = VersionId { component: hash, manifest: Hash::of(manifest.as_deref().unwrap_or_default().as_bytes()) };
+        let version = Version { sha256: id.component.as_str().to_owned(), manifest: parsed };
+        Ok(Found { id, version, component: Arc::new(component), file_name, manifest, signature })
+    }
+
+    /// The version to go back to, as it was kept.
+    pub(crate) fn find_kept(&self, good: &Good, component: Vec<u8>) -> Result<Found, String> {
+        let parsed = self.parse(good.manifest.as_deref())?;
+        Ok(Found {
+            id: good.id.clone(),
+            version: Version { sha256: good.id.component.as_str().to_owned(), manifest: parsed },
+            component: Arc::new(component),
+            file_name: good.file_name.clone(),
+            manifest: good.manifest.clone(),
+            signature: good.signature.clone(),
+        })
+    }
+
+    /// Whose it is; the error is why it must not run.
+    pub(crate) async fn provenance(&self, found: &Found) -> Result<Provenance, String> {
+        let (policy, component) = (self.signature.clone(), Arc::clone(&found.component));
+        let (file_name, signature) = (found.file_name.clone(), found.signature.clone());
+        let checked =
+            tokio::task::spawn_blocking(move || policy.check(&file_name, &component, signature.as_deref())).await;
+        checked.unwrap_or_else(|_| Err("its signature cannot be read; please report this".to_owned()))
+    }
+
+    /// Makes it ready to be instantiated: compiled, linked, with what it may touch.
+    pub(crate) async fn fit(
+        &self,
+        plugin: &str,
+        candidate: &Candidate,
+        found: Found,
+        provenance: Provenance,
+    ) -> Result<Fitting, Unfit> {
+        let machine_or_not = |failure| match failure {
+            CompileFailure::Component(reason) => Unfit::Component(cleaned(&reason)),
+            CompileFailure::Machine(reason) => Unfit::Machine(cleaned(&reason)),
+        };
+        // Reasons quote names from inside the component.
+        let sha256 = &found.version.sha256;
+        let (component, lease) = match self.cached(sha256).await.map_err(machine_or_not)? {
+            Some(cached) => cached,
+            None => {
+                if let Some(problem) = look(&found.component).await {
+                    return Err(Unfit::Component(cleaned(&problem)));
+                }
+                self.compiled(sha256, &found.component).await.map_err(machine_or_not)?
+            }
+        };
+        let manifest = &found.version.manifest;
+        let Capped { memory_mb, deadline, state_kb, cpu_percent, .. } = self.policy.cap(plugin, manifest, &self.limits);
+        let rights = self.rights(plugin, candidate, manifest);
+        let grants = self.grants(plugin, candidate, manifest);
         let surroundings = self.surroundings.clone();
         let desk = surroundings.desks.open(plugin);
-        let config = version.manifest.config.clone();
+        let config = manifest.config.clone();
         let refusals = Mutex::default();
-        let guest = Guest { plugin: plugin.to_owned(), config, rights, desk, surroundings, refusals, _artefact: lease };
-        let blueprint =
-            Blueprint::new(&self.linker, &self.ticker, &component, guest, memory_mb, deadline).map_err(refused)?;
-        let started = blueprint.start().await;
-        Ok(Loaded { version, grants, blueprint, started })
+        let guest = Guest {
+            plugin: plugin.to_owned(),
+            config,
+            rights,
+            state_bytes_max: usize::try_from(state_kb).unwrap_or(usize::MAX).saturating_mul(1 << 10),
+            desk,
+            surroundings,
+            refusals,
+            _artefact: lease,
+        };
+        let caps = Caps { memory_mb, deadline, cpu_percent };
+        match Blueprint::new(&self.linker, &self.lanes, &component, guest, caps) {
+            Ok(blueprint) => Ok(Fitting { found, provenance, grants, blueprint }),
+            // Whoever compiled it asked for more than this daemon has.
+            Err(reason) => Err(Unfit::Component(cleaned(&look(&found.component).await.unwrap_or(reason)))),
+        }
     }
 
     /// What the plugin may touch, one sentence each.
     pub(crate) fn grants(&self, plugin: &str, candidate: &Candidate, manifest: &Manifest) -> Vec<String> {
         let Capped { words, .. } = self.policy.cap(plugin, manifest, &self.limits);
         [self.rights(plugin, candidate, manifest).words(), words].concat()
+    }
+
+    /// For the plugin's own log.
+    pub(crate) fn note(&self, plugin: &str, words: &str) {
+        self.surroundings.desks.open(plugin).note(LogLevel::Warn, LogStream::Host, cleaned(words));
     }
 
     fn rights(&self, plugin: &str, candidate: &Candidate, manifest: &Manifest) -> Rights {
@@ -163,36 +241,22 @@ impl Loader {
         }
     }
 
-    fn manifest(&self, candidate: &Candidate) -> Result<Manifest, NotLoaded> {
-        if candidate.manifest_stamp.is_none() {
-            return Ok(Manifest::absent(&self.limits));
-        }
-        let file = || candidate.manifest.clone();
-        let text = read_manifest(&candidate.manifest).map_err(|failure| match failure {
-            ManifestFailure::Missing => NotLoaded::Unsettled,
-            ManifestFailure::Refused(reason) => NotLoaded::Refused { file: file(), reason },
-            ManifestFailure::Io(error) => NotLoaded::Later { file: file(), reason: error.to_string() },
-        })?;
-        Manifest::parse(&text, &self.limits)
-            .map_err(|reason| NotLoaded::Refused { file: file(), reason: cleaned(&reason) })
+    fn parse(&self, manifest: Option<&str>) -> Result<Manifest, String> {
+        manifest.map_or_else(|| Ok(Manifest::absent(&self.limits)), |text| Manifest::parse(text, &self.limits))
     }
 
-    async fn component(&self, sha256: &str, bytes: Vec<u8>) -> Result<(Component, Lease), CompileFailure> {
-        if let Some(found) = self.cached(sha256).await? {
-            return Ok(found);
-        }
+    async fn compiled(&self, sha256: &str, bytes: &[u8]) -> Result<(Component, Lease), CompileFailure> {
         let compiled = async {
             // Never closed.
             let _permit = self.compiling.acquire().await;
             // Another plugin may have waited for the same component.
             if self.cached(sha256).await?.is_none() {
                 tracing::info!(sha256, bytes = bytes.len(), "compiling a plugin");
-                self.cache.compile(&self.compiler, sha256, &bytes).await?;
+                self.cache.compile(&self.compiler, sha256, bytes).await?;
             }
             Ok::<_, CompileFailure>(())
         };
         compiled.await?;
-        drop(bytes);
         self.cached(sha256).await?.ok_or_else(|| {
             CompileFailure::Machine(
                 "what the compiler made does not load; the daemon and edgeplug-compiler must be of the same build"
@@ -205,8 +269,27 @@ impl Loader {
         let (engine, cache, sha256) = (self.engine.clone(), Arc::clone(&self.cache), sha256.to_owned());
         tokio::task::spawn_blocking(move || cache.load(&engine, &sha256))
             .await
-            .map_err(|error| CompileFailure::Machine(error.to_string()))
+            .map_err(|error| CompileFailure::Machine(error.to_string()))?
     }
+}
+
+/// What is wrong with a component as far as can be seen from outside. What is broken inside is the compiler's to name.
+async fn look(component: &Arc<Vec<u8>>) -> Option<String> {
+    let component = Arc::clone(component);
+    let looked = tokio::task::spawn_blocking(move || inspect(&component)).await;
+    match looked {
+        Ok(Inspection { form, problem, .. }) => problem.filter(|_| form != Form::Broken),
+        Err(_) => Some("it cannot be read; please report this".to_owned()),
+    }
+}
+
+fn manifest_text(candidate: &Candidate) -> Result<String, NotLoaded> {
+    let file = candidate.manifest.clone();
+    read_manifest(&candidate.manifest).map_err(|failure| match failure {
+        ManifestFailure::Missing => NotLoaded::Unsettled,
+        ManifestFailure::Refused(reason) => NotLoaded::Refused { file, reason },
+        ManifestFailure::Io(error) => NotLoaded::Later { file, reason: error.to_string() },
+    })
 }
 
 enum ReadFailure {

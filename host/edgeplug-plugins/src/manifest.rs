@@ -6,6 +6,9 @@
 //! interval_s = 10                     # or interval_ms; 60 s if neither is given
 //! component = "bme280.wasm"           # another file of the directory, so that one component can run several times
 //! files = ["/proc/stat", "/sys/class/thermal/thermal_zone*/temp"]
+//! directories = [{ path = "/var/lib/weather", guest = "/data", write = true }]
+//! network = ["tcp://api.example.com:443", "udp://10.0.0.0/24:161"]
+//! environment = ["TZ"]                # variables of the daemon's environment
 //! disconnect = true                   # asks for the right to end the connection to the cloud
 //!
 //! [commands]                          # which commands to hand it; without this all that nobody asks for by name
@@ -18,6 +21,8 @@
 //! [limits]
 //! memory_mb = 64                      # 1 to 1024
 //! deadline_ms = 1000                  # 1 to 50000
+//! state_kb = 64                       # 1 to 4096
+//! cpu_percent = 25                    # of one processor, 1 to 100
 //! ```
 //!
 //! Limits above the daemon's defaults also need the operator's leave; without it the plugin gets what is allowed.
@@ -26,11 +31,14 @@
 //! times as much; waiting for a host function (the store, the hub, a file) counts for neither. Whatever it waits for, a call ends after 50 s.
 //! Instantiation and `lifecycle.start` have the same deadline, but at least 5 s each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::directory::DirectoryRequest;
+use crate::endpoint::Endpoint;
+use crate::environment::Variable;
 use crate::options::Limits;
 use crate::pattern::Pattern;
 use crate::scope::CommandScope;
@@ -38,8 +46,17 @@ use crate::scope::CommandScope;
 /// Largest manifest read.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 const FILES_MAX: usize = 256;
+/// Each costs a descriptor in every instance.
+const DIRECTORIES_MAX: usize = 16;
+/// Each is looked at whenever something is connected to.
+const NETWORK_MAX: usize = 64;
+const ENVIRONMENT_MAX: usize = 64;
 const CONFIG_KEYS_MAX: usize = 256;
 const MEMORY_MB_MAX: u32 = 1024;
+/// All plugins' state lies in one file that is kept in memory.
+const STATE_KB_MAX: u32 = 4096;
+/// A plugin computes on one processor at a time.
+const CPU_PERCENT_MAX: u32 = 100;
 /// No call lasts longer, whatever it does (`deadline`).
 const DEADLINE_MS_MAX: u64 = 50_000;
 /// A day; a plugin that reports less often should send of its own accord.
@@ -53,10 +70,15 @@ pub(crate) struct Manifest {
     pub(crate) interval: Duration,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) files: Vec<Pattern>,
+    pub(crate) directories: Vec<DirectoryRequest>,
+    pub(crate) network: Vec<Endpoint>,
+    pub(crate) environment: Vec<Variable>,
     pub(crate) disconnect: bool,
     pub(crate) commands: CommandScope,
     pub(crate) memory_mb: u32,
     pub(crate) deadline: Duration,
+    pub(crate) state_kb: u32,
+    pub(crate) cpu_percent: u32,
 }
 
 /// What was typed; [`Manifest`] is what it means.
@@ -68,6 +90,9 @@ struct Typed {
     interval_ms: Option<u64>,
     config: BTreeMap<String, String>,
     files: Vec<Pattern>,
+    directories: Vec<DirectoryRequest>,
+    network: Vec<Endpoint>,
+    environment: Vec<Variable>,
     disconnect: bool,
     commands: CommandScope,
     limits: TypedLimits,
@@ -78,6 +103,8 @@ struct Typed {
 struct TypedLimits {
     memory_mb: Option<u32>,
     deadline_ms: Option<u64>,
+    state_kb: Option<u32>,
+    cpu_percent: Option<u32>,
 }
 
 impl Manifest {
@@ -88,10 +115,15 @@ impl Manifest {
             interval: limits.interval,
             config: BTreeMap::new(),
             files: Vec::new(),
+            directories: Vec::new(),
+            network: Vec::new(),
+            environment: Vec::new(),
             disconnect: false,
             commands: CommandScope::default(),
             memory_mb: limits.memory_mb,
             deadline: limits.deadline,
+            state_kb: limits.state_kb,
+            cpu_percent: limits.cpu_percent,
         }
     }
 
@@ -121,15 +153,50 @@ impl Manifest {
                 "`component` is {component:?}; it wants the name of a .wasm file in the same directory"
             ));
         }
-        if typed.files.len() > FILES_MAX {
-            return Err(format!("`files` has {} entries; at most {FILES_MAX} are taken", typed.files.len()));
+        let state_kb = match typed.limits.state_kb {
+            Some(state_kb) => ranged("limits.state_kb", state_kb, STATE_KB_MAX)?,
+            None => limits.state_kb,
+        };
+        let cpu_percent = match typed.limits.cpu_percent {
+            Some(percent) => ranged("limits.cpu_percent", percent, CPU_PERCENT_MAX)?,
+            None => limits.cpu_percent,
+        };
+        for (key, entries, entries_max) in [
+            ("files", typed.files.len(), FILES_MAX),
+            ("directories", typed.directories.len(), DIRECTORIES_MAX),
+            ("network", typed.network.len(), NETWORK_MAX),
+            ("environment", typed.environment.len(), ENVIRONMENT_MAX),
+        ] {
+            if entries > entries_max {
+                return Err(format!("`{key}` has {entries} entries; at most {entries_max} are taken"));
+            }
+        }
+        if let Some(wide) = typed.network.iter().find(|endpoint| endpoint.has_wildcard()) {
+            return Err(format!("`network` asks for {wide}; a manifest names each host and port it needs"));
+        }
+        let mut guests = BTreeSet::new();
+        if let Some(twice) = typed.directories.iter().find(|directory| !guests.insert(&directory.guest)) {
+            return Err(format!("`directories` puts two of them at {:?}; give each a `guest` of its own", twice.guest));
         }
         if typed.config.len() > CONFIG_KEYS_MAX {
             return Err(format!("`config` has {} keys; at most {CONFIG_KEYS_MAX} are taken", typed.config.len()));
         }
-        let Typed { component, config, files, disconnect, commands, .. } = typed;
-        let commands = commands.check()?;
-        Ok(Self { component, interval, config, files, disconnect, commands, memory_mb, deadline })
+        let Typed { component, config, files, directories, network, environment, disconnect, commands, .. } = typed;
+        Ok(Self {
+            component,
+            interval,
+            config,
+            files,
+            directories,
+            network,
+            environment,
+            disconnect,
+            commands: commands.check()?,
+            memory_mb,
+            deadline,
+            state_kb,
+            cpu_percent,
+        })
     }
 }
 

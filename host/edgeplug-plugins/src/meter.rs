@@ -1,4 +1,4 @@
-//! How much memory one plugin may have: all its linear memories and tables together.
+//! How much memory one plugin may have, all its linear memories and tables together, and how often it may call the host.
 //!
 //! A component may hold many core instances; a limit per memory would be multiplied by their number.
 
@@ -11,18 +11,39 @@ const MEMORIES_MAX: usize = 50;
 /// All tables together; one element costs the host 8 bytes.
 const TABLE_ELEMENTS_MAX: usize = 1 << 20;
 
-/// Counts and refuses growth. Growth is never taken back, so the counters only rise.
+/// Calls of the host in one call of the guest, whichever interface and the runtime's own helpers included. Each is cheap;
+/// a guest that lives on them computes nothing and yet keeps a processor busy.
+const HOST_CALLS_MAX: u32 = 100_000;
+
+/// Counts and refuses growth. Growth is never taken back, so the counters only rise; that of host calls begins anew with
+/// each call.
 pub(crate) struct Meter {
     memory_bytes: usize,
     memory_bytes_max: usize,
     table_elements: usize,
     refused: bool,
+    host_calls: u32,
 }
 
 impl Meter {
     pub(crate) fn new(memory_mb: u32) -> Self {
         let memory_bytes_max = usize::try_from(memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        Self { memory_bytes: 0, memory_bytes_max, table_elements: 0, refused: false }
+        Self { memory_bytes: 0, memory_bytes_max, table_elements: 0, refused: false, host_calls: 0 }
+    }
+
+    pub(crate) fn begin_call(&mut self) {
+        self.host_calls = 0;
+    }
+
+    /// The error traps the guest.
+    pub(crate) fn count_host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.host_calls > HOST_CALLS_MAX {
+            return Err(wasmtime::Error::msg(format!(
+                "it called host functions more than {HOST_CALLS_MAX} times in one call"
+            )));
+        }
+        Ok(())
     }
 
     /// Linear memory in use, in bytes.

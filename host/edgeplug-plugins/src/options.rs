@@ -43,14 +43,18 @@ pub struct DeviceInfo {
     pub unique_id: String,
 }
 
-/// Defaults for plugins whose manifest is silent, and the limits of loading. Memory and deadline are also the most that a
-/// manifest may ask for unless the [`PluginPolicy`](crate::PluginPolicy) allows more.
+/// Defaults for plugins whose manifest is silent, and the limits of loading. Memory, deadline, state and processor are also
+/// the most that a manifest may ask for unless the [`PluginPolicy`](crate::PluginPolicy) allows more.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Linear memory of one plugin, in MiB, all its memories together.
     pub memory_mb: u32,
     /// Time one call may compute.
     pub deadline: Duration,
+    /// What one plugin may keep (`state`), in KiB.
+    pub state_kb: u32,
+    /// How much of one processor a plugin may have on average, in percent, before others go first.
+    pub cpu_percent: u32,
     /// Time between samples.
     pub interval: Duration,
     /// How long a file must not have changed before it is read.
@@ -85,6 +89,9 @@ impl Default for Limits {
         Self {
             memory_mb: 64,
             deadline: Duration::from_secs(1),
+            state_kb: 64,
+            // Of a machine with one processor the daemon and its neighbours keep most.
+            cpu_percent: 25,
             interval: Duration::from_secs(60),
             // Long enough for a copy over a slow network to write its next block.
             settle: Duration::from_millis(150),

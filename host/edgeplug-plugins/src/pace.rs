@@ -1,27 +1,43 @@
-//! How often a guest may say something that nobody waits for.
+//! How often a guest may do something: so many a second on average, and some at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Messages in one window: more than anybody can follow.
-const MESSAGES_PER_WINDOW: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(1);
-
-/// One per instance.
+/// One per what is bounded. Time comes from the caller, because a trial moves it by hand.
 pub(crate) struct Pace {
-    window_started: Instant,
-    messages: u32,
+    per_second: u32,
+    at_once: u32,
+    /// Nanoseconds' worth of what may be done now.
+    credit: u128,
+    at: Duration,
 }
 
 impl Pace {
-    pub(crate) fn new() -> Self {
-        Self { window_started: Instant::now(), messages: 0 }
+    pub(crate) const fn new(per_second: u32, at_once: u32) -> Self {
+        Self { per_second, at_once, credit: full(at_once), at: Duration::ZERO }
     }
 
-    pub(crate) fn admit(&mut self) -> bool {
-        if self.window_started.elapsed() >= WINDOW {
-            *self = Self::new();
+    /// Whether as many may be done now; if not, none is booked.
+    pub(crate) fn admit(&mut self, count: usize, now: Duration) -> bool {
+        let earned = now.saturating_sub(self.at).as_nanos() * u128::from(self.per_second);
+        self.at = now;
+        self.credit = (self.credit + earned).min(full(self.at_once));
+        let price = (count as u128).saturating_mul(SECOND);
+        match self.credit.checked_sub(price) {
+            Some(left) => {
+                self.credit = left;
+                true
+            }
+            None => false,
         }
-        self.messages += 1;
-        self.messages <= MESSAGES_PER_WINDOW
     }
 }
+
+/// Nanoseconds: the price of one thing at one a second.
+const SECOND: u128 = 1_000_000_000;
+
+const fn full(at_once: u32) -> u128 {
+    at_once as u128 * SECOND
+}
+
+#[cfg(test)]
+mod tests;

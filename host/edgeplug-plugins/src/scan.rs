@@ -17,6 +17,10 @@ use crate::options::Limits;
 const PLUGINS_MAX: usize = 256;
 /// Longest name of a plugin; it goes into logs, metrics and status lines.
 const NAME_LEN_MAX: usize = 64;
+/// What is put behind the name of a component for that of its signature, as minisign does.
+const SIGNATURE: &str = "minisig";
+/// The coarsest clock of a file system.
+pub(crate) const STAMP_GRAIN: Duration = Duration::from_secs(2);
 
 /// What tells whether a file changed without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,9 @@ pub(crate) struct Candidate {
     pub(crate) manifest_stamp: Option<Stamp>,
     pub(crate) component: PathBuf,
     pub(crate) component_stamp: Option<Stamp>,
+    /// Where the component's signature is, or would be.
+    pub(crate) signature: PathBuf,
+    signature_stamp: Option<Stamp>,
 }
 
 /// Reads the directory; remembers between looks where manifests point.
@@ -87,6 +94,13 @@ impl Stamp {
         })
     }
 
+    fn changed(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let nanoseconds = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        SystemTime::UNIX_EPOCH.checked_add(seconds + nanoseconds).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     fn at(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().filter(Metadata::is_file).and_then(|metadata| Self::of(&metadata).ok())
     }
@@ -95,21 +109,47 @@ impl Stamp {
 impl Candidate {
     /// These files as they are now.
     pub(crate) fn at(component: &Path, manifest: &Path) -> Self {
+        let signature = component.with_added_extension(SIGNATURE);
         let (component, manifest) = (component.to_owned(), manifest.to_owned());
-        Self { manifest, manifest_stamp: None, component, component_stamp: None }.again()
+        let nothing = Self {
+            manifest,
+            manifest_stamp: None,
+            component,
+            component_stamp: None,
+            signature,
+            signature_stamp: None,
+        };
+        nothing.again()
     }
 
     /// Whether nothing was written to its files for so long that nobody is about to go on writing.
     pub(crate) fn is_old(&self, age_min: Duration) -> bool {
         let now = SystemTime::now();
         // A time in the future (a clock that was set back) is no proof of age.
-        let old = |stamp: Stamp| now.duration_since(stamp.modified).is_ok_and(|age| age >= age_min);
-        self.manifest_stamp.is_none_or(old) && self.component_stamp.is_none_or(old)
+        let old = |stamp: &Stamp| now.duration_since(stamp.modified).is_ok_and(|age| age >= age_min);
+        self.stamps().all(old)
+    }
+
+    /// Whether its files are so young that another write may have left them the same stamps: clocks of file systems
+    /// stand still for up to two seconds (FAT; ext3 for one).
+    pub(crate) fn is_fresh(&self) -> bool {
+        let now = SystemTime::now();
+        let is_fresh = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < STAMP_GRAIN);
+        self.stamps().any(|stamp| is_fresh(stamp.modified) || is_fresh(stamp.changed()))
+    }
+
+    fn stamps(&self) -> impl Iterator<Item = &Stamp> {
+        [&self.manifest_stamp, &self.component_stamp, &self.signature_stamp].into_iter().flatten()
     }
 
     /// Looks again at the same files.
     pub(crate) fn again(&self) -> Self {
-        Self { manifest_stamp: Stamp::at(&self.manifest), component_stamp: Stamp::at(&self.component), ..self.clone() }
+        Self {
+            manifest_stamp: Stamp::at(&self.manifest),
+            component_stamp: Stamp::at(&self.component),
+            signature_stamp: Stamp::at(&self.signature),
+            ..self.clone()
+        }
     }
 }
 
@@ -133,7 +173,7 @@ impl Scanner {
             } else if is_manifest {
                 manifests.insert(name, (path, stamp));
             } else {
-                components.insert(name, (path, stamp));
+                components.insert(name, path);
             }
         }
         self.pointers.retain(|name, _| manifests.contains_key(name));
@@ -147,22 +187,20 @@ impl Scanner {
                 }
                 Pointer::Own | Pointer::Unreadable => directory.join(format!("{name}.wasm")),
             };
-            let component_stamp = Stamp::at(&component);
+            let candidate = Candidate::at(&component, manifest);
             // A manifest whose own component is not there yet, or no longer, is no plugin. One that cannot be read, or
             // points at a file that is not there, is a mistake that loading names.
-            if pointer == Pointer::Own && component_stamp.is_none() {
+            if pointer == Pointer::Own && candidate.component_stamp.is_none() {
                 continue;
             }
-            let candidate =
-                Candidate { manifest: manifest.clone(), manifest_stamp: Some(*stamp), component, component_stamp };
             look.candidates.insert(name.clone(), candidate);
         }
-        for (name, (component, stamp)) in components {
+        for (name, component) in components {
             if manifests.contains_key(&name) || pointed_to.contains(&format!("{name}.wasm")) {
                 continue;
             }
             let manifest = directory.join(format!("{name}.toml"));
-            let candidate = Candidate { manifest, manifest_stamp: None, component, component_stamp: Some(stamp) };
+            let candidate = Candidate::at(&component, &manifest);
             look.candidates.insert(name, candidate);
         }
         let newcomers: Vec<_> = look.candidates.keys().filter(|name| !self.admitted.contains(*name)).cloned().collect();

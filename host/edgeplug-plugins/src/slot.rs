@@ -10,8 +10,11 @@ use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 
 use crate::call::{Command, DesiredChange, NotReady, Update};
+use crate::figures::Figures;
 use crate::scope::CommandScope;
-use crate::status::{Exports, PluginState, PluginStatus};
+use crate::loader::Version;
+use crate::shelf::Shelf;
+use crate::status::{Exports, PluginState, PluginStatus, SetAside};
 
 /// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
 pub(crate) const CALLS_MAX: usize = 16;
@@ -27,6 +30,11 @@ pub(crate) enum Call {
 pub(crate) struct Slot {
     calls: mpsc::Sender<Call>,
     status: Mutex<PluginStatus>,
+    /// What its task runs, or waits to run again.
+    running: Mutex<Option<Version>>,
+    /// What should be known of it as long as nothing is worse.
+    remark: Mutex<Option<String>>,
+    shelf: Arc<Shelf>,
 }
 
 /// All plugins by name. Cloning shares the list.
@@ -34,12 +42,14 @@ pub(crate) struct Slot {
 pub(crate) struct Slots(Arc<Mutex<BTreeMap<String, Arc<Slot>>>>);
 
 impl Slot {
-    pub(crate) fn new(plugin: &str) -> (Arc<Self>, mpsc::Receiver<Call>) {
+    pub(crate) fn new(plugin: &str, shelf: Arc<Shelf>) -> (Arc<Self>, mpsc::Receiver<Call>) {
         let (calls, receiver) = mpsc::channel(CALLS_MAX);
         let status = PluginStatus {
             plugin: plugin.to_owned(),
             state: PluginState::Loading,
             sha256: String::new(),
+            version: None,
+            signed_by: None,
             exports: Exports::default(),
             interval_ms: 0,
             grants: Vec::new(),
@@ -48,11 +58,29 @@ impl Slot {
             errors: 0,
             faults: 0,
             restarts: 0,
+            swaps: 0,
+            rollbacks: 0,
             strikes: 0,
             memory_bytes_max: 0,
             problem: None,
+            figures: Figures::default(),
+            probation: None,
+            set_aside: None,
         };
-        (Arc::new(Self { calls, status: Mutex::new(status) }), receiver)
+        let slot = Self { calls, status: Mutex::new(status), running: Mutex::default(), remark: Mutex::default(), shelf };
+        (Arc::new(slot), receiver)
+    }
+
+    pub(crate) fn running(&self) -> Option<Version> {
+        locked(&self.running).clone()
+    }
+
+    pub(crate) fn set_running(&self, version: Option<Version>) {
+        *locked(&self.running) = version;
+    }
+
+    pub(crate) fn remark(&self, remark: Option<String>) {
+        *locked(&self.remark) = remark;
     }
 
     /// Puts a call in, without ever waiting.
@@ -83,7 +111,23 @@ impl Slot {
         let mut status = self.status();
         if status.state == PluginState::Running {
             status.problem = None;
+            status.set_aside = None;
         }
+    }
+
+    /// What lies there failed before; answers whether that was known.
+    pub(crate) fn set_aside(&self, set_aside: SetAside) -> bool {
+        let mut status = self.status();
+        let was_known = status.set_aside.as_ref() == Some(&set_aside);
+        status.set_aside = Some(set_aside);
+        was_known
+    }
+
+    /// It shall not run.
+    pub(crate) fn rest(&self, state: PluginState, problem: Option<String>) {
+        let mut status = self.status();
+        status.state = state;
+        status.problem = problem;
     }
 
     /// New files of a plugin that never ran are looked at.
@@ -96,15 +140,27 @@ impl Slot {
 
     /// Files were not taken; what runs goes on.
     pub(crate) fn refuse(&self, reason: &str) {
+        self.status().problem = Some(reason.to_owned());
+        self.end_loading();
+    }
+
+    /// Nothing came of it that was not known.
+    pub(crate) fn end_loading(&self) {
         let mut status = self.status();
-        status.problem = Some(reason.to_owned());
         if status.state == PluginState::Loading {
             status.state = PluginState::Refused;
         }
     }
 
     pub(crate) fn status(&self) -> MutexGuard<'_, PluginStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.status)
+    }
+
+    fn known(&self) -> PluginStatus {
+        let mut status = self.status().clone();
+        let problem = status.problem.or_else(|| locked(&self.remark).clone());
+        status.problem = problem.or_else(|| self.shelf.problem());
+        status
     }
 }
 
@@ -123,10 +179,18 @@ impl Slots {
     }
 
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
-        self.lock().values().map(|slot| slot.status().clone()).collect()
+        self.lock().values().map(|slot| slot.known()).collect()
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
+}
+
+fn locked<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::figures::Figures;
 use crate::scope::CommandScope;
 
 /// One line of `plugin list`.
@@ -11,6 +12,10 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// Of the version that runs, or ran last; empty when none ever did.
     pub sha256: String,
+    /// The release that its signature names, such as `1.2.3`.
+    pub version: Option<String>,
+    /// The id of the key that signed it.
+    pub signed_by: Option<String>,
     pub exports: Exports,
     pub interval_ms: u64,
     pub grants: Vec<String>,
@@ -24,6 +29,10 @@ pub struct PluginStatus {
     pub faults: u64,
     /// Times the plugin was started again after a fault.
     pub restarts: u64,
+    /// Times another version took over.
+    pub swaps: u64,
+    /// Times a version that failed its probation was replaced by the one before it.
+    pub rollbacks: u64,
     /// Faults without a good call in between.
     pub strikes: u32,
     /// Most linear memory that any instance of the plugin has had after a call, in bytes.
@@ -31,6 +40,28 @@ pub struct PluginStatus {
     /// The last fault or refusal, in words; or an error that no good call of the same kind has followed yet, if no
     /// refusal stands.
     pub problem: Option<String>,
+    /// What its calls took and brought, over all versions since the daemon started.
+    pub figures: Figures,
+    /// What the version that runs has shown so far, while it is not trusted yet.
+    pub probation: Option<ProbationStatus>,
+    /// The version that lies in the directory and is not run because it failed.
+    pub set_aside: Option<SetAside>,
+}
+
+/// A version under probation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbationStatus {
+    pub good_calls: u32,
+    pub good_calls_wanted: u32,
+    /// Time without a fault that is still missing, at the last look.
+    pub seconds_left: u64,
+}
+
+/// A version that is not tried again until its files change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    pub sha256: String,
+    pub reason: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +75,10 @@ pub enum PluginState {
     Loading,
     /// Has never run and its file was refused, or is on its way out.
     Refused,
+    /// Failed so often that it is left alone until its files change or an operator says so.
+    Quarantined,
+    /// Switched off by an operator.
+    Disabled,
 }
 
 /// Which of the optional interfaces a component exports.

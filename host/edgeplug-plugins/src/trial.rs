@@ -2,7 +2,7 @@
 //! `edgeplug plugin try` and for tests of plugins.
 //!
 //! What must stay true: what works here works in the daemon. The differences are those of [`TrialOptions`] and that the
-//! plugin gets every right its manifest asks for; they are listed in [`Trial::grants`].
+//! plugin gets every right its manifest asks for, the network only on request; they are listed in [`Trial::grants`].
 //!
 //! Whoever runs it plays the daemon: it calls by [`Trial::plugins`] and answers [`PluginEvent::Offered`] and
 //! [`PluginEvent::Asked`].
@@ -19,16 +19,20 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::directory::{DirectoryGrant, DirectoryRequest};
 use crate::event::PluginEvent;
 use crate::faults::Faults;
-use crate::loader::{Loader, NotLoaded};
+use crate::loader::{Fitting, Loader, NotLoaded, Unfit};
 use crate::manifest::Manifest;
 use crate::options::{DeviceInfo, Limits, PluginsOptions};
 use crate::policy::{PluginPolicy, Policy};
+use crate::resolver::Resolver;
 use crate::scan::{Candidate, ManifestFailure, check_name, read_manifest};
+use crate::shelf::Shelves;
+use crate::signature::Provenance;
 use crate::slot::{Slot, Slots};
 use crate::status::Straggler;
-use crate::task::{Delivery, Ending, Task};
+use crate::task::{Cargo, Current, Delivery, Ending, Newcomer, Seat, Task};
 use crate::voice::cleaned;
 use crate::{Built, Plugins, StartError};
 
@@ -43,6 +47,8 @@ pub struct TrialOptions {
     pub config: BTreeMap<String, String>,
     /// A directory that stands for `/` in everything the plugin reads: a tree of files as some machine has them.
     pub root: Option<PathBuf>,
+    /// Whether the plugin may use the network as far as its manifest asks. What it does there is no trial.
+    pub allow_network: bool,
     /// The program `edgeplug-compiler`.
     pub compiler: PathBuf,
     /// Where compiled artefacts are kept (0700).
@@ -114,13 +120,13 @@ impl Trial {
             engine: crate::EngineKind::Native,
             signature: crate::SignaturePolicy::default(),
             compiler,
-            policy: everything_asked(&plugin, &manifest),
+            policy: everything_asked(&plugin, &manifest, options.allow_network),
             device,
             private_directories: Vec::new(),
             limits,
         };
-        let built = Plugins::build(options, clock.clone(), faults, root)?;
-        let Built { plugins, receiver, loader, shutting_down } = built;
+        let built = Plugins::build(options, clock.clone(), faults, Resolver::system(), root)?;
+        let Built { plugins, receiver, loader, shutting_down, .. } = built;
         plugins.restore_state(BTreeMap::new());
         let grants = loader.grants(&plugin, &candidate, &manifest);
         let interval = manifest.interval;
@@ -187,15 +193,23 @@ fn read(path: &Path, must_be_there: bool, limits: &Limits) -> Result<Manifest, T
     }
 }
 
-/// A policy that allows exactly what the manifest asks for.
-fn everything_asked(plugin: &str, manifest: &Manifest) -> Policy {
+/// A policy that allows exactly what the manifest asks for, but perhaps for the network.
+fn everything_asked(plugin: &str, manifest: &Manifest, allow_network: bool) -> Policy {
+    let directory = |asked: &DirectoryRequest| DirectoryGrant { path: asked.path.clone(), write: asked.write };
     let granted = PluginPolicy {
         files: manifest.files.clone(),
+        directories: manifest.directories.iter().map(directory).collect(),
+        network: if allow_network { manifest.network.clone() } else { Vec::new() },
+        environment: manifest.environment.clone(),
         memory_mb: Some(manifest.memory_mb),
         deadline_ms: u64::try_from(manifest.deadline.as_millis()).ok(),
+        state_kb: Some(manifest.state_kb),
+        cpu_percent: Some(manifest.cpu_percent),
         allow_disconnect: Some(manifest.disconnect),
+        ..PluginPolicy::default()
     };
-    Policy { source: "the trial".to_owned(), plugins: BTreeMap::from([(plugin.to_owned(), granted)]) }
+    let source = if allow_network { "the trial" } else { "the trial (which has no network without --allow-network)" };
+    Policy { source: source.to_owned(), plugins: BTreeMap::from([(plugin.to_owned(), granted)]) }
 }
 
 /// What the keeper does for a directory, for one file that does not change.
@@ -209,12 +223,17 @@ struct Run {
 
 impl Run {
     async fn run(self, mut shutdown: watch::Receiver<Option<Instant>>) -> Vec<Straggler> {
-        let (slot, calls) = Slot::new(&self.plugin);
+        // A trial leaves nothing behind.
+        let shelf = Shelves::Nowhere(None).shelf(&self.plugin, Handle::current());
+        let (slot, calls) = Slot::new(&self.plugin, Arc::clone(&shelf));
         self.slots.insert(&self.plugin, Arc::clone(&slot));
         let (deliveries, delivered) = mpsc::channel(1);
         let (ending, ended) = watch::channel(None);
-        let (surroundings, limits) = (&self.loader.surroundings, self.loader.limits.clone());
-        let task = Task::new(&self.plugin, (Arc::clone(&slot), calls), delivered, ended, surroundings, limits);
+        let (_, orders) = mpsc::channel(1);
+        let slot_of_task = Arc::clone(&slot);
+        let plugin = self.plugin.clone();
+        let seat = Seat { plugin, slot: slot_of_task, calls, deliveries: delivered, orders, ending: ended, shelf };
+        let task = Task::new(seat, &self.loader.surroundings, self.loader.limits.clone());
         // Ends with us, however we end.
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
@@ -231,11 +250,13 @@ impl Run {
     }
 
     async fn load(&self, slot: &Slot, deliveries: mpsc::Sender<Delivery>) {
-        let loaded = self.loader.load_version(&self.plugin, &self.candidate, self.manifest.clone(), None).await;
-        let (file, reason) = match loaded {
-            Ok(loaded) => {
+        let (file, reason) = match self.fit().await {
+            Ok(fitting) => {
+                let started = fitting.blueprint.start().await;
+                let newcomer = Newcomer { current: Current::new(fitting), started, trial: None, standby: None };
                 let (done, verdict) = oneshot::channel();
-                let delivery = Delivery { loaded, file: self.candidate.component.clone(), done };
+                let cargo = Cargo::New(Box::new(newcomer));
+                let delivery = Delivery { cargo, file: self.candidate.component.clone(), done };
                 let _ = deliveries.send(delivery).await;
                 let _ = verdict.await;
                 return;
@@ -248,5 +269,15 @@ impl Run {
         slot.refuse(&reason);
         let refused = PluginEvent::Refused { plugin: self.plugin.clone(), file, reason };
         let _ = self.loader.surroundings.events.send(refused).await;
+    }
+
+    async fn fit(&self) -> Result<Fitting, NotLoaded> {
+        let file = self.candidate.component.clone();
+        let found = self.loader.find_component(&self.candidate, None, self.manifest.clone()).await?;
+        let fitting = self.loader.fit(&self.plugin, &self.candidate, found, Provenance::default()).await;
+        fitting.map_err(|unfit| match unfit {
+            Unfit::Component(reason) => NotLoaded::Refused { file, reason },
+            Unfit::Machine(reason) => NotLoaded::Later { file, reason },
+        })
     }
 }

@@ -1,16 +1,59 @@
 //! Hints that something changed in the plugin directory.
 //!
-//! A hint carries nothing: whatever the kernel says, the answer is a rescan. So events may be lost, doubled or
-//! overflow without harm, and where a file system announces nothing (network mounts) the periodic rescan does it all.
+//! A hint carries nothing but whether others were lost: whatever the kernel says, the answer is a look. So events may be
+//! lost or doubled without harm, and where nothing is announced (network mounts, links into other directories) the periodic
+//! look does it all.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+
+/// What the kernel said, for whoever looks. Nobody waits but one.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    changed: Notify,
+    overflowed: AtomicBool,
+}
+
+impl Hints {
+    /// Something may have changed.
+    pub(crate) fn hint(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(crate) async fn wait(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether events were lost since this was asked last.
+    pub(crate) fn take_overflow(&self) -> bool {
+        self.overflowed.swap(false, Ordering::Relaxed)
+    }
+
+    fn take(&self, event: &notify::Result<notify::Event>) {
+        let Ok(event) = event else {
+            self.hint();
+            return;
+        };
+        if event.need_rescan() {
+            self.overflowed.store(true, Ordering::Relaxed);
+            self.hint();
+            return;
+        }
+        match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.hint(),
+            // Our own reading would otherwise announce itself for ever.
+            EventKind::Access(_) => {}
+            _ => self.hint(),
+        }
+    }
+}
 
 /// Watches one directory, again when another one takes its place.
 #[derive(Default)]
@@ -23,7 +66,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Makes sure that the directory which lies at the path now is watched. Cheap when it is.
-    pub(crate) fn keep(&mut self, directory: &Path, hint: &Arc<Notify>) {
+    pub(crate) fn keep(&mut self, directory: &Path, hints: &Arc<Hints>) {
         let now = fs::metadata(directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));
         if now == self.watched {
             return;
@@ -33,7 +76,7 @@ impl Watch {
         if now.is_none() {
             return;
         }
-        match watch(directory, Arc::clone(hint)) {
+        match watch(directory, Arc::clone(hints)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 self.watched = now;
@@ -52,18 +95,11 @@ impl Watch {
     }
 }
 
-fn watch(directory: &Path, hint: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own reading would otherwise announce itself for ever.
-        let only_read = event.is_ok_and(|event| match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
-            EventKind::Access(_) => !event.need_rescan(),
-            _ => false,
-        });
-        if !only_read {
-            hint.notify_one();
-        }
-    })?;
+fn watch(directory: &Path, hints: Arc<Hints>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event| hints.take(&event))?;
     watcher.watch(directory, RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,7 @@ fn config(batch: Option<Batch>) -> anyhow::Result<SessionConfig> {
         hard_stop_wipes: false,
         rounding: edgeplug_protocol::definition::Rounding::new(),
         ack_status: edgeplug_protocol::ack::StatusTable::default(),
+        transforms: edgeplug_session::config::Transforms::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use edgeplug_protocol::azure::challenge::ChallengeBlob;
 use edgeplug_protocol::azure::sas::SasToken;
 use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::sample::Sample;
 
 use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RequestId, RowId, Ticket};
 
@@ -150,6 +151,15 @@ pub enum Action {
         plugin: String,
         /// For the answer.
         call: CallId,
+    },
+    /// Have a plugin filter readings of another one.
+    Transform {
+        /// Whom.
+        plugin: String,
+        /// For the answer.
+        call: CallId,
+        /// The readings.
+        samples: Vec<Sample>,
     },
     /// Hand a command to a plugin.
     Call {

@@ -1,5 +1,6 @@
 //! What the session is told once, by the operator's configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edgeplug_protocol::ack::StatusTable;
@@ -85,6 +86,40 @@ pub struct SessionConfig {
     pub rounding: Rounding,
     /// Numbers of acknowledgements in 2.1.
     pub ack_status: StatusTable,
+    /// Which plugins filter whose readings.
+    pub transforms: Transforms,
+}
+
+/// Which plugins filter whose readings, as the operator wired it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transforms {
+    /// The filters of each source's readings, in their order. `*` stands for every source that has no entry of its own.
+    pub filters: BTreeMap<String, Vec<String>>,
+    /// What becomes of readings whose filter is missing, fails or is silent.
+    pub failure: TransformFailure,
+}
+
+/// What becomes of readings whose filter is missing, fails or is silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TransformFailure {
+    /// They go on as they were, to the next filter if there is one.
+    #[default]
+    Pass,
+    /// They are not taken.
+    Drop,
+}
+
+impl Transforms {
+    /// The filters that this source's readings go through; none filters what it measured itself.
+    pub(crate) fn of<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a str> {
+        let filters = self.filters.get(source).or_else(|| self.filters.get("*"));
+        filters.into_iter().flatten().map(String::as_str).filter(move |filter| *filter != source)
+    }
+
+    /// Whether this plugin filters anybody's readings.
+    pub(crate) fn is_filter(&self, plugin: &str) -> bool {
+        self.filters.values().flatten().any(|filter| filter == plugin)
+    }
 }
 
 /// Which protocol to speak.

@@ -142,6 +142,15 @@ pub enum Event {
         /// Readings, or why none.
         result: Result<Vec<Sample>, CallFailure>,
     },
+    /// Answer to [`crate::Action::Transform`].
+    Transformed {
+        /// Who.
+        plugin: String,
+        /// Of the action.
+        call: CallId,
+        /// What shall be read in place of the readings, or why they are as they were.
+        result: Result<Vec<Sample>, CallFailure>,
+    },
     /// A plugin sends readings of its own accord and waits for [`crate::Action::AnswerOffer`].
     Offered {
         /// Who.

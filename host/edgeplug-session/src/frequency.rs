@@ -197,6 +197,11 @@ impl Kept {
     }
 }
 
+/// About how many bytes a sample takes.
+pub(crate) fn sample_size(sample: &Sample) -> usize {
+    sample.values.iter().map(|(name, value)| name.len() + size(value)).sum()
+}
+
 /// About how many bytes a value takes.
 fn size(value: &Value) -> usize {
     const NODE: usize = 32;

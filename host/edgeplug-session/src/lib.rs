@@ -28,6 +28,7 @@ mod edge;
 mod frequency;
 mod plugins;
 mod status;
+mod transform;
 mod twin;
 mod uplink;
 mod world;
@@ -112,6 +113,7 @@ pub struct Session {
     uplink: uplink::Uplink,
     commands: commands::Commands,
     plugins: plugins::Plugins,
+    transform: transform::Transform,
     twin: twin::Twin,
     control: control::Control,
     /// What plugins were last told; they begin without a link.
@@ -200,6 +202,7 @@ impl Session {
             uplink: uplink::Uplink::default(),
             commands: commands::Commands::default(),
             plugins: plugins::Plugins::default(),
+            transform: transform::Transform::default(),
             twin: twin::Twin::default(),
             control: control::Control::default(),
             told_connected: false,
@@ -274,25 +277,35 @@ impl Session {
                     self.uplink.queue_ack(ack, body, offline);
                 }
             }
-            Event::PluginsScanned => self.commands.plugins_scanned(),
+            Event::PluginsScanned => {
+                self.commands.plugins_scanned();
+                let released = self.transform.plugins_scanned(step!(self, now));
+                self.release(released, now);
+            }
             Event::PluginUp(up) => {
                 self.commands.plugin_up(&up);
                 self.twin.plugin_up(&up.plugin, step!(self, now));
+                let released = self.transform.plugin_up(&up.plugin, step!(self, now));
+                self.release(released, now);
                 self.plugins.up(up, now);
             }
             Event::PluginDown { plugin, gone } => {
                 self.commands.plugin_down(&plugin, gone, now);
                 self.twin.plugin_down(&plugin);
                 self.plugins.down(&plugin);
+                let released = self.transform.plugin_down(&plugin, step!(self, now));
+                self.release(released, now);
             }
             Event::PluginsStopping => self.commands.plugins_stopping(),
             Event::Sampled { plugin, call, result } => {
                 if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
-                    self.read(&plugin, None, &samples, now);
+                    self.gather(&plugin, None, samples, now);
                 }
             }
-            Event::Offered { plugin, offer, samples } => {
-                self.read(&plugin, Some(offer), &samples, now);
+            Event::Offered { plugin, offer, samples } => self.gather(&plugin, Some(offer), samples, now),
+            Event::Transformed { call, result, .. } => {
+                let released = self.transform.transformed(call, result, step!(self, now));
+                self.release(released, now);
             }
             Event::Replied { plugin, call, result } => {
                 self.commands.replied(&plugin, call, result, step!(self, now));
@@ -319,7 +332,7 @@ impl Session {
     /// The next thing to do, if any.
     pub fn poll_action(&mut self) -> Option<Action> {
         // Last, so that one action names the rows of many events.
-        self.actions.pop_front().or_else(|| self.uplink.take_removals())
+        self.actions.pop_front().or_else(|| self.uplink.take_removals()).map(|action| self.transform.told(action))
     }
 
     /// When to wake the session if nothing happens before: monotonic time as in [`Now`].
@@ -334,6 +347,7 @@ impl Session {
         [
             self.connect.timeout(),
             self.plugins.timeout(&self.world),
+            self.transform.timeout(),
             self.commands.timeout(),
             self.frequency.timeout(self.world.frequency()),
             self.edge.timeout(),
@@ -369,6 +383,7 @@ impl Session {
                 held_back_lost: self.frequency.lost(),
                 ..self.uplink.counts()
             },
+            transform: self.transform.status(),
             edge: self.edge.status(&self.world.rules),
             commands: self.commands.counts(),
             deferred: self.commands.deferred(now),
@@ -427,6 +442,8 @@ impl Session {
         let idle = self.uplink.nothing_in_flight() && self.twin.is_quiet();
         let change = self.connect.advance(idle, step!(self, now));
         self.apply(change, now);
+        let released = self.transform.advance(step!(self, now));
+        self.release(released, now);
         for (source, samples) in self.frequency.due(step!(self, now)) {
             self.take(&source, None, &samples, now);
         }
@@ -540,6 +557,8 @@ impl Session {
             if self.connect.end_renewal() {
                 self.world.pausing = false;
             }
+            let released = self.transform.end_all(step!(self, now));
+            self.release(released, now);
             self.frequency.forget();
             self.edge.end_all(&mut self.uplink, step!(self, now));
             self.uplink.drain();

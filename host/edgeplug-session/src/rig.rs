@@ -68,6 +68,11 @@ pub(crate) struct Rig {
     pub(crate) answer: fn(&str) -> Option<Result<Reply, CallFailure>>,
     pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
     samples_taken: u64,
+    /// How filters answer, and after what time; `None` leaves it open.
+    pub(crate) transform: fn(&str, Vec<Sample>) -> Option<Result<Vec<Sample>, CallFailure>>,
+    pub(crate) transform_delay: Duration,
+    /// Filters that were called, and how many samples they got.
+    pub(crate) transformed: Vec<(String, usize)>,
     /// Messages acknowledged to the hub.
     pub(crate) acknowledged: usize,
     pub(crate) stopped: bool,
@@ -128,6 +133,7 @@ pub(crate) fn config() -> SessionConfig {
         hard_stop_wipes: false,
         rounding: edgeplug_protocol::definition::Rounding::new(),
         ack_status: edgeplug_protocol::ack::StatusTable::default(),
+        transforms: crate::config::Transforms::default(),
     }
 }
 
@@ -208,6 +214,9 @@ impl Rig {
             answer: |text| Some(Ok(Reply::Done(format!("did {text}")))),
             sample: |_, n| Ok(vec![reading("n", n)]),
             samples_taken: 0,
+            transform: |_, samples| Some(Ok(samples)),
+            transform_delay: LATENCY,
+            transformed: Vec::new(),
             acknowledged: 0,
             stopped: false,
             disk_fails: false,
@@ -509,6 +518,12 @@ impl Rig {
                 self.samples_taken += 1;
                 let result = (self.sample)(&plugin, self.samples_taken);
                 self.later(LATENCY, Event::Sampled { plugin, call, result });
+            }
+            Action::Transform { plugin, call, samples } => {
+                self.transformed.push((plugin.clone(), samples.len()));
+                if let Some(result) = (self.transform)(&plugin, samples) {
+                    self.later(self.transform_delay, Event::Transformed { plugin, call, result });
+                }
             }
             Action::Call { plugin, call, id, text, child } => {
                 self.called.push((plugin.clone(), child));

@@ -11,12 +11,38 @@ use crate::connect::{Holder, Waiter};
 use crate::edge::LocalCommand;
 use crate::event::{Ask, OperatorRequest};
 use crate::frequency::Gate;
+use crate::transform::{Released, Transform};
 use crate::uplink::ForEdge;
 use crate::{Action, AskId, ConnectionId, DeliveryId, Now, OfferId, RequestId, Session, Step};
 
 impl Session {
-    /// Readings of a plugin, or of a local program. `offer` wants to know what becomes of them.
-    pub(super) fn read(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], now: Now) {
+    /// Readings of a plugin, or of a local program: through the filters that the operator wired, if any.
+    pub(super) fn gather(&mut self, source: &str, offer: Option<OfferId>, samples: Vec<Sample>, now: Now) {
+        if self.world.stopped.is_some() || !Transform::concerns(source, &samples, &self.config) {
+            return self.read(source, offer, &samples, now);
+        }
+        let released = self.transform.take(source, offer, samples, step!(self, now));
+        self.release(released, now);
+    }
+
+    /// Readings that are through their filters, or not taken for want of these.
+    pub(super) fn release(&mut self, released: Vec<Released>, now: Now) {
+        for Released { source, offer, given, result } in released {
+            match result {
+                Ok(samples) if samples.is_empty() => self.uplink.hold_back(offer, given, step!(self, now)),
+                Ok(samples) => {
+                    if let Some(offer) = offer {
+                        self.transform.reshape(offer, given);
+                    }
+                    self.read(&source, offer, &samples, now);
+                }
+                Err(reason) => self.uplink.refuse(offer, &Outcome::Rejected(reason), given, step!(self, now)),
+            }
+        }
+    }
+
+    /// Readings as they are to be taken. `offer` wants to know what becomes of them.
+    fn read(&mut self, source: &str, offer: Option<OfferId>, samples: &[Sample], now: Now) {
         if let Some(reason) = &self.world.stopped {
             let outcome = Outcome::Rejected(format!("the cloud stopped this device: {reason}"));
             return self.uplink.refuse(offer, &outcome, samples.len(), step!(self, now));

@@ -32,6 +32,8 @@ pub struct Status {
     pub time_known: bool,
     /// Readings on their way.
     pub uplink: UplinkCounts,
+    /// Readings on their way through filters.
+    pub transform: TransformStatus,
     /// What an edge device does in place of sending readings.
     pub edge: EdgeStatus,
     /// Commands.
@@ -123,6 +125,34 @@ pub struct UplinkCounts {
     pub bytes_today: u64,
     /// Whether the daily budget is spent, so that only alarms go.
     pub budget_spent: bool,
+}
+
+/// What filters did with other plugins' readings since start. Samples are counted as their sources gave them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TransformStatus {
+    /// Batches that wait for a filter or are with one.
+    pub waiting: u64,
+    /// Samples that are through.
+    pub filtered: u64,
+    /// Of these, samples of batches of which a filter left nothing.
+    pub left_nothing: u64,
+    /// Samples that went past a filter that failed, once for each such filter.
+    pub unfiltered: u64,
+    /// Samples that were not taken because a filter failed.
+    pub dropped: u64,
+    /// Samples that were not taken because too many waited.
+    pub behind: u64,
+    /// Filters that did not do their work the last time they were needed.
+    pub trouble: Vec<FilterTrouble>,
+}
+
+/// A filter that did not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FilterTrouble {
+    /// Its name.
+    pub plugin: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// An edge device's windows and rules.

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use edgeplug_outbox::RowId;
-use edgeplug_plugins::{LogPage, PluginStatus};
+use edgeplug_plugins::{LogPage, NotOperated, Operation, PluginStatus};
 use edgeplug_session::Status;
 use edgeplug_session::event::OperatorRequest;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::exit::{Exit, Problem};
 use crate::operators;
+use crate::plugins::Operated;
 use crate::store::{Dropped, StoreStatus, Through};
 
 /// Longest path a unix socket can have on Linux.
@@ -35,6 +36,7 @@ pub(crate) const LOG_PAGE_LINES_MAX: usize = 1_000;
 pub(crate) enum Question {
     Status(oneshot::Sender<DaemonStatus>),
     Plugins(oneshot::Sender<Vec<PluginStatus>>),
+    OperatePlugin(String, Operation, oneshot::Sender<Operated>),
     /// Of a plugin, lines behind a number; `None` if there is no such plugin.
     Logs(String, u64, oneshot::Sender<Option<LogPage>>),
     Drop(Through, oneshot::Sender<Result<Dropped, String>>),
@@ -119,7 +121,9 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/{name}", get(plugin))
         .route("/v1/plugins/{name}/logs", get(logs))
+        .route("/v1/plugins/{name}/{operation}", post(operate_plugin))
         .route("/v1/outbox/drop", post(drop_rows))
         .route("/v1/cloud/{order}", post(order))
         .route("/v1/children", get(children))
@@ -162,6 +166,42 @@ async fn status(State(questions): State<mpsc::Sender<Question>>) -> Answer<Daemo
 
 async fn plugins(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<PluginStatus>> {
     ask(&questions, Question::Plugins).await.map(Json)
+}
+
+async fn plugin(
+    State(questions): State<mpsc::Sender<Question>>,
+    UrlPath(name): UrlPath<String>,
+) -> Answer<PluginStatus> {
+    let mut plugins = ask(&questions, Question::Plugins).await?;
+    match plugins.iter().position(|plugin| plugin.plugin == name) {
+        Some(index) => Ok(Json(plugins.swap_remove(index))),
+        None => {
+            let known = plugins.into_iter().map(|plugin| plugin.plugin).collect();
+            Err(refuse(StatusCode::NOT_FOUND, &NotOperated::Unknown { plugin: name, known }.to_string()))
+        }
+    }
+}
+
+/// `POST /v1/plugins/NAME/restart`, `…/enable`, `…/disable`.
+async fn operate_plugin(
+    State(questions): State<mpsc::Sender<Question>>,
+    UrlPath((plugin, operation)): UrlPath<(String, String)>,
+) -> Answer<Done> {
+    let operation = match operation.as_str() {
+        "restart" => Operation::Restart,
+        "enable" => Operation::Enable,
+        "disable" => Operation::Disable,
+        _ => return Err(refuse(StatusCode::NOT_FOUND, "say restart, enable or disable")),
+    };
+    let operated = ask(&questions, |answer| Question::OperatePlugin(plugin, operation, answer)).await?;
+    operated.map(|done| Json(Done { done })).map_err(|error| {
+        let status = match error {
+            NotOperated::Unknown { .. } => StatusCode::NOT_FOUND,
+            NotOperated::Refused { .. } => StatusCode::CONFLICT,
+            NotOperated::Busy | NotOperated::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        refuse(status, &error.to_string())
+    })
 }
 
 async fn logs(

@@ -9,12 +9,11 @@ mod custody;
 mod explain;
 mod identity;
 mod link;
+mod plugins;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use edgeplug_identity::IdentityConfig;
-use edgeplug_plugins::{PluginPolicy, Policy};
 use serde::Deserialize;
 
 use cloud::TypedCloud;
@@ -22,9 +21,11 @@ use context::Context;
 use custody::{TypedOutbox, TypedUplink};
 use identity::TypedIdentity;
 use link::TypedLink;
+use plugins::TypedPlugins;
 
 pub(crate) use custody::OutboxConfig;
 pub(crate) use link::LinkConfig;
+pub(crate) use plugins::PluginsConfig;
 
 use crate::exit::{Exit, Problem};
 
@@ -53,13 +54,6 @@ pub(crate) struct Config {
     pub(crate) plugins: PluginsConfig,
 }
 
-#[derive(Debug)]
-pub(crate) struct PluginsConfig {
-    pub(crate) directory: PathBuf,
-    pub(crate) compiler: PathBuf,
-    pub(crate) policy: Policy,
-}
-
 /// What was typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,15 +71,6 @@ struct Typed {
     link: TypedLink,
     #[serde(default)]
     plugins: TypedPlugins,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TypedPlugins {
-    directory: Option<PathBuf>,
-    compiler: Option<PathBuf>,
-    #[serde(default)]
-    allow: BTreeMap<String, PluginPolicy>,
 }
 
 impl Config {
@@ -149,31 +134,12 @@ impl Typed {
                 hard_stop_wipes: cloud.hard_stop_wipes,
                 rounding: custody.decimals,
                 ack_status: cloud.ack_status,
+                transforms: self.plugins.transforms(context)?,
             },
             outbox: custody.outbox,
             link,
             plugins: self.plugins.check(context, &state_dir)?,
             state_dir,
-        })
-    }
-}
-
-impl TypedPlugins {
-    fn check(self, context: &Context<'_>, state_dir: &Path) -> Result<PluginsConfig, Problem> {
-        let compiler = match self.compiler {
-            Some(compiler) => {
-                context.file("plugins.compiler", &compiler)?;
-                compiler
-            }
-            None => compiler_beside_us(),
-        };
-        Ok(PluginsConfig {
-            directory: self.directory.unwrap_or_else(|| state_dir.join("plugins")),
-            compiler,
-            policy: Policy {
-                source: format!("[plugins.allow.NAME] in {}", context.file.display()),
-                plugins: self.allow,
-            },
         })
     }
 }

@@ -290,6 +290,7 @@ impl Daemon {
             api::Question::Plugins(answer) => {
                 let _ = answer.send(self.plugins.list());
             }
+            api::Question::OperatePlugin(plugin, operation, answer) => self.plugins.operate(plugin, operation, answer),
             api::Question::Logs(plugin, after, answer) => {
                 let _ = answer.send(self.plugins.log_tail(&plugin, after, api::LOG_PAGE_LINES_MAX));
             }
@@ -330,6 +331,7 @@ impl Daemon {
         let action = self.store.take(action, self.clocks.uptime())?;
         match action {
             Action::Sample { plugin, call } => self.plugins.sample(plugin, call),
+            Action::Transform { plugin, call, samples } => self.plugins.transform(plugin, call, samples),
             Action::Call { plugin, call, id, text, child } => {
                 self.plugins.call(plugin, call, edgeplug_plugins::Command { id, text, device: child })
             }

@@ -1,6 +1,7 @@
 //! What `edgeplug plugin` does for authors of plugins: projects, components, trials. Only [`logs`] needs a daemon.
 
 pub(crate) mod build;
+pub(crate) mod compile;
 pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod new;

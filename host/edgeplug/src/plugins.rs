@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_plugins::{
-    Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, Limits, LogPage, NotReady, PluginEvent,
-    PluginStatus, Plugins, PluginsOptions, Straggler, TwinFailure,
+    Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, LogPage, NotOperated, NotReady, Operation,
+    PluginEvent, PluginStatus, Plugins, PluginsOptions, Straggler, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
+use edgeplug_protocol::sample::Sample;
 use edgeplug_session::action::Outcome;
 use edgeplug_session::event::{CallFailure, Event, PluginUp};
 use edgeplug_session::{AskId, CallId, OfferId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Config;
+use crate::config::{Config, PluginsConfig};
 use crate::exit::chain;
 use crate::store::PluginState;
 use crate::translate;
@@ -63,6 +64,9 @@ pub(crate) enum Heard {
     /// For the store: one key to keep, or without a value to forget; [`PluginHost::kept`] answers.
     Keep { ask: AskId, plugin: String, key: String, value: Option<Bytes> },
 }
+
+/// What was done to a plugin, in words, or why not.
+pub(crate) type Operated = Result<String, NotOperated>;
 
 /// What became of starting them.
 pub(crate) enum Starting {
@@ -164,8 +168,12 @@ impl PluginHost {
                 }
                 return None;
             }
+            PluginEvent::Transformed { plugin, call, result } => {
+                let result = result.map_err(|failure| translate::call_failure(&failure));
+                Event::Transformed { plugin, call: CallId(call), result }
+            }
             // Nothing in this daemon asks for these yet.
-            PluginEvent::Updated { plugin, call, .. } | PluginEvent::Transformed { plugin, call, .. } => {
+            PluginEvent::Updated { plugin, call, .. } => {
                 tracing::debug!(plugin, call, "an answer that nobody waits for");
                 return None;
             }
@@ -178,6 +186,7 @@ impl PluginHost {
                     Change::First => "loaded",
                     Change::Replaced => "replaced",
                     Change::Restarted => "restarted",
+                    Change::RolledBack => "runs in the version before",
                 };
                 tracing::info!(plugin, sha256, may_touch = grants.join("; "), "plugin {how}");
                 let interval = exports.sensor.then_some(interval);
@@ -195,6 +204,14 @@ impl PluginHost {
                 self.up.remove(&plugin);
                 self.twin_events.remove(&plugin);
                 Event::PluginDown { plugin, gone }
+            }
+            PluginEvent::Confirmed { plugin, sha256 } => {
+                tracing::info!(plugin, sha256, "plugin version confirmed");
+                return None;
+            }
+            PluginEvent::RolledBack { plugin, sha256, reason } => {
+                tracing::error!(plugin, sha256, reason, "plugin rolled back");
+                return None;
             }
             PluginEvent::Refused { plugin, file, reason } => {
                 tracing::error!(plugin, file = %file.display(), reason, "plugin file refused");
@@ -245,6 +262,12 @@ impl PluginHost {
     pub(crate) fn sample(&self, plugin: String, call: CallId) -> Option<Event> {
         let Err(failure) = self.with(|plugins| plugins.sample(&plugin, call.0)) else { return None };
         Some(Event::Sampled { plugin, call, result: Err(failure) })
+    }
+
+    /// Has readings filtered; a refusal is an answer.
+    pub(crate) fn transform(&self, plugin: String, call: CallId, samples: Vec<Sample>) -> Option<Event> {
+        let Err(failure) = self.with(|plugins| plugins.transform(&plugin, call.0, samples)) else { return None };
+        Some(Event::Transformed { plugin, call, result: Err(failure) })
     }
 
     /// Hands over a command; a refusal is an answer.
@@ -310,6 +333,21 @@ impl PluginHost {
         self.plugins.as_ref()?.log_tail(plugin, after, lines_max)
     }
 
+    /// Does what an operator wants of one plugin; the answer comes from a task of its own.
+    pub(crate) fn operate(&self, plugin: String, operation: Operation, asker: oneshot::Sender<Operated>) {
+        let Some(plugins) = self.plugins.clone() else {
+            let trouble = self.trouble.as_deref().unwrap_or("they are being started; try again");
+            // The asker may have gone.
+            let _ = asker.send(Err(NotOperated::Refused { plugin, reason: format!("there are no plugins: {trouble}") }));
+            return;
+        };
+        // As many as the plugins take at once.
+        tokio::spawn(async move {
+            let operated = plugins.operate(&plugin, operation).await;
+            let _ = asker.send(operated);
+        });
+    }
+
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
         self.plugins.as_ref().map(|plugins| plugins.list()).unwrap_or_default()
     }
@@ -357,19 +395,20 @@ fn unanswered(request: &Ask) -> Option<Answer> {
 }
 
 fn options(config: &Config) -> PluginsOptions {
-    // Where no grant reaches: state, keys, passwords.
-    let private = std::iter::once(&config.state_dir).chain(&config.secret_files);
+    let PluginsConfig { directory, compiler, engine, cache_images, signature, policy, limits } = &config.plugins;
+    // Where no grant reaches: state, keys, passwords, and the way to everything else.
+    let private = [&config.state_dir, &config.socket].into_iter().chain(&config.secret_files);
     PluginsOptions {
-        directory: config.plugins.directory.clone(),
+        directory: directory.clone(),
         cache_directory: config.state_dir.join("cache"),
-        cache_images: Vec::new(),
+        cache_images: cache_images.clone(),
         shelf_directory: config.state_dir.join("shelf"),
-        engine: edgeplug_plugins::EngineKind::Native,
-        signature: edgeplug_plugins::SignaturePolicy::default(),
-        compiler: config.plugins.compiler.clone(),
-        policy: config.plugins.policy.clone(),
+        engine: *engine,
+        signature: signature.clone(),
+        compiler: compiler.clone(),
+        policy: policy.clone(),
         device: DeviceInfo { unique_id: config.session.unique_id.clone() },
         private_directories: private.cloned().collect(),
-        limits: Limits::default(),
+        limits: limits.clone(),
     }
 }

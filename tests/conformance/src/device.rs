@@ -118,6 +118,7 @@ impl Device {
             hard_stop_wipes: false,
             rounding: Rounding::new(),
             ack_status: StatusTable::default(),
+            transforms: edgeplug_session::config::Transforms::default(),
         };
         let portal = std::mem::take(&mut case.portal);
         // Only with a TPM (`at` 4) does "not registered" lead to DPS.

@@ -11,6 +11,7 @@
 pub mod backlog;
 pub mod chaos;
 mod drain;
+pub mod hostile;
 mod integrity;
 pub mod kill;
 mod load;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::powercut::driver::{self, Profile};
 use edgeplug_torture::random::Random;
-use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, reload, soak};
+use edgeplug_torture::{Verdict, backlog, chaos, hostile, kill, powercut, reload, soak};
 
 #[derive(Parser)]
 #[command(about = "Puts the promise that nothing is lost to the test")]
@@ -82,6 +82,21 @@ enum Mode {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Components that try to get through
+    Hostile {
+        /// Only walls whose name holds this
+        #[arg(long)]
+        only: Option<String>,
+        /// How long the neighbour is measured alone before each attack
+        #[arg(long, default_value_t = 800)]
+        alone_ms: u64,
+        /// How long each attack lasts
+        #[arg(long, default_value_t = 1_500)]
+        attack_ms: u64,
+    },
+    /// The plugins under attack; run by `hostile`
+    #[command(hide = true)]
+    HostileHost { task: PathBuf },
     /// The store under recorded load; run by `powercut`
     #[command(hide = true)]
     Driver {
@@ -134,6 +149,17 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Found>> {
             let options = reload::Options { reloads, seed: seeded(seed), disk: dir, judge_figures: true };
             let verdict = reload::run(&options).await?;
             return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
+        }
+        Mode::Hostile { only, alone_ms, attack_ms } => {
+            let program = std::env::current_exe()?;
+            let options =
+                hostile::Options { program, only, is_short: false, alone_ms, attack_ms, judge_latency: true };
+            let verdict = tokio::task::spawn_blocking(move || hostile::run(&options)).await??;
+            return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
+        }
+        Mode::HostileHost { task } => {
+            tokio::task::spawn_blocking(move || hostile::host(&task)).await??;
+            return Ok(None);
         }
         Mode::Kill { cycles, seed, dir, sync_ms } => {
             let options = kill::Options {

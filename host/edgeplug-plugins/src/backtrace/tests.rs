@@ -51,3 +51,50 @@ fn names_and_calls_are_bounded() {
     assert_eq!(shown.len(), CALLS_MAX);
     assert!(shown.iter().all(|line| line.len() < CALL_LEN_MAX + 30 && line.ends_with("… at src/lib.rs:1:2")));
 }
+
+#[test]
+fn names_of_rust_are_made_readable_and_others_stay() {
+    for (mangled, readable) in [
+        ("_RNvCs1234_4load6parsed", "load::parsed"),
+        ("_ZN4load6parsed17h0123456789abcdefE", "load::parsed"),
+        ("_ZN3foo3barEv", "foo::bar"),
+        ("_Znwm", "_Znwm"),
+        ("main.init$3", "main.init$3"),
+    ] {
+        let trace = format!("heading\n    0:   0x20 - core.wasm!{mangled}\n");
+        let [line] = &lines(&trace)[..] else { panic!("one line") };
+        assert!(line.starts_with(&format!("0: 0x20 - core.wasm!{readable}")), "{line}");
+    }
+}
+
+#[test]
+fn a_name_that_unfolds_to_megabytes_is_cut() {
+    // A tuple of tuples of tuples: each level names the one before it twice, by back references.
+    let mut name = "_RINvC1a1bTuuE".to_owned();
+    for _ in 0..30 {
+        let before = name.rfind('T').expect("a tuple") - 2;
+        let reference = format!("B{}_", base_62(before));
+        name.push_str(&format!("T{reference}{reference}E"));
+    }
+    name.push('E');
+    let begun = std::time::Instant::now();
+    for name in [name, format!("_RNvC{}{}", 100_000, "a".repeat(100_000))] {
+        let shown = lines(&format!("heading\n    0:   0x20 - core.wasm!{name}\n"));
+        assert!(shown.iter().all(|line| line.len() < CALL_LEN_MAX + 30), "{shown:?}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// As v0 mangling writes the number in a back reference: 0 is nothing, others are one less.
+fn base_62(number: usize) -> String {
+    const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let Some(mut rest) = number.checked_sub(1) else { return String::new() };
+    let mut text = String::new();
+    loop {
+        text.insert(0, char::from(DIGITS[rest % 62]));
+        rest /= 62;
+        if rest == 0 {
+            return text;
+        }
+    }
+}

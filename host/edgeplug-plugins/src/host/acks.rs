@@ -4,10 +4,19 @@ use crate::ask::{Answer, Ask, Ending, FinishFailure};
 use crate::bindings::{acks, types};
 use crate::event::PluginEvent;
 use crate::host::{State, another_answer};
+use crate::pace::Pace;
 use crate::voice::told;
 
 /// Longest id passed on: that of a command is its key in the ledger, which takes no longer one. The cloud's are GUIDs.
 const ID_LEN_MAX: usize = 512;
+
+/// Reports of progress a second, and at once: more than anybody can follow.
+const PROGRESS_MAX: u32 = 20;
+
+/// For the progress that one instance reports.
+pub(super) fn pace() -> Pace {
+    Pace::new(PROGRESS_MAX, PROGRESS_MAX)
+}
 
 impl acks::Host for State {
     async fn finish(&mut self, id: String, ending: types::Ending) -> wasmtime::Result<Result<(), acks::Error>> {
@@ -33,7 +42,7 @@ impl acks::Host for State {
 
     /// Nobody waits for it, so what the daemon has no room for, or what comes too fast, is left out.
     fn progress(&mut self, id: String, percent: u8, message: String) {
-        if id.len() > ID_LEN_MAX || !self.pace.admit() {
+        if id.len() > ID_LEN_MAX || !self.pace.admit(1, self.guest.surroundings.clock.elapsed()) {
             return;
         }
         let progress = PluginEvent::Progress {

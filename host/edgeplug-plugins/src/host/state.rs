@@ -38,7 +38,7 @@ impl State {
         self.opened().await?;
         let kept = self.guest.surroundings.kept.clone();
         let write = Write { plugin: self.guest.plugin.clone(), key: key.clone(), value: value.clone() };
-        if let Err(failure) = kept.check(&write) {
+        if let Err(failure) = kept.check(&write, self.guest.state_bytes_max) {
             return Ok(Err(error(failure)));
         }
         let _waiting = self.wait()?;

@@ -1,15 +1,30 @@
 //! `telemetry`: readings a guest sends of its own accord.
 
+use std::sync::Arc;
+
 use edgeplug_protocol::sample::Sample;
 
 use crate::bindings::{telemetry, types};
 use crate::convert;
+use crate::desk::{SAMPLES_AT_ONCE, SAMPLES_PER_SECOND};
 use crate::event::{OfferId, PluginEvent, SampleOutcome};
 use crate::host::State;
 
 impl telemetry::Host for State {
     async fn send(&mut self, samples: Vec<types::Sample>) -> wasmtime::Result<Vec<telemetry::Outcome>> {
-        if let Err(reason) = convert::check_list(&samples) {
+        let desk = Arc::clone(&self.guest.desk);
+        let checked = convert::check_list(&samples).and_then(|()| {
+            let too_many = || {
+                format!(
+                    "more than {SAMPLES_PER_SECOND} samples a second, or {SAMPLES_AT_ONCE} at once; put several values into \
+                     one sample"
+                )
+            };
+            desk.admits(samples.len()).then_some(()).ok_or_else(too_many)
+        });
+        if let Err(reason) = checked {
+            self.complain(&reason);
+            desk.book.rejected(samples.len());
             return Ok(vec![telemetry::Outcome::Rejected(reason); samples.len()]);
         }
         let (taken, refused): (Vec<_>, Vec<_>) = samples
@@ -20,6 +35,7 @@ impl telemetry::Host for State {
             })
             .unzip();
         let taken: Vec<_> = taken.into_iter().flatten().collect();
+        desk.book.took(&taken);
         let mut answers = if taken.is_empty() { Vec::new() } else { self.offer(taken).await? }.into_iter();
         let outcomes = refused.into_iter().map(|refused| match refused {
             Some(reason) => telemetry::Outcome::Rejected(reason),
@@ -31,7 +47,9 @@ impl telemetry::Host for State {
                 None => telemetry::Outcome::Rejected("the store did not confirm it".to_owned()),
             },
         });
-        Ok(outcomes.collect())
+        let outcomes: Vec<_> = outcomes.collect();
+        desk.book.rejected(outcomes.iter().filter(|outcome| matches!(outcome, telemetry::Outcome::Rejected(_))).count());
+        Ok(outcomes)
     }
 }
 

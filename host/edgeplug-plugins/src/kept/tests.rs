@@ -1,5 +1,7 @@
 use super::*;
 
+const QUOTA_BYTES: usize = 64 << 10;
+
 fn set(key: &str, len: usize) -> Write {
     Write { plugin: "p".to_owned(), key: key.to_owned(), value: Some(vec![0; len].into()) }
 }
@@ -12,7 +14,7 @@ fn open() -> Kept {
 
 /// Asks and has it answered.
 fn keep(kept: &Kept, write: Write) -> Result<(), NotKept> {
-    kept.check(&write)?;
+    kept.check(&write, QUOTA_BYTES)?;
     kept.begin(AskId(1), write)?;
     kept.end(AskId(1), &Answer::Kept(Ok(())));
     Ok(())
@@ -36,7 +38,7 @@ fn a_change_shows_only_once_it_is_durable() {
 #[test]
 fn the_quota_counts_names_and_what_is_replaced() {
     let kept = open();
-    let refused = |write: &Write| matches!(kept.check(write), Err(NotKept::Quota(_)));
+    let refused = |write: &Write| matches!(kept.check(write, QUOTA_BYTES), Err(NotKept::Quota(_)));
     keep(&kept, set("a", QUOTA_BYTES - 1)).expect("fits exactly");
     keep(&kept, set("a", QUOTA_BYTES - 1)).expect("in place of itself");
     assert!(refused(&set("a", QUOTA_BYTES)) && refused(&set("b", 0)));

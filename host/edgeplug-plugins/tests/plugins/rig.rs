@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use edgeplug_plugins::{
     Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, Plugins, PluginsOptions,
-    Policy, Reply, SampleOutcome, TwinFailure,
+    Policy, Reply, Resolver, SampleOutcome, TwinFailure,
 };
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
@@ -88,7 +88,12 @@ impl Setup {
 
     /// The store is not open yet.
     pub(crate) fn start_without_state(self) -> Rig {
-        let (plugins, events) = Plugins::start(self.options).expect("start");
+        self.start_with_resolver(Resolver::system())
+    }
+
+    /// The store is not open yet, and names lead where the test says.
+    pub(crate) fn start_with_resolver(self, resolver: Resolver) -> Rig {
+        let (plugins, events) = Plugins::start_with_resolver(self.options, resolver).expect("start");
         let (offered, asked) = (Vec::new(), Vec::new());
         Rig { directory: self.directory, plugins, events, offered, asked, answers: as_usual, next_call: 0 }
     }

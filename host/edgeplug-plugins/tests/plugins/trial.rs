@@ -29,6 +29,7 @@ fn options(setup: &Setup, component: &[u8], manifest: &str) -> TrialOptions {
         manifest: None,
         config: BTreeMap::new(),
         root: None,
+        allow_network: false,
         compiler: setup.options.compiler.clone(),
         cache_directory: setup.options.cache_directory.clone(),
         device: DeviceInfo { unique_id: "bench".to_owned() },

@@ -41,6 +41,12 @@ pub(crate) async fn post(socket: &Path, path: &str, body: &impl Serialize) -> Re
     exchange(socket, Request::post(path).header("content-type", "application/json"), body.into()).await
 }
 
+/// A name as one segment of a path: what may not stand there as it is (RFC 3986, 2.3) is escaped.
+pub(crate) fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 async fn exchange(
     socket: &Path,
     request: hyper::http::request::Builder,
@@ -74,3 +80,6 @@ async fn answer(
     }
     serde_json::from_slice(&body).map_err(broken)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use edgeplug_plugins::EngineKind;
 
-use super::{Listing, on_runtime, print};
+use super::{Daemon, Listing, on_runtime, print};
+use crate::api::client;
 use crate::config::compiler_beside_us;
 use crate::exit::Problem;
 use crate::plugin::build::Build;
+use crate::plugin::compile::Compile;
 use crate::plugin::logs::{Logs, TAIL_DEFAULT};
 use crate::plugin::new::Language;
 use crate::plugin::trial::schedule::{At, Object, Setting, Span, Switch};
@@ -16,8 +19,21 @@ use crate::plugin::{inspect, new};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// What runs, what it may touch, how it fares.
+    /// What runs and how it fares, a line each.
     List(Listing),
+    /// All that is known of one plugin: version, rights, calls, times, memory.
+    Show {
+        /// The plugin.
+        name: String,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Have a fresh instance of a plugin started now; ends a quarantine.
+    Restart(Operated),
+    /// Switch a plugin on again; ends a quarantine, too.
+    Enable(Operated),
+    /// Switch a plugin off; it stays off until it is enabled, whatever happens to its files or the daemon.
+    Disable(Operated),
     /// What a plugin of the running daemon logged, printed and died of: the last lines.
     Logs {
         /// The plugin.
@@ -59,6 +75,26 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Compile components for a system image, so that no device has to.
+    ///
+    /// The daemon takes them from the directories of `plugins.cache_images`. They fit daemons of this build, on this
+    /// architecture.
+    Compile {
+        /// The components.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The directory for what they become; made when it is missing.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// What they are compiled for: `plugins.engine` of the daemon's configuration, native or interpreter.
+        #[arg(long, default_value_t = EngineKind::Native)]
+        engine: EngineKind,
+        #[command(flatten)]
+        compiler: Compiler,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what a file is without running it: imports, exports, whether the daemon takes it, what it needs.
     Inspect {
         /// A component, or whatever it is.
@@ -69,9 +105,17 @@ pub(super) enum PluginCommand {
     },
     /// Run a plugin without a daemon, a device or a cloud, and print what it does.
     ///
-    /// It gets every right its manifest asks for. A moment may stand before what happens: `--command '+5m set-limit
+    /// It gets every right its manifest asks for but the network. A moment may stand before what happens: `--command '+5m set-limit
     /// 10'`. Without one it happens at the start. The exit code says whether all calls were answered well.
     Try(Box<TryArguments>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Operated {
+    /// The plugin.
+    name: String,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +131,9 @@ pub(super) struct TryArguments {
     /// A directory that stands for / in all that the plugin reads.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Let it use the network as far as its manifest asks.
+    #[arg(long)]
+    allow_network: bool,
     /// So much time on a clock that runs as fast as the plugin can (1h30m); without it in real time, until Ctrl-C.
     #[arg(long, value_name = "TIME")]
     virtual_time: Option<Span>,
@@ -125,7 +172,13 @@ pub(super) struct Compiler {
 impl PluginCommand {
     pub(super) fn run(self) -> Result<(), Problem> {
         match self {
-            Self::List(listing) => listing.show("/v1/plugins", print::plugins),
+            Self::List(listing) => listing.show("/v1/plugins", print::plugins::list),
+            Self::Show { name, listing } => {
+                listing.show(&format!("/v1/plugins/{}", client::segment(&name)), print::plugins::show)
+            }
+            Self::Restart(operated) => operated.tell("restart"),
+            Self::Enable(operated) => operated.tell("enable"),
+            Self::Disable(operated) => operated.tell("disable"),
             Self::Logs { name, follow, tail, listing } => {
                 let Listing { socket, json } = listing;
                 on_runtime(Logs { plugin: name, socket, follow, tail, json }.run())
@@ -134,9 +187,18 @@ impl PluginCommand {
             Self::Build { file, output, world, compiler, json } => {
                 on_runtime(Build { file, output, world, compiler: compiler.path(), json }.run())
             }
+            Self::Compile { files, output, engine, compiler, json } => {
+                on_runtime(Compile { files, output, engine, compiler: compiler.path(), json }.run())
+            }
             Self::Inspect { file, json } => inspect::inspect(&file, json),
             Self::Try(arguments) => on_runtime(arguments.meaning().run()),
         }
+    }
+}
+
+impl Operated {
+    fn tell(&self, operation: &str) -> Result<(), Problem> {
+        self.daemon.tell(&format!("/v1/plugins/{}/{operation}", client::segment(&self.name)), &())
     }
 }
 
@@ -147,6 +209,7 @@ impl TryArguments {
             manifest: self.manifest,
             config: self.config,
             root: self.root,
+            allow_network: self.allow_network,
             virtual_time: self.virtual_time.map(|span| span.0),
             connection: self.connection,
             desired: self.desired,

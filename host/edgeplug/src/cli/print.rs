@@ -24,6 +24,8 @@ macro_rules! line {
     }};
 }
 
+pub(super) mod plugins;
+
 /// `edgeplug status`.
 pub(super) fn status(status: &Value) -> String {
     let mut lines = String::new();
@@ -73,6 +75,7 @@ pub(super) fn status(status: &Value) -> String {
     if number("/uplink/held_back") > 0 {
         line!(lines, "          {} came sooner than the cloud wants readings", number("/uplink/held_back"));
     }
+    filters(status, &mut lines);
     edge(status, &mut lines);
     let evicted = number("/store/evicted/rows");
     if evicted > 0 {
@@ -117,6 +120,24 @@ fn heartbeat(status: &Value) -> String {
     seconds.map_or_else(String::new, |seconds| format!(", a heartbeat every {seconds} s"))
 }
 
+/// What filters did, where there are any.
+fn filters(status: &Value, lines: &mut String) {
+    let number = |key: &str| status.pointer(&format!("/transform/{key}")).and_then(Value::as_u64).unwrap_or_default();
+    if number("filtered") + number("waiting") + number("dropped") + number("behind") > 0 {
+        let (filtered, waiting, unfiltered) = (number("filtered"), number("waiting"), number("unfiltered"));
+        line!(lines, "filters   {filtered} samples through, {unfiltered} past a failed filter, {waiting} batches waiting");
+    }
+    if number("dropped") + number("behind") > 0 {
+        let (dropped, behind) = (number("dropped"), number("behind"));
+        line!(lines, "          not taken: {dropped} for want of a filter, {behind} because too many waited");
+    }
+    let trouble = status.pointer("/transform/trouble").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for trouble in trouble {
+        let text = |key: &str| trouble.get(key).and_then(Value::as_str).unwrap_or_default();
+        line!(lines, "          filter {} failed: {}", text("plugin"), text("reason"));
+    }
+}
+
 /// Windows and rules, on a device that has any.
 fn edge(status: &Value, lines: &mut String) {
     let number = |key: &str| status.pointer(&format!("/edge/{key}")).and_then(Value::as_u64).unwrap_or_default();
@@ -145,49 +166,3 @@ pub(super) fn children(children: &Value) -> String {
     }
     lines
 }
-
-/// `edgeplug plugin list`.
-pub(super) fn plugins(plugins: &Value) -> String {
-    let mut lines = String::new();
-    let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
-    if plugins.is_empty() {
-        line!(lines, "no plugins; drop a .wasm component into the plugins directory");
-    }
-    for plugin in plugins {
-        let text = |key: &str| plugin.get(key).and_then(Value::as_str).unwrap_or_default();
-        let number = |key: &str| plugin.get(key).and_then(Value::as_u64).unwrap_or_default();
-        let version: String = text("sha256").chars().take(12).collect();
-        line!(lines, "{}", format!("{}  {}  {version}", text("plugin"), text("state")).trim_end());
-        let mut counts = format!("  calls {}", number("calls"));
-        // Calls answered with an error; a daemon of another version may not count them.
-        if number("errors") > 0 {
-            let _ = write!(counts, ", errors {}", number("errors"));
-        }
-        let _ = write!(counts, ", faults {}, restarts {}", number("faults"), number("restarts"));
-        // A plugin that never ran has no interval yet.
-        if number("interval_ms") > 0 {
-            let _ = write!(counts, ", every {} ms", number("interval_ms"));
-        }
-        line!(lines, "{counts}");
-        let grants = plugin.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        for grant in grants.iter().filter_map(Value::as_str) {
-            line!(lines, "  {grant}");
-        }
-        let list = |path: &str| -> Vec<&str> {
-            let entries = plugin.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            entries.iter().filter_map(Value::as_str).collect()
-        };
-        for (path, words) in [("/commands/names", "only commands"), ("/commands/devices", "commands for")] {
-            if !list(path).is_empty() {
-                line!(lines, "  {words} {}", list(path).join(", "));
-            }
-        }
-        if !text("problem").is_empty() {
-            line!(lines, "  problem: {}", text("problem"));
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests;

@@ -16,7 +16,11 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     pub(super) fn invalid(&self, key: &str, reason: &str) -> Problem {
-        Problem::new(Exit::ConfigInvalid, format!("{}: {key}: {reason}", self.place(key)))
+        self.wrong(key, Exit::ConfigInvalid, reason)
+    }
+
+    pub(super) fn wrong(&self, key: &str, exit: Exit, reason: &str) -> Problem {
+        Problem::new(exit, format!("{}: {key}: {reason}", self.place(key)))
     }
 
     /// A number in its range, or the default.
@@ -83,7 +87,8 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
             continue;
         }
         let Some((name, _)) = line.split_once('=') else { continue };
-        let full = if section.is_empty() { name.trim().to_owned() } else { format!("{section}.{}", name.trim()) };
+        let name = name.trim().trim_matches('"');
+        let full = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
         let above = key.strip_prefix(full.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         if above && best.is_none_or(|(length, _)| full.len() > length) {
             best = Some((full.len(), index + 1));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use edgeplug_protocol::version::Version;
-use edgeplug_session::config::{FrequencyPolicy, HardStopPolicy, ProtocolChoice};
+use edgeplug_session::config::{FrequencyPolicy, HardStopPolicy, ProtocolChoice, TransformFailure};
 
 use super::*;
 
@@ -95,6 +95,51 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
         ),
         (format!("{GOOD}[link]\nproxy_user = \"me\"\n"), Exit::ConfigInvalid, &["link.proxy_user", "no proxy"]),
         (format!("{GOOD}[link]\nkeep_alive_s = 2000\n"), Exit::ConfigInvalid, &["link.keep_alive_s", "1 to 1767"]),
+        (format!("{GOOD}[plugins]\nsignature = \"maybe\"\n"), Exit::ConfigWrongType, &["line 8", "`require`"]),
+        (
+            format!("{GOOD}[plugins]\nsignature = \"require\"\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.signature", "needs a key", "set plugins.keys"],
+        ),
+        (format!("{GOOD}[plugins]\nkeys = [\"RW\"]\n"), Exit::ConfigInvalid, &["line 8", "plugins.keys", "minisign"]),
+        (
+            format!("{GOOD}[plugins]\nkeys = [\"/nonexistent/key.pub\"]\n"),
+            Exit::ConfigFileMissing,
+            &["line 8", "plugins.keys", "/nonexistent/key.pub"],
+        ),
+        (format!("{GOOD}[plugins]\nengine = \"fast\"\n"), Exit::ConfigWrongType, &["line 8", "`interpreter`"]),
+        (
+            format!("{GOOD}[plugins]\ncache_images = [\"images\"]\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.cache_images", "absolute"],
+        ),
+        (format!("{GOOD}[plugins]\nrescan_s = 0\n"), Exit::ConfigInvalid, &["line 8", "plugins.rescan_s", "default 10"]),
+        (
+            format!("{GOOD}[plugins]\nquarantine_strikes = 0\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.quarantine_strikes", "default 10"],
+        ),
+        (
+            format!("{GOOD}[plugins]\nrestart_min_ms = 1\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.restart_min_ms", "default 1000 "],
+        ),
+        (
+            format!("{GOOD}[plugins.transforms]\nbme280 = [\"clamp\", \"bme280\"]\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.transforms.bme280", "cannot filter what it measured itself"],
+        ),
+        (
+            format!("{GOOD}[plugins.transforms]\n\"*\" = [\"clamp\", \"clamp\"]\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.transforms.*", "twice"],
+        ),
+        (format!("{GOOD}[plugins.transforms]\na = [\"*\"]\n"), Exit::ConfigInvalid, &["plugins.transforms.a", "sources only"]),
+        (
+            format!("{GOOD}[plugins]\ntransform_failure = \"keep\"\n"),
+            Exit::ConfigWrongType,
+            &["line 8", "`pass`", "`drop`"],
+        ),
     ] {
         let problem = load(&text).unwrap_err();
         assert_eq!(problem.exit, exit, "{text}\n{}", problem.text);
@@ -118,6 +163,32 @@ fn what_is_not_said_is_bounded() {
     assert_eq!((batch.bytes_max, batch.delay.as_millis()), (4096, 500));
     assert_eq!((session.daily_bytes_max, session.time_to_live), (None, None));
     assert!(config.link.proxy.is_none());
+}
+
+#[test]
+fn what_is_said_of_plugins_reaches_them() {
+    let config = load(&format!(
+        "{GOOD}[plugins]\nengine = \"interpreter\"\ncache_images = [\"/usr/lib/edgeplug/images\"]\nsettle_ms = 0\n\
+         rescan_s = 1\nprobation_s = 0\nprobation_calls = 5\nquarantine_strikes = 3\nrestart_min_ms = 50\n\
+         signature = \"warn\"\nkeys = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]\n\
+         transform_failure = \"drop\"\n[plugins.transforms]\nbme280 = [\"median\", \"clamp\"]\n\"*\" = [\"clamp\"]\n\
+         quiet = []\n"
+    ))
+    .unwrap();
+    let plugins = &config.plugins;
+    assert_eq!(plugins.engine, edgeplug_plugins::EngineKind::Interpreter);
+    assert_eq!(plugins.cache_images, [Path::new("/usr/lib/edgeplug/images")]);
+    assert_eq!(plugins.signature.mode, edgeplug_plugins::SignatureMode::Warn);
+    assert_eq!(plugins.signature.keys.len(), 1);
+    let limits = &plugins.limits;
+    assert_eq!((limits.settle, limits.rescan), (Duration::ZERO, Duration::from_secs(1)));
+    assert_eq!((limits.probation.good_calls, limits.probation.time), (5, Duration::ZERO));
+    assert_eq!((limits.quarantine_strikes, limits.restart_min), (3, Duration::from_millis(50)));
+    let transforms = &config.session.transforms;
+    assert_eq!(transforms.failure, TransformFailure::Drop);
+    assert_eq!(transforms.filters["bme280"], ["median", "clamp"]);
+    assert_eq!(transforms.filters["*"], ["clamp"]);
+    assert!(transforms.filters["quiet"].is_empty());
 }
 
 #[test]
@@ -176,8 +247,11 @@ fn the_example_that_is_installed_is_understood_and_says_the_defaults() {
         all.push('\n');
     }
     let all = load(&all).unwrap_or_else(|problem| panic!("{}\n{all}", problem.text));
-    let shown =
-        |config: &Config| format!("{:?} {:?} {:?} {:?}", config.session, config.outbox, config.link, config.identity);
+    let shown = |config: &Config| {
+        let Config { session, outbox, link, identity, plugins, .. } = config;
+        let PluginsConfig { directory, engine, cache_images, signature, limits, .. } = plugins;
+        format!("{session:?} {outbox:?} {link:?} {identity:?} {directory:?} {engine} {cache_images:?} {signature:?} {limits:?}")
+    };
     assert_eq!(shown(&bare), shown(&all));
 }
 

@@ -14,8 +14,6 @@ use crate::exit::{Exit, Problem};
 const POLL: Duration = Duration::from_millis(500);
 /// Lines shown when nothing else is asked for.
 pub(crate) const TAIL_DEFAULT: usize = 100;
-/// What may stand in a path as it is (RFC 3986, 2.3).
-const PLAIN: &str = "-._~";
 
 /// What was typed.
 #[derive(Debug)]
@@ -53,7 +51,7 @@ impl Logs {
     }
 
     async fn page(&self, after: u64) -> Result<Page, Problem> {
-        let path = format!("/v1/plugins/{}/logs?after={after}", escaped(&self.plugin));
+        let path = format!("/v1/plugins/{}/logs?after={after}", client::segment(&self.plugin));
         let answer = client::get(&self.socket, &path).await.map_err(|error| match error {
             AskError::NoDaemon(_) => Problem::no_daemon(&self.socket, &error),
             other => Problem::new(Exit::Failed, other.to_string()),
@@ -88,12 +86,6 @@ fn words(line: &Value) -> String {
 /// How an instance died is one long line for programs; for people its parts, which are frames for the most part.
 pub(super) fn unfolded(death: &str) -> String {
     death.replace("; ", "\n    ")
-}
-
-/// As a segment of a path.
-fn escaped(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || PLAIN.as_bytes().contains(&byte);
-    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(crate) struct Try {
     pub(crate) manifest: Option<PathBuf>,
     pub(crate) config: Vec<Setting>,
     pub(crate) root: Option<PathBuf>,
+    pub(crate) allow_network: bool,
     /// By a clock that is moved by hand; without it in real time, until Ctrl-C.
     pub(crate) virtual_time: Option<Duration>,
     pub(crate) connection: Vec<At<Switch>>,
@@ -101,10 +102,17 @@ impl Try {
             manifest: self.manifest.clone(),
             config,
             root: self.root.clone(),
+            allow_network: self.allow_network,
             compiler: self.compiler.clone(),
             cache_directory: cache.path.clone(),
             device: DeviceInfo { unique_id: DEVICE.to_owned() },
-            limits: Limits { restart_min: RESTART, restart_max: RESTART, ..Limits::default() },
+            limits: Limits {
+                restart_min: RESTART,
+                restart_max: RESTART,
+                // Whoever tries it wants to see every fault.
+                quarantine_strikes: u32::MAX,
+                ..Limits::default()
+            },
             virtual_clock: self.virtual_time.is_some(),
             faults,
             span: self.virtual_time.unwrap_or_default(),

@@ -131,6 +131,7 @@ impl Setup {
             hard_stop_wipes: false,
             rounding: Rounding::new(),
             ack_status: StatusTable::default(),
+            transforms: edgeplug_session::config::Transforms::default(),
         };
         Self { definition, session }
     }

@@ -114,6 +114,7 @@ impl Running {
             manifest: None,
             config: BTreeMap::new(),
             root: None,
+            allow_network: false,
             compiler: program("edgeplug-compiler")?,
             cache_directory: cache.to_owned(),
             device: DeviceInfo::default(),

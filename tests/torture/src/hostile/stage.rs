@@ -84,7 +84,7 @@ impl Stage {
             fs::create_dir(root.join(open))?;
         }
         let secret = format!("{}, which nobody may read\n", self.canary);
-        for file in ["state/secret", "shelf/secret", "secret/canary", "secret/data", "secret/firmware", "plugins/.secret"] {
+        for file in ["state/secret", "secret/canary", "secret/data", "secret/firmware", "plugins/.secret"] {
             fs::write(root.join(file), &secret)?;
         }
         for file in ["data", "below/data", "raced", "raced-directory/data", "read-only"] {

@@ -1,7 +1,7 @@
 //! One way through, tried by one component, and how it must end.
 
 use super::fixture::Fixture;
-use super::task::{ATTACKER, Errand};
+use super::task::Errand;
 
 /// What is tried. The first nineteen are the list of those that must be there; a test counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +145,5 @@ impl Wall {
             self.asks,
             config.collect::<String>()
         )
-    }
-
-    /// The plugin that is asked.
-    pub(super) fn plugin(&self) -> &'static str {
-        ATTACKER
     }
 }

@@ -3,12 +3,6 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn a_name_is_one_segment_of_the_path() {
-    assert_eq!(escaped("bme280-roof_2.x"), "bme280-roof_2.x");
-    assert_eq!(escaped("../status?x=é"), "..%2Fstatus%3Fx%3D%C3%A9");
-}
-
-#[test]
 fn a_line_says_when_how_bad_and_where_from() {
     let time = "2026-11-23T12:00:00.000Z";
     for (stream, shown) in [("log", "hello"), ("stderr", "stderr: hello"), ("panic", "panic: hello")] {

@@ -430,6 +430,8 @@ impl Runner {
                 let words = format!("{id}: {percent} % {message}");
                 self.report.tell(at, "progress", &words, json!({ "id": id, "percent": percent, "message": message }))
             }
+            // There is one version of the file.
+            PluginEvent::Confirmed { .. } | PluginEvent::RolledBack { .. } => Ok(()),
             PluginEvent::ScanDone
             | PluginEvent::Sampled { .. }
             | PluginEvent::Replied { .. }

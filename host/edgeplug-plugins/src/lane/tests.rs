@@ -1,0 +1,251 @@
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::task::Waker;
+
+use wasmtime::Engine;
+
+use super::*;
+use crate::clock::Clock;
+use crate::standing::Used;
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Rig {
+    lanes: Lanes,
+    desk: Arc<Desk>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let ticker = Ticker::start(&Engine::default()).expect("a thread");
+        Self { lanes: Lanes::new(ticker), desk: Arc::new(Desk::new(Clock::system())) }
+    }
+
+    fn ride<T>(&self, lane: Lane, call: impl Future<Output = T> + Send + 'static) -> Ride<T> {
+        self.lanes.ride(lane, &self.desk, &Deadline::start(DEADLINE), call)
+    }
+
+    /// Uses up its share.
+    fn spend(&self) {
+        let cpu = Duration::from_secs(5);
+        self.desk.standing.ended(Used { uncharged: cpu, cpu, overran: false, is_usual: true });
+        assert_eq!(self.desk.standing.lane(), Lane::Idle);
+    }
+
+    async fn all_end(&self) {
+        assert!(self.lanes.are_empty(PATIENCE).await, "a thread is left behind");
+    }
+}
+
+fn thread_name() -> Option<String> {
+    thread::current().name().map(str::to_owned)
+}
+
+/// The scheduler's policy of this thread: field 41 of its `stat` (proc_pid_stat(5)).
+fn policy() -> String {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("stat");
+    // The name, in brackets, may hold spaces.
+    let after_name = stat.rsplit(')').next().expect("fields").to_owned();
+    after_name.split_whitespace().nth(41 - 3).expect("a policy").to_owned()
+}
+
+/// What a guest does that computes: each poll ends at a tick.
+async fn compute(deadline: Deadline, ticks: u32) -> Option<String> {
+    for _ in 0..ticks {
+        let begun = thread_cpu();
+        while thread_cpu() < begun + SHORT {}
+        deadline.charge_tick();
+        tokio::task::yield_now().await;
+    }
+    thread_name()
+}
+
+#[tokio::test]
+async fn a_short_call_stays_where_it_is_awaited() {
+    let rig = Rig::new();
+    let here = thread::current().id();
+    let (there, spent) = rig.ride(Lane::Fast, async { thread::current().id() }).await;
+    assert_eq!(there, here);
+    assert!(spent.cpu <= BRIEF && spent.uncharged == spent.cpu, "{spent:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_known_to_be_slow_is_made_elsewhere() {
+    let rig = Rig::new();
+    let (name, _) = rig.ride(Lane::Slow, async { thread_name() }).await;
+    assert_eq!(name.as_deref(), Some("plugin-lane"));
+    rig.all_end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_computes_for_long_moves_and_its_answer_comes_back() {
+    let rig = Rig::new();
+    let here = thread::current().id();
+    let deadline = Deadline::start(DEADLINE);
+    let ride = rig.lanes.ride(Lane::Fast, &rig.desk, &deadline.clone(), compute(deadline, 5));
+    let (name, spent) = ride.await;
+    assert_eq!(name.as_deref(), Some("plugin-lane"));
+    assert_eq!(thread::current().id(), here);
+    assert!(spent.cpu >= SHORT * 3, "{spent:?}");
+    assert_eq!(spent.uncharged, Duration::ZERO, "a thread charges what it uses as it goes");
+    rig.all_end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_does_not_move() {
+    let rig = Rig::new();
+    let waits = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        thread_name()
+    };
+    let (name, _) = rig.ride(Lane::Fast, waits).await;
+    assert_eq!(name, thread_name());
+}
+
+#[tokio::test]
+async fn timers_sockets_and_blocking_work_go_on_from_a_thread_of_its_own() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let rig = Rig::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("address").port();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a caller");
+        stream.write_all(b"hello").await.expect("written");
+    });
+    let call = async move {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("read");
+        let sum = tokio::task::spawn_blocking(|| 40 + 2).await.expect("a sum");
+        (text, sum, thread_name())
+    };
+    let ((text, sum, name), _) = rig.ride(Lane::Slow, call).await;
+    assert_eq!((text.as_str(), sum, name.as_deref()), ("hello", 42, Some("plugin-lane")));
+    answering.await.expect("answered");
+    rig.all_end().await;
+}
+
+#[tokio::test]
+async fn a_panic_goes_on_where_the_call_is_awaited_and_leaves_no_thread() {
+    let rig = Rig::new();
+    let call = rig.ride(Lane::Slow, async { assert!(thread_name().is_none(), "as told") });
+    let failed = tokio::spawn(call).await.expect_err("a panic");
+    let words = failed.into_panic().downcast::<&str>().expect("text");
+    assert_eq!(*words, "as told");
+    rig.all_end().await;
+}
+
+/// Tells when it is dropped, and where.
+struct Tell(mpsc::Sender<Option<String>>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(thread_name());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_awaits_any_more_is_dropped_where_it_is() {
+    let rig = Rig::new();
+    let (tell, told) = mpsc::channel();
+    let held = Tell(tell);
+    let (begun, begins) = oneshot::channel();
+    let call = rig.ride(Lane::Slow, async move {
+        let _held = held;
+        begun.send(()).expect("somebody waits");
+        std::future::pending::<()>().await;
+    });
+    let awaiting = tokio::spawn(call);
+    begins.await.expect("it begins");
+    awaiting.abort();
+    assert!(awaiting.await.expect_err("aborted").is_cancelled());
+    rig.all_end().await;
+    assert_eq!(told.recv().expect("dropped").as_deref(), Some("plugin-lane"));
+}
+
+#[tokio::test]
+async fn a_call_in_a_loop_is_dropped_at_the_next_tick() {
+    let rig = Rig::new();
+    let deadline = Deadline::start(DEADLINE);
+    let ride = rig.lanes.ride(Lane::Slow, &rig.desk, &deadline.clone(), compute(deadline, u32::MAX));
+    let awaiting = tokio::spawn(ride);
+    let mut threads = rig.lanes.threads.subscribe();
+    threads.wait_for(|threads| *threads == 1).await.expect("it begins");
+    awaiting.abort();
+    rig.all_end().await;
+}
+
+#[tokio::test]
+async fn a_plugin_over_its_share_computes_only_when_nobody_else_wants_to() {
+    let rig = Rig::new();
+    rig.spend();
+    let lane = rig.desk.standing.lane();
+    let (policy_there, _) = rig.ride(lane, async { policy() }).await;
+    assert_eq!(policy_there, libc::SCHED_IDLE.to_string());
+    assert_eq!(policy(), libc::SCHED_OTHER.to_string(), "and no other thread");
+    let (policy_there, _) = rig.ride(Lane::Slow, async { policy() }).await;
+    assert_eq!(policy_there, libc::SCHED_OTHER.to_string());
+    rig.all_end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_goes_over_the_share_becomes_idle_on_its_way() {
+    let rig = Rig::new();
+    let deadline = Deadline::start(DEADLINE);
+    let desk = Arc::clone(&rig.desk);
+    let (before, after) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let seen = (Arc::clone(&before), Arc::clone(&after));
+    let computing = deadline.clone();
+    let call = async move {
+        let number = || policy().parse::<u32>().expect("a number");
+        seen.0.store(number(), Ordering::Relaxed);
+        desk.standing.charge(Duration::from_secs(5));
+        compute(computing, 1).await;
+        seen.1.store(number(), Ordering::Relaxed);
+    };
+    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, call).await;
+    assert_eq!(before.load(Ordering::Relaxed), libc::SCHED_OTHER.unsigned_abs());
+    assert_eq!(after.load(Ordering::Relaxed), libc::SCHED_IDLE.unsigned_abs());
+}
+
+#[tokio::test]
+async fn without_a_thread_a_call_goes_on_where_it_is() {
+    let rig = Rig::new();
+    let taken: Vec<_> = std::iter::from_fn(|| rig.lanes.count_thread()).collect();
+    assert_eq!(taken.len(), THREADS_MAX);
+    let deadline = Deadline::start(DEADLINE);
+    let ride = rig.lanes.ride(Lane::Slow, &rig.desk, &deadline.clone(), compute(deadline, 5));
+    assert_eq!(ride.await.0, thread_name());
+    drop(taken);
+    rig.all_end().await;
+}
+
+#[test]
+fn a_tick_that_passes_while_a_call_is_not_polled_is_given_back() {
+    let rig = Rig::new();
+    // Three ticks, of which the last ends it.
+    let deadline = Deadline::start(Duration::ZERO);
+    let mut polls = 0;
+    let waits_once = poll_fn(move |_| {
+        polls += 1;
+        if polls == 1 { Poll::Pending } else { Poll::Ready(()) }
+    });
+    let mut ride = pin!(rig.lanes.ride(Lane::Fast, &rig.desk, &deadline, waits_once));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(ride.as_mut().poll(&mut context).is_pending());
+    let before = rig.lanes.ticker.ticks();
+    let running = rig.lanes.ticker.run();
+    while rig.lanes.ticker.ticks() == before {
+        thread::yield_now();
+    }
+    drop(running);
+    assert!(ride.as_mut().poll(&mut context).is_ready());
+    assert!(deadline.charge_tick() && deadline.charge_tick(), "one more than it had");
+    assert!(!deadline.charge_tick());
+}

@@ -1,0 +1,126 @@
+//! Whether a wall stood: what must hold of every attack, and what of this one.
+
+use serde_json::Value;
+
+use super::run::{Footprint, Seen};
+use super::stage::Stage;
+use super::task::{ATTACKER, NEIGHBOUR, Report};
+use super::wall::{Ends, Wall};
+
+/// What an attacker with 16 MiB may cost the daemon beyond that: its answer copied twice (16 MiB may move in a call), its
+/// code, its log, its figures.
+const RSS_GROWTH_KB_MAX: u64 = 64 << 10;
+/// Two workers, the lanes, the tickers, the watchers, and the runtime's threads for files.
+const THREADS_MAX: u64 = 96;
+/// A guest's sockets and files included.
+const DESCRIPTORS_MAX: u64 = 512;
+/// A few plugins; fifty stay below 8 GiB.
+const VIRTUAL_KB_MAX: u64 = 8 << 20;
+/// Samples in one answer (`wit/imports.wit`, `telemetry.send`).
+const SAMPLES_MAX: u64 = 1000;
+/// Samples a second that a plugin may send, and what it may send at once.
+const OFFERED_PER_S: u64 = 1000;
+const OFFERED_BURST: u64 = 5000;
+/// What a plugin may keep (`wit/imports.wit`, `state`).
+const KEPT_BYTES_MAX: u64 = 64 << 10;
+/// Longest text about one fault or refusal.
+const WORDS_LEN_MAX: usize = 8 << 10;
+
+/// What was found of one attack.
+pub(super) struct Judgement {
+    /// What became of the attacker, in a few words.
+    pub(super) seen: String,
+    /// Why the wall does not stand; empty when it does.
+    pub(super) breaches: Vec<String>,
+    pub(super) is_quarantined: bool,
+}
+
+pub(super) fn judge(wall: &Wall, stage: &Stage, seen: &Seen, attack_ms: u64) -> Judgement {
+    let Seen { footprint, report } = seen;
+    let status = |plugin: &str| report.list.as_array()?.iter().find(|status| status["plugin"] == plugin).cloned();
+    let attacker = status(ATTACKER).unwrap_or_default();
+    let state = attacker["state"].as_str().unwrap_or("unknown").to_owned();
+    let is_quarantined = state == "quarantined";
+    let mut breaches = of_any(footprint, report, attack_ms);
+    if serde_json::to_string(report).is_ok_and(|text| text.contains(stage.canary())) {
+        breaches.push("the secret came out".to_owned());
+    }
+    if status(NEIGHBOUR).is_none_or(|status| status["state"] != "running" || status["faults"] != 0) {
+        breaches.push("the neighbour fell".to_owned());
+    }
+    let through = report.readings.iter().filter_map(|reading| value(reading, "through"));
+    breaches.extend(through.map(|what| format!("it got through: {what}")));
+
+    let said = said(report, &attacker);
+    let words = said.iter().find(|text| text.contains(wall.words)).cloned();
+    if words.is_none() {
+        breaches.push(format!("nobody said {:?}: {said:?}", wall.words));
+    }
+    let tried = report.readings.iter().filter_map(|reading| value(reading, "tried")?.as_i64()).max();
+    match wall.ends {
+        Ends::Refused if report.ups > 0 => breaches.push("it was taken".to_owned()),
+        Ends::Denied if tried.is_none_or(|tried| tried == 0) => breaches.push("it tried nothing".to_owned()),
+        Ends::Denied if report.failed > 0 => breaches.push("it fell, which proves little".to_owned()),
+        Ends::Quarantined if !is_quarantined => breaches.push(format!("it is {state}, not quarantined")),
+        _ => {}
+    }
+    let mut words = words.unwrap_or_default();
+    if let Some((end, _)) = words.char_indices().nth(140) {
+        words.truncate(end);
+        words.push('…');
+    }
+    let seen = format!("{state}, {} good, {} failed, {} up: {words}", report.good, report.failed, report.ups);
+    Judgement { seen, breaches, is_quarantined }
+}
+
+fn of_any(footprint: &Footprint, report: &Report, attack_ms: u64) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let mut most = |what: &str, is: u64, most: u64| {
+        if is > most {
+            breaches.push(format!("{is} {what}; {most} are the most"));
+        }
+    };
+    // All the while it ran, compiling and the end included.
+    let seconds = attack_ms.div_ceil(1000) + 5;
+    most("KiB more of memory", footprint.rss_kb.saturating_sub(footprint.rss_kb_alone), RSS_GROWTH_KB_MAX);
+    most("threads", footprint.threads, THREADS_MAX);
+    most("descriptors", footprint.descriptors, DESCRIPTORS_MAX);
+    most("KiB of address space", footprint.virtual_kb, VIRTUAL_KB_MAX);
+    most("samples in one answer", report.samples_max, SAMPLES_MAX);
+    most("samples sent", report.offered, OFFERED_BURST + OFFERED_PER_S * seconds);
+    most("bytes kept", report.kept_bytes_max, KEPT_BYTES_MAX);
+    most("times progress told", report.progress, 250 * seconds);
+    let longest = report.words.iter().chain(&report.log).map(String::len).max().unwrap_or(0);
+    most("bytes of words about one thing", longest as u64, WORDS_LEN_MAX as u64);
+    if let Some(line) = report.words.iter().chain(&report.log).find(|line| line.chars().any(char::is_control)) {
+        breaches.push(format!("control characters in words: {line:?}"));
+    }
+    if !report.missed.is_empty() {
+        breaches.push(format!("calls of the neighbour were missed: {:?}", report.missed));
+    }
+    if !report.stolen.is_empty() {
+        breaches.push(format!("asked in another's name: {:?}", report.stolen));
+    }
+    if report.straggled {
+        breaches.push("it had to be cut off at the stop".to_owned());
+    }
+    breaches
+}
+
+/// Everything in words: of the host and of the guest.
+fn said(report: &Report, attacker: &Value) -> Vec<String> {
+    let mut said = report.words.clone();
+    said.extend(report.readings.iter().map(|reading| match value(reading, "refused") {
+        Some(refused) => refused.to_string(),
+        None => reading.to_string(),
+    }));
+    said.extend(attacker["problem"].as_str().map(str::to_owned));
+    said.extend(report.log.iter().cloned());
+    said
+}
+
+/// One attribute of a sample as JSON.
+fn value<'a>(sample: &'a Value, name: &str) -> Option<&'a Value> {
+    let values = sample["values"].as_array()?;
+    values.iter().find(|pair| pair[0] == name).map(|pair| &pair[1])
+}
