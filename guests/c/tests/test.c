@@ -11,6 +11,30 @@
 
 extern void *cabi_realloc(void *memory, size_t size_before, size_t align, size_t size);
 
+// What the plugin of these tests does in a call.
+static bool (*sampled)(edgeplug_samples_t *samples), answers;
+
+bool plugin_sample(edgeplug_samples_t *samples, edgeplug_string_t *error) {
+    return sampled(samples) || edgeplug_fail(error, "no");
+}
+
+bool plugin_transform(edgeplug_samples_t *samples, edgeplug_string_t *error) {
+    return sampled(samples) || edgeplug_fail(error, "no");
+}
+
+bool plugin_handle(const edgeplug_command_t *command, edgeplug_reply_t *reply, edgeplug_string_t *error) {
+    (void)command;
+    *reply = edgeplug_done("moved");
+    edgeplug_fail(error, "stuck");
+    return answers;
+}
+
+bool plugin_save_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
+    *saved = edgeplug_bytes("half", 4);
+    edgeplug_fail(error, "stuck");
+    return answers;
+}
+
 static void what_the_host_hands_over_ends_with_a_nul(void) {
     for (size_t size = 0; size < 20; size++) {
         uint8_t *room = cabi_realloc(NULL, 0, 1, size);
@@ -22,6 +46,8 @@ static void what_the_host_hands_over_ends_with_a_nul(void) {
             free(room);
         }
     }
+    // An empty list has no memory, so that it can be told from one that was emptied.
+    assert(cabi_realloc(NULL, 0, 8, 0) == NULL);
     void *aligned = cabi_realloc(NULL, 0, 8, 24);
     assert((uintptr_t)aligned % 8 == 0);
     free(aligned);
@@ -115,6 +141,91 @@ static void samples_of_the_host_can_be_added_to(void) {
     }
 }
 
+static bool all_at_once(edgeplug_samples_t *samples) {
+    for (size_t i = 0; i < samples->len; i++) {
+        edgeplug_sample_free(&samples->ptr[i]);
+    }
+    samples->len = 0;
+    return true;
+}
+
+static bool one_by_one(edgeplug_samples_t *samples) {
+    while (samples->len > 0) {
+        edgeplug_samples_remove(samples, samples->len / 2);
+    }
+    return true;
+}
+
+static bool by_the_list(edgeplug_samples_t *samples) {
+    edgeplug_samples_free(samples);
+    return samples->len == 0;
+}
+
+static bool and_gives_up(edgeplug_samples_t *samples) {
+    all_at_once(samples);
+    return false;
+}
+
+static bool and_adds_one(edgeplug_samples_t *samples) {
+    all_at_once(samples);
+    edgeplug_add_integer(edgeplug_samples_add(samples), "a", 1);
+    return true;
+}
+
+static edgeplug_samples_t given(size_t count) {
+    edgeplug_samples_t samples = {0};
+    for (size_t i = 0; i < count; i++) {
+        edgeplug_add_integer(edgeplug_samples_add(&samples), "i", (int64_t)i);
+    }
+    return samples;
+}
+
+static void an_emptied_list_leaves_nothing_behind(void) {
+    bool (*const ways[])(edgeplug_samples_t *) = {all_at_once, one_by_one, by_the_list, and_gives_up, and_adds_one};
+    for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+        sampled = ways[way];
+        for (size_t count = 0; count < 20; count++) {
+            edgeplug_samples_t samples = given(count);
+            exports_transform_list_sample_t given_list = {samples.ptr, samples.len}, made = {0};
+            edgeplug_string_t error = {0};
+            assert(exports_transform_process(&given_list, &made, &error) == (sampled != and_gives_up));
+            // As the host does afterwards: a list without elements has no memory.
+            assert(made.len > 0 || made.ptr == NULL);
+            exports_transform_list_sample_free(&made);
+            edgeplug_string_free(&error);
+        }
+        exports_sensor_list_reading_t readings = {0};
+        edgeplug_string_t error = {0};
+        assert(exports_sensor_sample(&readings, &error) == (sampled != and_gives_up));
+        exports_sensor_list_reading_free(&readings);
+        edgeplug_string_free(&error);
+    }
+}
+
+static void a_sample_is_taken_out_of_a_list(void) {
+    edgeplug_samples_t samples = given(3);
+    edgeplug_samples_remove(&samples, 1);
+    assert(samples.len == 2 && samples.ptr[1].values.ptr[0].f1.val.integer == 2);
+    edgeplug_samples_remove(&samples, 7);
+    edgeplug_samples_free(&samples);
+    assert(samples.len == 0 && samples.ptr == NULL);
+}
+
+static void what_is_not_told_is_freed(void) {
+    for (int i = 0; i < 2; i++) {
+        answers = i == 1;
+        edgeplug_command_t command = {.text = edgeplug_copy("go")};
+        edgeplug_reply_t reply;
+        edgeplug_bytes_t saved;
+        edgeplug_string_t error;
+        assert(exports_commands_handle(&command, &reply, &error) == answers);
+        assert(answers || edgeplug_equals(error, "stuck"));
+        answers ? edgeplug_reply_free(&reply) : edgeplug_string_free(&error);
+        assert(exports_lifecycle_save_state(&saved, &error) == answers);
+        answers ? edgeplug_bytes_free(&saved) : edgeplug_string_free(&error);
+    }
+}
+
 static void a_command_is_a_verb_and_an_argument(void) {
     static const struct {
         const char *text, *verb, *argument;
@@ -153,6 +264,19 @@ static void replies_hold_their_words(void) {
     assert(edgeplug_equals(edgeplug_testing.progress, "u1 50 half\n"));
 }
 
+static void messages_are_repaired(void) {
+    edgeplug_acks_error_t why;
+    assert(edgeplug_acks_done("c1", "21 \xb0", &why) && edgeplug_acks_failed("c2", "22 \xb0", &why));
+    edgeplug_acks_progress("u1", 50, "23 \xb0");
+    uint64_t version;
+    edgeplug_twin_error_t error;
+    assert(edgeplug_twin_report("{\"a\":\"\xb0\"}", &version, &error));
+    assert(strcmp(edgeplug_testing_get(&edgeplug_testing.ends, "c1"), "done 21 ?") == 0);
+    assert(strcmp(edgeplug_testing_get(&edgeplug_testing.ends, "c2"), "failed 22 ?") == 0);
+    assert(edgeplug_equals(edgeplug_testing.progress, "u1 50 23 ?\n"));
+    assert(edgeplug_equals(edgeplug_testing.reports, "{\"a\":\"?\"}\n"));
+}
+
 static void configuration_is_text_and_numbers(void) {
     edgeplug_testing_put(&edgeplug_testing.config, "name", "north");
     edgeplug_testing_put(&edgeplug_testing.config, "factor", " 2.5 ");
@@ -170,6 +294,12 @@ static void configuration_is_text_and_numbers(void) {
     assert(edgeplug_equals(error, "config key `name` is \"north\", which is no number"));
     edgeplug_string_free(&error);
     assert(!edgeplug_config_number("empty", 1, &number, NULL));
+    const char *const infinite[] = {"nan", "inf", "-infinity", "1e999"};
+    for (size_t i = 0; i < sizeof infinite / sizeof infinite[0]; i++) {
+        edgeplug_testing_put(&edgeplug_testing.config, "empty", infinite[i]);
+        assert(!edgeplug_config_number("empty", 1, &number, NULL));
+    }
+    edgeplug_testing_put(&edgeplug_testing.config, "empty", "");
 
     edgeplug_pairs_t all;
     edgeplug_config_all(&all);
@@ -193,6 +323,8 @@ static void files_are_read_and_found(void) {
     assert(edgeplug_files_read_at("/sys/a/temp", 2, 3, &content, &why) && strcmp((char *)content.ptr, "000") == 0);
     edgeplug_bytes_free(&content);
     assert(edgeplug_files_read_at("/sys/a/temp", 100, 3, &content, &why) && content.len == 0);
+    assert(!edgeplug_files_read_at("/sys/a/temp", 0, (1 << 20) + 1, &content, &why));
+    assert(why.tag == EDGEPLUG_FILES_ERROR_TOO_LARGE && why.val.too_large == 1 << 20);
     assert(!edgeplug_files_read("/sys/c/temp", &content, &why) && why.tag == EDGEPLUG_FILES_ERROR_NOT_FOUND);
     edgeplug_string_t words = edgeplug_files_error_text(&why);
     assert(edgeplug_equals(words, "there is no such file"));
@@ -311,8 +443,12 @@ static const struct {
     TEST(what_is_not_utf8_is_repaired),
     TEST(a_sample_is_built),
     TEST(samples_of_the_host_can_be_added_to),
+    TEST(an_emptied_list_leaves_nothing_behind),
+    TEST(a_sample_is_taken_out_of_a_list),
+    TEST(what_is_not_told_is_freed),
     TEST(a_command_is_a_verb_and_an_argument),
     TEST(replies_hold_their_words),
+    TEST(messages_are_repaired),
     TEST(configuration_is_text_and_numbers),
     TEST(files_are_read_and_found),
     TEST(errors_have_words),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from edgeplug.plugin import Reply
 from componentize_py_types import Err
+from edgeplug import checks
+from edgeplug.plugin import Reply
 from wit_world.imports import acks as _host
 from wit_world.imports import types as _types
 
@@ -26,11 +27,13 @@ class Unavailable(Error):
 
 def finish(id: str, reply: Reply) -> None:  # noqa: A002: as the interface calls it
     """Tells the end, `Reply.done(…)` or `Reply.failed(…)`. When it returns, the end is on disk."""
+    if not isinstance(reply, Reply):
+        raise TypeError(f"an end is a {type(reply).__name__}; it wants a Reply")
     if reply.kind == "deferred":
         raise ValueError("an end is done or failed")
     ending = _types.Ending_Done(reply.message) if reply.kind == "done" else _types.Ending_Failed(reply.message)
     try:
-        _host.finish(id, ending)
+        _host.finish(checks.exact("the id", id), ending)
     except Err as error:
         match error.value:
             case _host.Error_Unknown():
@@ -43,4 +46,5 @@ def finish(id: str, reply: Reply) -> None:  # noqa: A002: as the interface calls
 
 def progress(id: str, percent: int, message: str = "") -> None:  # noqa: A002
     """How far it is, 0 to 100 percent, with a few words."""
-    _host.progress(id, percent, message)
+    percent = checks.whole("the progress in percent", percent, 0, 100)
+    _host.progress(checks.exact("the id", id), percent, checks.text("the message", message))

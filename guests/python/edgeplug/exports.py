@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from componentize_py_types import Err
+from edgeplug import checks
 from edgeplug.plugin import Command, CommandFailed, DesiredChange, Failure, Firmware, Plugin, Reply
 from edgeplug.values import Sample, from_wire, to_wire
 from wit_world.imports import types as wire
@@ -78,11 +79,11 @@ def _told(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Failure as failure:
-        raise Err(str(failure)) from None
+        raise Err(checks.well_formed(str(failure))) from None
     except Exception as error:  # noqa: BLE001: whatever it is, the host is told
         traceback.print_exc(file=sys.stderr)
         sys.stderr.flush()
-        raise Err(str(error) or type(error).__name__) from None
+        raise Err(checks.well_formed(str(error)) or type(error).__name__) from None
     finally:
         sys.stdout.flush()
 
@@ -92,7 +93,7 @@ def _reply(answered: Reply | str | None) -> wire.Reply:
         case None:
             return wire.Reply_Done("")
         case str():
-            return wire.Reply_Done(answered)
+            return wire.Reply_Done(checks.well_formed(answered))
         case Reply(kind="done"):
             return wire.Reply_Done(answered.message)
         case Reply(kind="failed"):
@@ -107,7 +108,7 @@ def _answered(call: Callable[[], Reply | str | None]) -> wire.Reply:
         try:
             return _reply(call())
         except CommandFailed as failed:
-            return wire.Reply_Failed(str(failed))
+            return wire.Reply_Failed(checks.well_formed(str(failed)))
 
     return _told(run)
 
@@ -116,6 +117,10 @@ def _listed(samples: Sample | Iterable[Sample] | None) -> list[wire.Sample]:
     if samples is None:
         return []
     return [to_wire(sample) for sample in ([samples] if isinstance(samples, Sample) else samples)]
+
+
+def _saved(state: bytes | None) -> bytes:
+    return b"" if state is None else checks.data("the saved state", state)
 
 
 def _sensor(one: _One) -> type:
@@ -180,7 +185,7 @@ def _lifecycle(one: _One) -> type:
                     pass
 
         def save_state(self) -> bytes:
-            return _told(lambda: bytes(one.get().save_state()))
+            return _told(lambda: _saved(one.get().save_state()))
 
         def restore_state(self, saved: bytes) -> None:
             _told(lambda: one.get().restore_state(saved))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from componentize_py_types import Err
+from edgeplug import checks
 from wit_world.imports import files as _host
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ class TooLarge(OSError):
 
 def read(path: str) -> bytes:
     """The whole content, at most 1 MiB. PermissionError names the right that is missing; FileNotFoundError, TooLarge, OSError."""
-    return _told(path, lambda: _host.read(path))
+    return _told(path, lambda: _host.read(_path(path)))
 
 
 def read_text(path: str) -> str:
@@ -31,12 +32,18 @@ def read_text(path: str) -> str:
 
 def read_at(path: str, offset: int, length: int) -> bytes:
     """`length` bytes (at most 1 MiB) from `offset` on, fewer at the end, none behind it. For files that grow."""
-    return _told(path, lambda: _host.read_at(path, offset, length))
+    offset = checks.whole("the offset", offset, 0, checks.U64_MAX)
+    length = checks.whole("the length", length, 0, checks.U32_MAX)
+    return _told(path, lambda: _host.read_at(_path(path), offset, length))
 
 
 def find(pattern: str) -> list[str]:
     """The granted paths that exist and fit; `*` is any run of characters and `?` one, neither of them `/`."""
-    return _told(pattern, lambda: _host.find(pattern))
+    return _told(pattern, lambda: _host.find(_path(pattern)))
+
+
+def _path(path: str) -> str:
+    return checks.exact("a path", path)
 
 
 def _told(path: str, call: Callable[[], T]) -> T:

@@ -1,5 +1,7 @@
 """The plugin's voice in the daemon's log, under the plugin's own name. `logging` works as well: see `Handler`.
 
+As with `print`, a message may be anything that has a text.
+
 `print` and standard error arrive there too, line by line.
 """
 
@@ -7,32 +9,33 @@ from __future__ import annotations
 
 import logging
 
+from edgeplug import checks
 from wit_world.imports import log as _host
 
 
-def trace(message: str) -> None:
+def trace(message: object) -> None:
     """For each packet."""
-    _host.log(_host.Level.TRACE, message)
+    _log(_host.Level.TRACE, message)
 
 
-def debug(message: str) -> None:
+def debug(message: object) -> None:
     """For each decision."""
-    _host.log(_host.Level.DEBUG, message)
+    _log(_host.Level.DEBUG, message)
 
 
-def info(message: str) -> None:
+def info(message: object) -> None:
     """For each change of state."""
-    _host.log(_host.Level.INFO, message)
+    _log(_host.Level.INFO, message)
 
 
-def warn(message: str) -> None:
+def warn(message: object) -> None:
     """For what the operator should know."""
-    _host.log(_host.Level.WARN, message)
+    _log(_host.Level.WARN, message)
 
 
-def error(message: str) -> None:
+def error(message: object) -> None:
     """For what wakes someone."""
-    _host.log(_host.Level.ERROR, message)
+    _log(_host.Level.ERROR, message)
 
 
 class Handler(logging.Handler):
@@ -43,3 +46,7 @@ class Handler(logging.Handler):
             if record.levelno >= least:
                 return say(self.format(record))
         trace(self.format(record))
+
+
+def _log(level: _host.Level, message: object) -> None:
+    _host.log(level, checks.well_formed(str(message)))

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Union
 
+from componentize_py_types import Err
+from edgeplug import checks
 from edgeplug.values import Sample
 from wit_world.imports import firmware_file as _file
 
@@ -42,6 +44,9 @@ class Reply:
 
     kind: str
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", checks.text("the message of a reply", self.message))
 
     @classmethod
     def done(cls, message: str = "") -> Reply:
@@ -96,8 +101,13 @@ class Firmware:
     sha256: str
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes (at most 1 MiB) from `offset` on, fewer at the end, none behind it."""
-        return _file.read(self.id, offset, length)
+        """`length` bytes (at most 1 MiB) from `offset` on, fewer at the end, none behind it. An OSError says why not."""
+        offset = checks.whole("the offset", offset, 0, checks.U64_MAX)
+        length = checks.whole("the length", length, 0, checks.U32_MAX)
+        try:
+            return _file.read(checks.exact("the id", self.id), offset, length)
+        except Err as error:
+            raise OSError(f"{self.name}: {error.value}") from None
 
     def open(self) -> io.BufferedReader:
         """The content as a binary file object."""
@@ -133,8 +143,8 @@ class Plugin:
     def stop(self) -> None:
         """Called once before the instance goes; there is a deadline."""
 
-    def save_state(self) -> bytes:
-        """Called when the file has changed: what the new version shall know, at most 1 MiB; b"" is nothing."""
+    def save_state(self) -> bytes | None:
+        """Called when the file has changed: what the new version shall know, at most 1 MiB; b"" and None are nothing."""
         return b""
 
     def restore_state(self, saved: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from componentize_py_types import Err
+from edgeplug import checks
 from wit_world.imports import state as _host
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class Unavailable(Error):
 
 def get(key: str) -> bytes | None:
     """None when there is no such key."""
-    return _told(lambda: _host.get(key))
+    return _told(lambda: _host.get(_key(key)))
 
 
 def get_text(key: str) -> str | None:
@@ -36,17 +37,22 @@ def get_text(key: str) -> str | None:
 
 def set(key: str, value: bytes | str) -> None:  # noqa: A001: as the interface calls it
     """When it returns, the value is on disk. A str is kept in UTF-8."""
-    _told(lambda: _host.set(key, value.encode() if isinstance(value, str) else bytes(value)))
+    value = value.encode() if isinstance(value, str) else checks.data(f"the value of {key!r}", value)
+    _told(lambda: _host.set(_key(key), value))
 
 
 def delete(key: str) -> None:
     """A key that is not there is no error."""
-    _told(lambda: _host.delete(key))
+    _told(lambda: _host.delete(_key(key)))
 
 
 def keys() -> list[str]:
     """Ordered."""
     return _told(_host.keys)
+
+
+def _key(key: str) -> str:
+    return checks.exact("a key", key)
 
 
 def _told(call: Callable[[], T]) -> T:

@@ -24,7 +24,11 @@ from componentize_py_types import Err
 from edgeplug.values import Sample, from_wire
 from wit_world.imports import acks, config, device, files, firmware_file, log, state, telemetry, twin
 
+# As in the daemon: `files`, and `state` without `state_kb` in the manifest.
 _READ_MAX = 1 << 20
+_STATE_MAX = 64 << 10
+_KEYS_MAX = 64
+_KEY_MAX = 128
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Host:
     state: dict[str, bytes] = field(default_factory=dict)
     unique_id: str = "test-device"
     connected: bool = True
+    may_disconnect: bool = False
+    """Whether the right `disconnect` is granted."""
     template: device.Model | None = None
     desired: dict[str, Any] = field(default_factory=dict)
     reported: dict[str, Any] = field(default_factory=dict)
@@ -62,14 +68,16 @@ class Host:
             (config, "all"): lambda: sorted(self.config.items()),
             (device, "info"): lambda: device.Identity(self.unique_id),
             (device, "connected"): lambda: self.connected,
+            (device, "disconnect"): lambda: self._connect(False),
+            (device, "reconnect"): lambda: self._connect(True),
             (device, "template"): lambda: self.template,
             (telemetry, "send"): self._send,
             (files, "read"): self._read,
-            (files, "read_at"): lambda path, offset, length: self._file(path)[offset : offset + length],
+            (files, "read_at"): self._read_at,
             (files, "find"): self._find,
             (firmware_file, "read"): self._firmware,
             (state, "get"): self.state.get,
-            (state, "set"): self.state.__setitem__,
+            (state, "set"): self._keep,
             (state, "delete"): lambda key: self.state.pop(key, None),
             (state, "keys"): lambda: sorted(self.state),
             (twin, "get"): self._twin,
@@ -87,6 +95,11 @@ class Host:
         while self._patches:
             self._patches.pop().stop()
 
+    def _connect(self, connected: bool) -> None:
+        if not self.may_disconnect:
+            raise Err("the test does not grant `disconnect`")
+        self.connected = connected
+
     def _send(self, samples: list[Any]) -> list[Any]:
         if not isinstance(self.outcome, telemetry.Outcome_Rejected):
             self.sent.extend(from_wire(sample) for sample in samples)
@@ -103,6 +116,12 @@ class Host:
             raise Err(files.Error_TooLarge(_READ_MAX))
         return content
 
+    def _read_at(self, path: str, offset: int, length: int) -> bytes:
+        content = self._file(path)
+        if length > _READ_MAX:
+            raise Err(files.Error_TooLarge(_READ_MAX))
+        return content[offset : offset + length]
+
     def _find(self, pattern: str) -> list[str]:
         # As the host matches: neither `*` nor `?` stands for `/`.
         expression = re.compile(
@@ -113,7 +132,19 @@ class Host:
     def _firmware(self, id: str, offset: int, length: int) -> bytes:  # noqa: A002
         if id not in self.firmware:
             raise Err(f"there is no update {id!r}")
+        if length > _READ_MAX:
+            raise Err(f"at most {_READ_MAX} bytes can be read in one go")
         return self.firmware[id][offset : offset + length]
+
+    def _keep(self, key: str, value: bytes) -> None:
+        if not 1 <= len(key.encode()) <= _KEY_MAX:
+            raise Err(state.Error_Quota(f"a key has 1 to {_KEY_MAX} bytes"))
+        kept = {**self.state, key: value}
+        if len(kept) > _KEYS_MAX:
+            raise Err(state.Error_Quota(f"at most {_KEYS_MAX} keys are kept"))
+        if sum(len(name.encode()) + len(held) for name, held in kept.items()) > _STATE_MAX:
+            raise Err(state.Error_Quota(f"at most {_STATE_MAX} bytes are kept"))
+        self.state[key] = value
 
     def _twin(self) -> Any:
         if not self.connected:

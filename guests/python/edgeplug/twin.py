@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from componentize_py_types import Err
+from edgeplug import checks
 from wit_world.imports import twin as _host
 
 
@@ -61,8 +62,9 @@ def get() -> Document:
 
 def report(patch: dict[str, Any] | str) -> int:
     """Merges members into what is reported (None removes one) and waits for the new version (UpdateTwin of the old SDK)."""
+    json_text = patch if isinstance(patch, str) else json.dumps(patch, ensure_ascii=False, allow_nan=False)
     try:
-        return _host.report(patch if isinstance(patch, str) else json.dumps(patch, ensure_ascii=False, allow_nan=False))
+        return _host.report(checks.well_formed(json_text))
     except Err as error:
         raise _error(error.value) from None
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Union
 
+from edgeplug import checks
 from wit_world.imports import types as wire
 
 INTEGER_MIN = -(1 << 63)
 INTEGER_MAX = (1 << 63) - 1
+NANOSECONDS_MAX = 999_999_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -21,6 +23,10 @@ class LatLong:
     latitude: float
     longitude: float
 
+    def __post_init__(self) -> None:
+        checks.real("the latitude", self.latitude)
+        checks.real("the longitude", self.longitude)
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -28,6 +34,10 @@ class Moment:
 
     seconds: int
     nanoseconds: int = 0
+
+    def __post_init__(self) -> None:
+        checks.whole("the seconds of a moment", self.seconds, INTEGER_MIN, INTEGER_MAX)
+        checks.whole("the nanoseconds of a moment", self.nanoseconds, 0, NANOSECONDS_MAX)
 
     @classmethod
     def of(cls, time: datetime) -> Moment:
@@ -80,14 +90,26 @@ class Sample:
 
 
 def to_wire(sample: Sample) -> wire.Sample:
-    time = None if sample.time is None else wire.Moment(sample.time.seconds, sample.time.nanoseconds)
-    return wire.Sample(sample.device, time, [(name, _value(name, held)) for name, held in sample.values.items()])
+    if not isinstance(sample, Sample):
+        raise TypeError(f"a reading is a {type(sample).__name__}; it wants a Sample")
+    device = None if sample.device is None else checks.text("the device of a sample", sample.device)
+    values = [(checks.text("the name of an attribute", name), _value(name, held)) for name, held in sample.values.items()]
+    return wire.Sample(device, _moment(sample.time), values)
 
 
 def from_wire(sample: wire.Sample) -> Sample:
     time = None if sample.time is None else Moment(sample.time.seconds, sample.time.nanoseconds)
     values = {name: _plain(held) for name, held in sample.values}
     return Sample(values, device=sample.device, time=time)
+
+
+def _moment(time: datetime | Moment | None) -> wire.Moment | None:
+    if time is None:
+        return None
+    time = Moment.of(time) if isinstance(time, datetime) else time
+    if not isinstance(time, Moment):
+        raise TypeError(f"the time of a sample is a {type(time).__name__}; it wants a datetime with its zone or a Moment")
+    return wire.Moment(time.seconds, time.nanoseconds)
 
 
 def _value(name: str, held: Value) -> wire.Value:
@@ -99,11 +121,12 @@ def _value(name: str, held: Value) -> wire.Value:
     if isinstance(held, float):
         return wire.Value_Number(held)
     if isinstance(held, str):
-        return wire.Value_Text(held)
+        return wire.Value_Text(checks.well_formed(held))
     if isinstance(held, LatLong):
-        return wire.Value_LatLong(wire.LatLong(held.latitude, held.longitude))
+        return wire.Value_LatLong(wire.LatLong(float(held.latitude), float(held.longitude)))
     if isinstance(held, Mapping):
-        return wire.Value_Object([(member, _scalar(f"{name}.{member}", value)) for member, value in held.items()])
+        members = [(checks.text(f"the name of a member of {name}", member), value) for member, value in held.items()]
+        return wire.Value_Object([(member, _scalar(f"{name}.{member}", value)) for member, value in members])
     raise TypeError(f"{name} is a {type(held).__name__}; it wants bool, int, float, str, LatLong or a dict of those")
 
 
@@ -115,7 +138,7 @@ def _scalar(name: str, held: Scalar) -> wire.Scalar:
     if isinstance(held, float):
         return wire.Scalar_Number(held)
     if isinstance(held, str):
-        return wire.Scalar_Text(held)
+        return wire.Scalar_Text(checks.well_formed(held))
     raise TypeError(f"{name} is a {type(held).__name__}; it wants bool, int, float or str")
 
 

@@ -3,8 +3,8 @@
 import unittest
 from datetime import datetime, timezone
 
-from edgeplug import DEFERRED, CommandFailed, LatLong, Moment, Plugin, Reply, Sample, acks, config, files, log, state
-from edgeplug import telemetry, testing, twin
+from edgeplug import DEFERRED, CommandFailed, Failure, Firmware, LatLong, Moment, Plugin, Reply, Sample
+from edgeplug import acks, config, device, files, hardware, log, state, telemetry, testing, twin
 from edgeplug.exports import classes, interfaces
 from edgeplug.values import from_wire, to_wire
 from componentize_py_types import Err
@@ -64,6 +64,108 @@ class Samples(unittest.TestCase):
         self.assertEqual(Moment.of(before), Moment(-2, 500_000_000))
 
 
+class Slips(unittest.TestCase):
+    """What the glue of the interface would end the interpreter for."""
+
+    def test_what_is_of_another_type_is_an_exception(self):
+        firmware = Firmware("u1", None, "fw", "1", 4, "")
+        for slip in [
+            lambda: Moment(1.5),
+            lambda: Moment(1, 0.5),
+            lambda: LatLong("52.5", 13.4),
+            lambda: Reply.done(5),
+            lambda: telemetry.send(5),
+            lambda: telemetry.send([5]),
+            lambda: telemetry.send(Sample(x=1, device=5)),
+            lambda: telemetry.send(Sample(x=1, time=5)),
+            lambda: telemetry.send(Sample({5: 1})),
+            lambda: telemetry.send(Sample(x={5: 1})),
+            lambda: acks.finish("c1", "done"),
+            lambda: acks.finish(5, Reply.done()),
+            lambda: acks.progress("c1", 50.5),
+            lambda: acks.progress("c1", 50, 5),
+            lambda: files.read(5),
+            lambda: files.find(None),
+            lambda: files.read_at("/a", "0", 5),
+            lambda: files.read_at("/a", 0, None),
+            lambda: firmware.read(0.5, 1),
+            lambda: state.get(5),
+            lambda: state.set("a", None),
+            lambda: state.set("a", 5),
+            lambda: state.delete(b"a"),
+            lambda: config.get(5),
+            lambda: hardware.i2c("bus", 0x40, ["a"]),
+            lambda: hardware.gpio_wait("line", "rising", 5),
+            lambda: hardware.serial_write("port", "text"),
+        ]:
+            with testing.Host(files={"/a": b"1"}), self.assertRaises(TypeError):
+                slip()
+
+    def test_what_is_out_of_range_is_an_exception(self):
+        firmware = Firmware("u1", None, "fw", "1", 4, "")
+        for slip in [
+            lambda: Moment(1, -5),
+            lambda: Moment(1, 1_000_000_000),
+            lambda: Moment(1 << 63),
+            lambda: acks.progress("c1", 300),
+            lambda: acks.progress("c1", -1),
+            lambda: files.read_at("/a", -1, 5),
+            lambda: files.read_at("/a", 0, 1 << 32),
+            lambda: firmware.read(0, -1),
+            lambda: hardware.i2c("bus", 0x1_0000, []),
+        ]:
+            with testing.Host(files={"/a": b"1"}, firmware={"u1": b"EPFW"}), self.assertRaises(ValueError):
+                slip()
+
+    def test_half_a_surrogate_pair_leaves_as_a_question_mark(self):
+        bad, good = "21 \udc80", "21 ?"
+        with testing.Host() as host:
+            log.info(bad)
+            telemetry.send(Sample({bad: bad, "o": {bad: bad}}, device=bad))
+            twin.report({bad: bad})
+            acks.progress("c1", 50, bad)
+            acks.finish("c1", Reply.failed(bad))
+            self.assertEqual(host.log, [("info", good)])
+            self.assertEqual(host.sent, [Sample({good: good, "o": {good: good}}, device=good)])
+            self.assertEqual(host.reported, {good: good})
+            self.assertEqual(host.progress, [("c1", 50, good)])
+            self.assertEqual(host.finished, {"c1": wire.Ending_Failed(good)})
+
+    def test_half_a_surrogate_pair_names_nothing(self):
+        for slip in [
+            lambda: files.read("/a\udc80"),
+            lambda: state.set("a\udc80", "value"),
+            lambda: state.set("a", "value\udc80"),
+            lambda: config.get("a\udc80"),
+            lambda: acks.finish("c\udc80", Reply.done()),
+        ]:
+            with testing.Host(), self.assertRaises(ValueError):
+                slip()
+
+    def test_an_answer_leaves_as_text_too(self):
+        class Bad(Plugin):
+            def sample(self):
+                raise Failure("21 \udc80")
+
+            def handle(self, command):
+                if command.name == "fail":
+                    raise CommandFailed("21 \udc80")
+                return "21 \udc80"
+
+        made = classes(Bad)
+        with self.assertRaises(Err) as raised:
+            made["Sensor"]().sample()
+        self.assertEqual(raised.exception.value, "21 ?")
+        self.assertEqual(made["Commands"]().handle(mock_command("go")), wire.Reply_Done("21 ?"))
+        self.assertEqual(made["Commands"]().handle(mock_command("fail")), wire.Reply_Failed("21 ?"))
+
+    def test_a_message_in_the_log_may_be_anything(self):
+        with testing.Host() as host:
+            log.warn(5)
+            log.error(ValueError("broken"))
+            self.assertEqual(host.log, [("warn", "5"), ("error", "broken")])
+
+
 class Exports(unittest.TestCase):
     def test_what_a_class_overrides_is_exported(self):
         self.assertEqual(interfaces(Everything), ["sensor", "commands"])
@@ -95,6 +197,22 @@ class Exports(unittest.TestCase):
                 return Sample(a=1)
 
         self.assertEqual(len(classes(One)["Sensor"]().sample()), 1)
+
+    def test_what_is_saved_is_bytes_or_nothing(self):
+        class Saves(Plugin):
+            saved = None
+
+            def save_state(self):
+                return self.saved
+
+        lifecycle = classes(Saves)["Lifecycle"]()
+        for saved, told in [(None, b""), (b"abc", b"abc"), (bytearray(b"abc"), b"abc")]:
+            Saves.saved = saved
+            self.assertEqual(lifecycle.save_state(), told)
+        for saved in (5, "abc"):
+            Saves.saved = saved
+            with self.assertRaisesRegex(Err, "it wants bytes"):
+                lifecycle.save_state()
 
     def test_a_plugin_that_does_not_start_says_why_every_time(self):
         class Bad(Plugin):
@@ -139,6 +257,27 @@ class PlayedHost(unittest.TestCase):
             self.assertEqual(host.finished, {"c1": wire.Ending_Done("late")})
             log.warn("hot")
             self.assertEqual(host.log, [("warn", "hot")])
+
+
+    def test_it_has_the_limits_of_the_real_one(self):
+        firmware = Firmware("u1", None, "fw", "1", 4, "")
+        with testing.Host(files={"/a": b"1"}) as host:
+            with self.assertRaises(files.TooLarge):
+                files.read_at("/a", 0, (1 << 20) + 1)
+            with self.assertRaisesRegex(OSError, "no update"):
+                firmware.read(0, 10)
+            for key, value in [("", b""), ("k" * 129, b""), ("k", bytes(64 << 10))]:
+                with self.assertRaises(state.QuotaExceeded):
+                    state.set(key, value)
+            for number in range(64):
+                state.set(f"k{number}", b"")
+            with self.assertRaises(state.QuotaExceeded):
+                state.set("one more", b"")
+            with self.assertRaises(PermissionError):
+                device.disconnect()
+            host.may_disconnect = True
+            device.disconnect()
+            self.assertFalse(host.connected)
 
 
 def mock_command(text):

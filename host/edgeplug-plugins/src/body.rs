@@ -6,12 +6,15 @@
 //! one line of bounded length, because it ends up in logs.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use edgeplug_protocol::sample::Sample;
 use wasmtime::component::InstancePre;
-use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{CallHook, Engine, Store, UpdateDeadline, WasmBacktrace};
 
 use crate::backtrace;
 use crate::bindings::{commands, connection_events, firmware, twin_events, types};
@@ -22,8 +25,9 @@ use crate::host::{Guest, State};
 use crate::ports::{Indices, Ports};
 use crate::voice::{cleaned, told};
 
-/// Bytes a guest may move to the host in one call; bounds what a list of overlapping strings can blow up to.
-const TRANSFER_BYTES_MAX: usize = 16 << 20;
+/// Bytes a guest may move to the host at once, as the host holds them; bounds what a list of overlapping strings can blow
+/// up to. The largest honest ones are a megabyte of saved state, and as much for the smallest readings of a full message.
+const TRANSFER_BYTES_MAX: usize = 2 << 20;
 /// Handles to host resources (streams, pollables) one instance may hold.
 const HANDLES_MAX: usize = 1000;
 /// Bytes of state handed from one version to the next (`wit/exports.wit`, `lifecycle`).
@@ -48,8 +52,8 @@ impl Body {
             CallHook::CallingWasm | CallHook::ReturningFromWasm | CallHook::ReturningFromHost => Ok(()),
         });
         store.epoch_deadline_callback(|store| {
-            let goes_on = store.data().deadline.charge_tick();
-            Ok(if goes_on { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })
+            store.data().deadline.interrupt();
+            Ok(UpdateDeadline::Yield(1))
         });
         let deadline = store.data().deadline.clone();
         Self { store, ports: Ports::default(), deadline, dead: false }
@@ -101,7 +105,8 @@ impl Body {
                 state.desk().book.rejected(1);
                 state.complain(&format!("a sample was left out: {reason}"));
             };
-            convert::sample(sample).inspect_err(left_out).ok()
+            let taken = convert::sample(sample).and_then(|sample| state.desk().admit(&sample).map(|()| sample));
+            taken.inspect_err(left_out).ok()
         });
         let checked: Vec<_> = checked.collect();
         state.desk().book.took(&checked);
@@ -226,10 +231,8 @@ impl Body {
     fn judge<T>(&mut self, result: Option<wasmtime::Result<T>>) -> Result<T, CallFailure> {
         let failure = match result {
             Some(Ok(answer)) => return Ok(answer),
-            Some(Err(error)) if error.downcast_ref::<Trap>() != Some(&Trap::Interrupt) => {
-                CallFailure::Trapped(self.explained(&error))
-            }
-            Some(Err(_)) | None => CallFailure::TimedOut,
+            Some(Err(error)) => CallFailure::Trapped(self.explained(&error)),
+            None => CallFailure::TimedOut,
         };
         self.dead = true;
         self.store.data().voice.died(&failure.to_string());
@@ -273,9 +276,17 @@ fn said(error: String) -> CallFailure {
 
 /// None when the deadline passed first; the guest's stack is unwound by dropping its future then.
 async fn race<T>(deadline: &Deadline, guest: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        answer = guest => Some(answer),
-        () = deadline.passed() => None,
-    }
+    let mut guest = pin!(guest);
+    let mut passed = pin!(deadline.passed());
+    let either = poll_fn(|context| {
+        if let Poll::Ready(answer) = guest.as_mut().poll(context) {
+            return Poll::Ready(Some(answer));
+        }
+        // A guest that computes is back at once. That costs no timer, which a runtime that ends would not have any more.
+        if deadline.interrupts() {
+            return if deadline.has_passed() { Poll::Ready(None) } else { Poll::Pending };
+        }
+        passed.as_mut().poll(context).map(|()| None)
+    });
+    either.await
 }

@@ -1,4 +1,4 @@
-//! Runs the compiler program: component in, artefact out, in a child process that is never trusted with more.
+//! Runs the compiler program: component in, artefact or a description out, in a child process that is never trusted with more.
 //!
 //! The child locks itself down; what it cannot do to itself is done here: a bound on wall time, a bound on what it may
 //! write, an empty environment, and the end of the child whatever becomes of the caller.
@@ -9,13 +9,17 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use edgeplug_engine::EngineKind;
+use edgeplug_engine::{EngineKind, Inspection};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
+
+use crate::voice::cleaned;
 
 /// Most of the child's standard error that is kept.
 const WORDS_LEN_MAX: u64 = 4096;
+/// What it may say of a file: some hundred names of some hundred bytes, with types.
+const INSPECTION_BYTES_MAX: u64 = 1 << 20;
 /// How the compiler begins a remark that is no complaint.
 const NOTE: &str = "edgeplug-compiler: note: ";
 /// Exit codes of `edgeplug-compiler` that say something about the component rather than about the machine. So do two
@@ -52,25 +56,34 @@ impl Compiler {
         seed: Sha256,
         output: &mut tokio::fs::File,
     ) -> Result<Sha256, CompileFailure> {
-        match tokio::time::timeout(self.wall_max, self.run(component, seed, output)).await {
-            Ok(result) => result,
-            // The child dies with the future that held it.
-            Err(_) => Err(CompileFailure::Machine(format!(
-                "compiling took longer than {} s and was stopped",
-                self.wall_max.as_secs_f32()
-            ))),
-        }
+        let engine = self.engine.to_string();
+        let portable = self.portable.then_some("--portable");
+        let arguments = ["--engine", &engine].into_iter().chain(portable);
+        let bytes_max = self.artefact_bytes_max;
+        self.run(arguments, component, |stdout| receive(stdout, seed, output, bytes_max)).await
     }
 
-    async fn run(
+    /// Tells what any file is without compiling it.
+    pub(crate) async fn inspect(&self, file: &[u8]) -> Result<Inspection, CompileFailure> {
+        let answer = self.run(["inspect"], file, |stdout| async move {
+            let mut answer = Vec::new();
+            // What is cut off is no JSON any more.
+            let _ = stdout.take(INSPECTION_BYTES_MAX).read_to_end(&mut answer).await;
+            Ok(answer)
+        });
+        serde_json::from_slice(&answer.await?)
+            .map(cleaned_up)
+            .map_err(|error| CompileFailure::Machine(format!("the compiler's answer is not understood: {error}")))
+    }
+
+    async fn run<'a, T, F: Future<Output = Result<T, CompileFailure>>>(
         &self,
-        component: &[u8],
-        seed: Sha256,
-        output: &mut tokio::fs::File,
-    ) -> Result<Sha256, CompileFailure> {
+        arguments: impl IntoIterator<Item = &'a str>,
+        input: &[u8],
+        take: impl FnOnce(ChildStdout) -> F,
+    ) -> Result<T, CompileFailure> {
         let mut child = Command::new(&self.program)
-            .args(["--engine", &self.engine.to_string()])
-            .args(self.portable.then_some("--portable"))
+            .args(arguments)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -88,19 +101,38 @@ impl Compiler {
         };
         let feed = async move {
             // A child that has seen enough closes its end; its exit code says why.
-            let _ = stdin.write_all(component).await;
+            let _ = stdin.write_all(input).await;
             Ok(())
         };
-        // The first failure ends all three, and with this function the child.
-        let ((), words, hash) =
-            tokio::try_join!(feed, listen(stderr), receive(stdout, seed, output, self.artefact_bytes_max))?;
-        let status = child
-            .wait()
-            .await
-            .map_err(|error| CompileFailure::Machine(format!("cannot wait for the compiler: {error}")))?;
-        judge(status, &words)?;
-        Ok(hash)
+        let work = async {
+            // The first failure ends all three, and with this function the child.
+            let ((), words, taken) = tokio::try_join!(feed, listen(stderr), take(stdout))?;
+            let status = child
+                .wait()
+                .await
+                .map_err(|error| CompileFailure::Machine(format!("cannot wait for the compiler: {error}")))?;
+            judge(status, &words)?;
+            Ok(taken)
+        };
+        match tokio::time::timeout(self.wall_max, work).await {
+            Ok(result) => result,
+            // The child dies with the future that held it.
+            Err(_) => Err(CompileFailure::Machine(format!(
+                "compiling took longer than {} s and was stopped",
+                self.wall_max.as_secs_f32()
+            ))),
+        }
     }
+}
+
+/// The child that wrote it had read a hostile file.
+fn cleaned_up(mut found: Inspection) -> Inspection {
+    let Inspection { imports, calls, exports, producers, problem, .. } = &mut found;
+    let pairs = producers.iter_mut().flat_map(|(name, version)| [name, version]);
+    for text in imports.iter_mut().chain(calls).chain(exports).chain(pairs).chain(problem) {
+        *text = cleaned(text);
+    }
+    found
 }
 
 async fn listen(mut stderr: impl AsyncRead + Unpin) -> Result<String, CompileFailure> {
@@ -147,7 +179,7 @@ fn judge(status: ExitStatus, words: &str) -> Result<(), CompileFailure> {
         (Some(code), _) if COMPONENT_EXIT_CODES.contains(&code) => Err(CompileFailure::Component(words.to_owned())),
         (Some(code), _) => Err(CompileFailure::Machine(format!("the compiler ended with code {code}: {words}"))),
         (None, Some(libc::SIGXCPU | libc::SIGABRT)) => {
-            Err(CompileFailure::Component(format!("compiling it used up the compiler's limits ({status}): {words}")))
+            Err(CompileFailure::Component(format!("it used up the compiler's limits ({status}): {words}")))
         }
         // Killed for want of memory on the machine, or by an operator.
         (None, _) => Err(CompileFailure::Machine(format!("the compiler was killed ({status}): {words}"))),

@@ -18,10 +18,6 @@ const VALUES_MAX: usize = 256;
 const MEMBERS_MAX: usize = 256;
 const NAME_LEN_MAX: usize = 128;
 const TEXT_LEN_MAX: usize = 64 << 10;
-/// All names and texts of one sample: the largest message the cloud takes is 256 KB, with envelope (Azure IoT Hub
-/// quotas, device-to-cloud messaging).
-const SAMPLE_LEN_MAX: usize = 128 << 10;
-
 /// Names, texts and values of one list: with envelope it still fits the largest message that the cloud takes, which is
 /// 256 KB (Azure IoT Hub quotas, device-to-cloud messaging).
 const LIST_LEN_MAX: usize = 240_000;
@@ -61,7 +57,7 @@ fn sample_len(sample: &types::Sample) -> usize {
         .fold(device_len, usize::saturating_add)
 }
 
-/// Takes one sample, or says in words why not.
+/// Takes one sample of a list that was checked, or says in words why not.
 pub(crate) fn sample(sample: types::Sample) -> Result<Sample, String> {
     let types::Sample { device, time, values } = sample;
     let device = device.map(|device| name("the device's unique id", device)).transpose()?;
@@ -75,19 +71,14 @@ pub(crate) fn sample(sample: types::Sample) -> Result<Sample, String> {
     if values.len() > VALUES_MAX {
         return Err(format!("a sample holds at most {VALUES_MAX} values, not {}", values.len()));
     }
-    let mut len = 0;
     let values = values
         .into_iter()
         .map(|(attribute, held)| {
             let attribute = name("an attribute's name", attribute)?;
-            let held = value(&attribute, held, &mut len)?;
-            len += attribute.len();
+            let held = value(&attribute, held)?;
             Ok((attribute, held))
         })
         .collect::<Result<_, String>>()?;
-    if len > SAMPLE_LEN_MAX {
-        return Err(format!("a sample holds at most {} KiB of text, not {}", SAMPLE_LEN_MAX >> 10, len >> 10));
-    }
     Ok(Sample { device, time, values })
 }
 
@@ -100,30 +91,29 @@ fn name(what: &str, name: String) -> Result<String, String> {
     }
 }
 
-fn value(attribute: &str, value: types::Value, len: &mut usize) -> Result<Value, String> {
+fn value(attribute: &str, value: types::Value) -> Result<Value, String> {
     Ok(match value {
         types::Value::Boolean(held) => Value::Bool(held),
         types::Value::Integer(held) => Value::from(held),
         types::Value::Number(held) => number(held),
-        types::Value::Text(held) => text(attribute, held, len)?,
+        types::Value::Text(held) => text(attribute, held)?,
         types::Value::LatLong(place) => Value::Array(vec![number(place.latitude), number(place.longitude)]),
-        types::Value::Object(members) => object(attribute, members, len)?,
+        types::Value::Object(members) => object(attribute, members)?,
     })
 }
 
-fn object(attribute: &str, members: Vec<(String, types::Scalar)>, len: &mut usize) -> Result<Value, String> {
+fn object(attribute: &str, members: Vec<(String, types::Scalar)>) -> Result<Value, String> {
     if members.len() > MEMBERS_MAX {
         return Err(format!("{attribute:?} has {} members; at most {MEMBERS_MAX} are taken", members.len()));
     }
     let mut object = Map::with_capacity(members.len());
     for (member, held) in members {
         let member = name("a member's name", member)?;
-        *len += member.len();
         let held = match held {
             types::Scalar::Boolean(held) => Value::Bool(held),
             types::Scalar::Integer(held) => Value::from(held),
             types::Scalar::Number(held) => number(held),
-            types::Scalar::Text(held) => text(attribute, held, len)?,
+            types::Scalar::Text(held) => text(attribute, held)?,
         };
         if object.contains_key(&member) {
             return Err(format!("{attribute:?} has the member {member:?} twice"));
@@ -133,11 +123,10 @@ fn object(attribute: &str, members: Vec<(String, types::Scalar)>, len: &mut usiz
     Ok(Value::Object(object))
 }
 
-fn text(attribute: &str, text: String, len: &mut usize) -> Result<Value, String> {
+fn text(attribute: &str, text: String) -> Result<Value, String> {
     if text.len() > TEXT_LEN_MAX {
         return Err(format!("{attribute:?} has {} bytes of text; at most {TEXT_LEN_MAX} are taken", text.len()));
     }
-    *len += text.len();
     Ok(Value::String(text))
 }
 

@@ -1,15 +1,14 @@
 //! How long one call may take.
 //!
-//! Two clocks run: ticks in which the guest computed, and wall time less the time it waited for the host. The first
-//! catches a loop even when the machine is busy, the second a guest that sleeps. Waiting for our own host functions (a
-//! commit to disk, a slow sensor file) is not the plugin's fault and stops the second clock; a third, absolute one
-//! bounds even that, and so does a bound on their number. Of the ticks that pass while the guest does not compute, for
-//! whatever reason, wasmtime shows one when it goes on; whoever drives the call gives that one back (`lane`).
+//! Two clocks run: processor time that the guest used, host functions included, and wall time less the time it waited for
+//! the host. The first catches a loop and is fair when the machine is busy, the second catches a guest that sleeps.
+//! Waiting for our own host functions (a commit to disk, a slow sensor file) is not the plugin's fault and stops the
+//! second clock; a third, absolute one bounds even that, and so does a bound on their number.
+//!
+//! Whoever drives the call (`lane`) says what it used, after each tick.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::ticker::TICK;
 
 /// A guest that waits (sleeps) rather than computes gets this much more time than its deadline.
 const WALL_FACTOR: u32 = 4;
@@ -25,8 +24,8 @@ pub(crate) struct Deadline(Arc<Mutex<Clock>>);
 struct Clock {
     started: Instant,
     limit: Duration,
-    /// Time slices left to compute in.
-    ticks_left: u128,
+    /// Processor time so far.
+    used: Duration,
     /// Sum of finished waits.
     waited: Duration,
     /// Waits begun.
@@ -42,12 +41,10 @@ pub(crate) struct Waiting(Deadline);
 
 impl Deadline {
     pub(crate) fn start(limit: Duration) -> Self {
-        // The tick under way when the call starts, and the one under way when it ends, are not whole.
-        let ticks_left = limit.as_millis().div_ceil(TICK.as_millis()) + 2;
         Self(Arc::new(Mutex::new(Clock {
             started: Instant::now(),
             limit,
-            ticks_left,
+            used: Duration::ZERO,
             waited: Duration::ZERO,
             waits: 0,
             interrupted: false,
@@ -55,20 +52,22 @@ impl Deadline {
         })))
     }
 
-    /// Counts one tick in which the guest computed; false when there are no more.
-    pub(crate) fn charge_tick(&self) -> bool {
-        let mut clock = self.lock();
-        clock.ticks_left = clock.ticks_left.saturating_sub(1);
-        clock.interrupted = true;
-        clock.ticks_left > 0
+    /// A tick interrupts the guest.
+    pub(crate) fn interrupt(&self) {
+        self.lock().interrupted = true;
     }
 
-    /// Takes back a tick that will be charged although the guest did not compute.
-    pub(crate) fn return_tick(&self) {
-        self.lock().ticks_left += 1;
+    /// Books what the guest used.
+    pub(crate) fn charge(&self, cpu: Duration) {
+        self.lock().used += cpu;
     }
 
-    /// Whether a tick interrupted the guest since the last time this was asked.
+    /// Whether the guest stopped just now because a tick interrupted it.
+    pub(crate) fn interrupts(&self) -> bool {
+        self.lock().interrupted
+    }
+
+    /// The same, asked by whoever makes it go on.
     pub(crate) fn was_interrupted(&self) -> bool {
         std::mem::take(&mut self.lock().interrupted)
     }
@@ -96,9 +95,17 @@ impl Deadline {
         }
     }
 
+    /// Whether the call had its time.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.left().is_none()
+    }
+
     /// Time until it is worth looking again, none when the time is up.
     fn left(&self) -> Option<Duration> {
         let clock = self.lock();
+        if clock.used >= clock.limit {
+            return None;
+        }
         let waited = clock.waited + clock.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
         let elapsed = clock.started.elapsed();
         let left = (clock.limit * WALL_FACTOR + waited).min(ABSOLUTE_MAX).checked_sub(elapsed)?;

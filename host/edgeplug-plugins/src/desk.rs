@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use edgeplug_protocol::sample::Sample;
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
 use crate::figures::{Book, Figures};
-use crate::pace::Pace;
+use crate::inflow::Inflow;
+use crate::kept::Keeping;
 use crate::standing::Standing;
 use crate::tail::{LogLevel, LogPage, LogStream, Tail};
 
@@ -15,11 +19,8 @@ use crate::tail::{LogLevel, LogPage, LogStream, Tail};
 const DESKS_MAX: usize = 300;
 /// Updates of one plugin under way. The session has one per target at a time.
 const UPDATES_MAX: usize = 16;
-
-/// Samples a plugin may send of its own accord: ten times what the fastest sensible sensor brings (100 a second), and at
-/// once what such a one kept back for a minute.
-pub(crate) const SAMPLES_PER_SECOND: u32 = 1000;
-pub(crate) const SAMPLES_AT_ONCE: u32 = 5000;
+/// Reads of files of one plugin under way: an instance has one, and after it some that hang.
+pub(crate) const READS_MAX: usize = 4;
 
 /// All desks by plugin. Cloning shares them.
 #[derive(Clone)]
@@ -33,8 +34,11 @@ pub(crate) struct Desk {
     tail: Tail,
     pub(crate) book: Book,
     pub(crate) standing: Standing,
-    /// Of samples that it sends of its own accord.
-    offers: Mutex<Pace>,
+    inflow: Inflow,
+    /// How often and how much it may keep.
+    pub(crate) keeping: Keeping,
+    /// Reads of files under way. One that hangs goes on holding a thread when its call is long over.
+    pub(crate) reads: Arc<Semaphore>,
     /// Id and file, the oldest first.
     updates: Mutex<VecDeque<(String, PathBuf)>>,
 }
@@ -78,8 +82,16 @@ impl Desks {
 
 impl Desk {
     pub(crate) fn new(clock: Clock) -> Self {
-        let offers = Mutex::new(Pace::new(SAMPLES_PER_SECOND, SAMPLES_AT_ONCE));
-        Self { clock, tail: Tail::default(), book: Book::default(), standing: Standing::default(), offers, updates: Mutex::default() }
+        Self {
+            clock,
+            tail: Tail::default(),
+            book: Book::default(),
+            standing: Standing::default(),
+            inflow: Inflow::default(),
+            keeping: Keeping::default(),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            updates: Mutex::default(),
+        }
     }
 
     /// A line for the plugin's log, cleaned already.
@@ -91,10 +103,9 @@ impl Desk {
         self.book.read(self.standing.lane())
     }
 
-    /// Whether the plugin may send so many samples now.
-    pub(crate) fn admits(&self, samples: usize) -> bool {
-        let now = self.clock.elapsed();
-        self.offers.lock().unwrap_or_else(PoisonError::into_inner).admit(samples, now)
+    /// Takes a sample that the plugin brings, or says in words why not.
+    pub(crate) fn admit(&self, sample: &Sample) -> Result<(), String> {
+        self.inflow.admit(sample, self.clock.elapsed())
     }
 
     /// A line that came too fast to be kept.

@@ -8,7 +8,7 @@ use edgeplug_protocol::sample::Sample;
 use crate::ask::{Ask, AskId};
 use crate::call::{CallFailure, Reply};
 use crate::scope::CommandScope;
-use crate::status::Exports;
+use edgeplug_engine::Exports;
 
 /// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before any answer,
 /// then answers, then `Down`; between `Up` and `Down` every call that was taken is answered exactly once. `Refused` may

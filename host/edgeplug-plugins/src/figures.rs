@@ -46,7 +46,7 @@ pub struct Figures {
     pub readings: u64,
     /// Names and values of these samples, in bytes: a number or a flag counts 8.
     pub reading_bytes: u64,
-    /// Samples that were not taken: malformed, too many, or refused by the daemon.
+    /// Samples that were not taken: malformed, too fast, or refused by the daemon.
     pub rejected: u64,
     /// Times it tried what it has no right to.
     pub refused: u64,
@@ -147,10 +147,8 @@ impl Book {
         let (mut taken, mut readings, mut bytes) = (0, 0, 0);
         for sample in samples {
             taken += 1;
-            for (name, value) in &sample.values {
-                readings += 1;
-                bytes += name.len() + value_len(value);
-            }
+            readings += u64::try_from(sample.values.len()).unwrap_or(u64::MAX);
+            bytes += sample_len(sample);
         }
         let mut counters = self.lock();
         counters.plain.samples += taken;
@@ -235,6 +233,11 @@ impl Export {
             Self::Stop => "lifecycle.stop",
         }
     }
+}
+
+/// Names and values, in bytes: a number or a flag counts 8.
+pub(crate) fn sample_len(sample: &Sample) -> usize {
+    sample.values.iter().map(|(name, value)| name.len() + value_len(value)).sum()
 }
 
 fn value_len(value: &Value) -> usize {

@@ -9,7 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use crate::pattern::Pattern;
@@ -63,8 +63,12 @@ pub(crate) fn part(file: &mut File, offset: u64, length: u32) -> io::Result<Vec<
 /// Opens a granted regular file, and only such a one.
 fn open(rights: &Rights, path: &str) -> Result<File, FileError> {
     rights.check(path).map_err(FileError::Denied)?;
-    let place = rights.place(path);
-    let reference = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(place).map_err(told)?;
+    let refer = || OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(rights.place(path)).map_err(told);
+    let mut reference = refer()?;
+    if reference.metadata().map_err(told)?.nlink() == 0 {
+        // Another file took its name between the kernel's look and ours; that one is meant.
+        reference = refer()?;
+    }
     if !reference.metadata().map_err(told)?.is_file() {
         return Err(FileError::Other(format!("{path} is not a regular file")));
     }
@@ -88,6 +92,11 @@ pub(crate) fn find(rights: &Rights, pattern: &str) -> Result<Vec<String>, FileEr
                 found.push(path.to_owned());
             }
         });
+        if visited > VISITED_MAX {
+            return Err(FileError::Other(format!(
+                "the patterns of the manifest lead through more than {VISITED_MAX} directory entries; ask for fewer"
+            )));
+        }
     }
     found.sort();
     found.dedup();

@@ -17,7 +17,7 @@ use crate::host::{Guest, State};
 use crate::lane::{Lane, Lanes};
 use crate::ports::Indices;
 use crate::standing::Used;
-use crate::status::Exports;
+use edgeplug_engine::Exports;
 use crate::tail::{LogLevel, LogStream};
 
 /// Setting up may take longer than a call: at least this.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::ask::{Answer, AskId};
+use crate::pace::Pace;
 
 /// Keys of one plugin (`wit/imports.wit`, `state`).
 const KEYS_MAX: usize = 64;
@@ -24,6 +25,14 @@ const KEY_LEN_MAX: usize = 128;
 const OPENING_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Writes on their way to disk, those of guests that are gone included. Each instance has one.
 const WRITES_MAX: usize = 1024;
+
+/// Changes a plugin may make in a second on average, and at once. Each is a write to disk that acknowledgements and
+/// commands wait behind, and flash wears out by them.
+const CHANGES_PER_SECOND: u32 = 10;
+const CHANGES_AT_ONCE: u32 = 100;
+/// Bytes of such changes: at once as much as the largest quota.
+const BYTES_PER_SECOND: u32 = 64 << 10;
+const BYTES_AT_ONCE: u32 = 4 << 20;
 
 /// What one plugin keeps, by key.
 pub(crate) type Keys = BTreeMap<String, Bytes>;
@@ -55,6 +64,39 @@ pub(crate) struct Write {
 pub(crate) enum NotKept {
     Quota(String),
     Unavailable(String),
+}
+
+/// How often and how much one plugin may change what it keeps. It belongs to the plugin's name, so that a new instance does
+/// not begin anew.
+pub(crate) struct Keeping(Mutex<[Pace; 2]>);
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let changes = Pace::new(CHANGES_PER_SECOND, CHANGES_AT_ONCE);
+        Self(Mutex::new([changes, Pace::new(BYTES_PER_SECOND, BYTES_AT_ONCE)]))
+    }
+}
+
+impl Keeping {
+    /// Books a change, at this time since some beginning.
+    pub(crate) fn admit(&self, write: &Write, now: Duration) -> Result<(), NotKept> {
+        let [changes, bytes] = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
+        let unavailable = |what| Err(NotKept::Unavailable(format!("it changes too {what}; keep things less often")));
+        if !changes.admit(1, now) {
+            return unavailable(format!(
+                "often: {CHANGES_PER_SECOND} a second on average and {CHANGES_AT_ONCE} at once are written"
+            ));
+        }
+        if !bytes.admit(len, now) {
+            return unavailable(format!(
+                "much: {} KiB a second on average and {} MiB at once are written",
+                BYTES_PER_SECOND >> 10,
+                BYTES_AT_ONCE >> 20
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Kept {
@@ -113,14 +155,14 @@ impl Kept {
         })?
     }
 
-    /// Remembers what to change once the answer comes.
-    pub(crate) fn begin(&self, ask: AskId, write: Write) -> Result<(), NotKept> {
+    /// Remembers what to change once the answer comes, unless what is returned is dropped before it was [`Begun::sent`].
+    pub(crate) fn begin(&self, ask: AskId, write: Write) -> Result<Begun, NotKept> {
         let mut writes = self.writes();
         if writes.len() >= WRITES_MAX {
             return Err(NotKept::Unavailable("too many writes wait for the store".to_owned()));
         }
         writes.insert(ask, write);
-        Ok(())
+        Ok(Begun { kept: self.clone(), ask: Some(ask) })
     }
 
     /// The daemon answered: what is on disk is in memory now.
@@ -147,11 +189,6 @@ impl Kept {
         });
     }
 
-    /// A write that never left the adapter.
-    pub(crate) fn forget(&self, ask: AskId) {
-        self.writes().remove(&ask);
-    }
-
     fn of<T>(&self, plugin: &str, look: impl FnOnce(Option<&Keys>) -> T) -> Result<T, NotKept> {
         match &*self.store.borrow() {
             Store::Opening => Err(NotKept::Unavailable("the store is not open yet".to_owned())),
@@ -162,6 +199,27 @@ impl Kept {
 
     fn writes(&self) -> MutexGuard<'_, HashMap<AskId, Write>> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change that the daemon does not know of yet. The guest's call may end before it does.
+pub(crate) struct Begun {
+    kept: Kept,
+    ask: Option<AskId>,
+}
+
+impl Begun {
+    /// The daemon has it, and will answer.
+    pub(crate) fn sent(mut self) {
+        self.ask = None;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(ask) = self.ask {
+            self.kept.writes().remove(&ask);
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 //! more than its share on such a thread that runs only when nobody else wants the processor (the idle lane).
 //!
 //! What must stay true: no call holds a worker for longer than two ticks; a call is polled by one thread at a time; a call
-//! that nobody awaits any more is dropped where it is, within a tick; a panic in a call goes on where it is awaited;
-//! ticks that pass while a call is not polled cost its deadline nothing. Timers and sockets of a call work on every
-//! lane, as its thread is inside the runtime.
+//! that nobody awaits any more is dropped where it is, within a tick; a panic in a call goes on where it is awaited; what
+//! a call uses is charged to its deadline and to its plugin's share. Timers and sockets of a call work on every lane, as
+//! its thread is inside the runtime.
 //!
 //! Deliberately absent: a pool. A thread that fell to the idle lane cannot leave it again, and to begin a thread costs
 //! little beside a call that is worth one. And a way back before the call ends: a call that computed once will do so
@@ -86,10 +86,6 @@ struct Load<T> {
     /// For how long it held the thread it is on.
     held: Duration,
     spent: Spent,
-    /// What the ticker said after the last poll.
-    ticks: u64,
-    /// The last poll ended because the guest waits, not because a tick interrupted it.
-    waits: bool,
 }
 
 /// Processor time of one call.
@@ -131,8 +127,6 @@ impl Lanes {
             is_exact: desk.standing.wants_exact(),
             held: Duration::ZERO,
             spent: Spent::default(),
-            ticks: self.ticker.ticks(),
-            waits: true,
         }))
     }
 
@@ -196,22 +190,19 @@ impl<T> Load<T> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<T> {
         let running = self.lanes.ticker.run();
-        if self.waits && self.lanes.ticker.ticks() != self.ticks {
-            self.deadline.return_tick();
-        }
         let (wall, cpu) = (Instant::now(), self.is_exact.then(thread_cpu));
         let polled = self.future.as_mut().poll(context);
         let wall = wall.elapsed();
-        let cpu = cpu.map_or(wall.min(BRIEF), |before| thread_cpu().saturating_sub(before));
-        self.ticks = self.lanes.ticker.ticks();
         drop(running);
+        let exact = cpu.map(|before| thread_cpu().saturating_sub(before));
+        // A share is not taken away for what may have been an interruption; a deadline has room for one.
+        let cpu = exact.unwrap_or(wall.min(BRIEF));
         self.spent.cpu += cpu;
         self.spent.uncharged += cpu;
-        let interrupted = self.deadline.was_interrupted();
-        self.waits = !interrupted;
+        self.deadline.charge(exact.unwrap_or(wall));
         // By the wall clock: it matters for how long the worker was held.
         self.held += wall;
-        if interrupted && self.held >= SHORT {
+        if self.deadline.was_interrupted() && self.held >= SHORT {
             self.lane = self.lane.max(Lane::Slow);
         }
         polled
@@ -220,6 +211,7 @@ impl<T> Load<T> {
     fn stay(mut self, error: &io::Error) -> Self {
         tracing::warn!(%error, "no thread for a plugin that computes for long; it holds up others");
         self.stays = true;
+        self.is_exact = true;
         self
     }
 }

@@ -1,8 +1,8 @@
 //! From files to something that can be instantiated, in steps that `adopt` puts in order: read and hash, check the
 //! signature, find in the cache or compile, link.
 //!
-//! What must stay true: what is linked is exactly what was hashed; a file that changed while it was read is not used; a
-//! component is only looked into (`inspect`) where no compiled form of it vouches for it.
+//! What must stay true: what is linked is exactly what was hashed; a file that changed while it was read is not used; what a
+//! component holds is never parsed in this process, only by the compiler program.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,7 +16,6 @@ use wasmtime::component::{Component, Linker};
 use crate::cache::{Cache, Lease};
 use crate::compiler::{CompileFailure, Compiler};
 use crate::host::{Guest, State, Surroundings};
-use crate::inspect::{Form, Inspection, inspect};
 use crate::instance::{Blueprint, Caps};
 use crate::lane::Lanes;
 use crate::manifest::Manifest;
@@ -189,12 +188,7 @@ impl Loader {
         let sha256 = &found.version.sha256;
         let (component, lease) = match self.cached(sha256).await.map_err(machine_or_not)? {
             Some(cached) => cached,
-            None => {
-                if let Some(problem) = look(&found.component).await {
-                    return Err(Unfit::Component(cleaned(&problem)));
-                }
-                self.compiled(sha256, &found.component).await.map_err(machine_or_not)?
-            }
+            None => self.compiled(sha256, &found.component).await.map_err(machine_or_not)?,
         };
         let manifest = &found.version.manifest;
         let Capped { memory_mb, deadline, state_kb, cpu_percent, .. } = self.policy.cap(plugin, manifest, &self.limits);
@@ -218,7 +212,11 @@ impl Loader {
         match Blueprint::new(&self.linker, &self.lanes, &component, guest, caps) {
             Ok(blueprint) => Ok(Fitting { found, provenance, grants, blueprint }),
             // Whoever compiled it asked for more than this daemon has.
-            Err(reason) => Err(Unfit::Component(cleaned(&look(&found.component).await.unwrap_or(reason)))),
+            Err(reason) => {
+                let _permit = self.compiling.acquire().await;
+                let better = self.compiler.inspect(&found.component).await.ok().and_then(|found| found.problem);
+                Err(Unfit::Component(cleaned(&better.unwrap_or(reason))))
+            }
         }
     }
 
@@ -270,16 +268,6 @@ impl Loader {
         tokio::task::spawn_blocking(move || cache.load(&engine, &sha256))
             .await
             .map_err(|error| CompileFailure::Machine(error.to_string()))?
-    }
-}
-
-/// What is wrong with a component as far as can be seen from outside. What is broken inside is the compiler's to name.
-async fn look(component: &Arc<Vec<u8>>) -> Option<String> {
-    let component = Arc::clone(component);
-    let looked = tokio::task::spawn_blocking(move || inspect(&component)).await;
-    match looked {
-        Ok(Inspection { form, problem, .. }) => problem.filter(|_| form != Form::Broken),
-        Err(_) => Some("it cannot be read; please report this".to_owned()),
     }
 }
 

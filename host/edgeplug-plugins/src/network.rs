@@ -12,13 +12,13 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use crate::endpoint::{Destination, Name, Protocol};
 use crate::host::Guest;
+use crate::pace::Pace;
 use crate::resolver::Resolver;
 use crate::voice::Voice;
 
@@ -28,9 +28,9 @@ const LEARNED_MAX: usize = 64;
 const ADDRESSES_MAX: usize = 16;
 /// Lookups of one instance under way.
 const LOOKUPS_MAX: usize = 2;
-/// Lookups of one instance in one window: more than any plugin that keeps its connections needs.
-const LOOKUPS_PER_WINDOW: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(10);
+/// Lookups of one instance a second on average, and at once: more than any plugin that keeps its connections needs.
+const LOOKUPS_PER_SECOND: u32 = 2;
+const LOOKUPS_AT_ONCE: u32 = 20;
 
 /// One per instance; shared by its lookups and sockets.
 pub(crate) struct Network {
@@ -72,7 +72,7 @@ impl Network {
             guest: Arc::clone(guest),
             voice: voice.clone(),
             learned: Mutex::default(),
-            pace: Mutex::new(Pace { began: Instant::now(), lookups: 0 }),
+            pace: Mutex::new(Pace::new(LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE)),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
         }
     }
@@ -133,9 +133,8 @@ impl Network {
             self.guest.refuse(
                 &self.voice,
                 &format!(
-                    "plugin {plugin:?} looks up too many names: at most {LOOKUPS_MAX} at a time and {LOOKUPS_PER_WINDOW} \
-                     in {} s",
-                    WINDOW.as_secs()
+                    "plugin {plugin:?} looks up too many names: at most {LOOKUPS_MAX} at a time, {LOOKUPS_AT_ONCE} in a row \
+                     and {LOOKUPS_PER_SECOND} a second"
                 ),
             );
             return Err(Unresolved::Later);
@@ -144,12 +143,8 @@ impl Network {
     }
 
     fn admit(&self) -> bool {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if pace.began.elapsed() >= WINDOW {
-            *pace = Pace { began: Instant::now(), lookups: 0 };
-        }
-        pace.lookups = pace.lookups.saturating_add(1);
-        pace.lookups <= LOOKUPS_PER_WINDOW
+        let now = self.guest.surroundings.clock.elapsed();
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).admit(1, now)
     }
 
     /// Says why not.
@@ -189,11 +184,6 @@ impl Query {
         network.learned().learn(name, &may);
         Ok(may)
     }
-}
-
-struct Pace {
-    began: Instant,
-    lookups: u32,
 }
 
 /// Which addresses names led to, the oldest first.

@@ -116,7 +116,7 @@ pub(crate) fn is_forbidden(path: &str) -> bool {
         Some("dev") => true,
         Some("proc") => match segments.next() {
             Some(
-                "self" | "thread-self" | "kcore" | "kmem" | "kpagecount" | "kpageflags" | "kpagecgroup"
+                "self" | "thread-self" | "kcore" | "kmem" | "kmsg" | "kpagecount" | "kpageflags" | "kpagecgroup"
                 | "sysrq-trigger",
             ) => true,
             Some(process) => process.bytes().all(|byte| byte.is_ascii_digit()),

@@ -10,7 +10,7 @@ use crate::bindings::sensor::{ExportsSensor, ExportsSensorIndices};
 use crate::bindings::transform::{ExportsTransform, ExportsTransformIndices};
 use crate::bindings::twin_events::{ExportsTwinEvents, ExportsTwinEventsIndices};
 use crate::host::State;
-use crate::status::Exports;
+use edgeplug_engine::Exports;
 
 /// The generated types have no trait in common, so no function could go over them.
 macro_rules! ports {

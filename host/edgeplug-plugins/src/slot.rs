@@ -14,7 +14,8 @@ use crate::figures::Figures;
 use crate::scope::CommandScope;
 use crate::loader::Version;
 use crate::shelf::Shelf;
-use crate::status::{Exports, PluginState, PluginStatus, SetAside};
+use edgeplug_engine::Exports;
+use crate::status::{PluginState, PluginStatus, SetAside};
 
 /// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
 pub(crate) const CALLS_MAX: usize = 16;

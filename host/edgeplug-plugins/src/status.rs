@@ -1,5 +1,6 @@
 //! What is known about a plugin from outside.
 
+use edgeplug_engine::Exports;
 use serde::Serialize;
 
 use crate::figures::Figures;
@@ -79,19 +80,6 @@ pub enum PluginState {
     Quarantined,
     /// Switched off by an operator.
     Disabled,
-}
-
-/// Which of the optional interfaces a component exports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Exports {
-    pub sensor: bool,
-    pub commands: bool,
-    pub twin_events: bool,
-    pub connection_events: bool,
-    pub firmware: bool,
-    pub lifecycle: bool,
-    pub transform: bool,
 }
 
 /// A plugin that did not end within the deadline of [`Plugins::stop`](crate::Plugins::stop) and was cut off.

@@ -7,7 +7,7 @@
 //! It costs a guest's call two atomic counts, and a wake-up when it was asleep.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,6 @@ struct Shared {
     running: AtomicUsize,
     /// The thread waits, or is about to: whoever begins to compute must wake it.
     asleep: AtomicBool,
-    ticks: AtomicU64,
     ended: Mutex<bool>,
     changed: Condvar,
 }
@@ -49,7 +48,6 @@ impl Ticker {
         let shared = Arc::new(Shared {
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
-            ticks: AtomicU64::new(0),
             ended: Mutex::new(false),
             changed: Condvar::new(),
         });
@@ -67,11 +65,6 @@ impl Ticker {
             shared.changed.notify_one();
         }
         Running(shared)
-    }
-
-    /// Ticks so far.
-    pub(crate) fn ticks(&self) -> u64 {
-        self.shared.ticks.load(Ordering::Relaxed)
     }
 }
 
@@ -92,8 +85,6 @@ impl Shared {
     fn run(&self, tick: impl Fn()) {
         while self.someone_runs() {
             std::thread::sleep(TICK);
-            // Counted first: who sees the epoch moved finds the tick here.
-            self.ticks.fetch_add(1, Ordering::Relaxed);
             tick();
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::desk::Desk;
 use crate::tail::{LogLevel, LogStream};
@@ -283,6 +283,11 @@ impl StdoutStream for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        // No SDK does so: it asks `check_write` first.
+        if bytes.len() > WRITE_LEN_MAX {
+            let (len, max) = (bytes.len(), WRITE_LEN_MAX);
+            return Err(StreamError::trap(&format!("it wrote {len} bytes at once where {max} were permitted")));
+        }
         self.voice.write(self.stream, &bytes);
         Ok(())
     }

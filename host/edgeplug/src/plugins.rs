@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edgeplug_plugins::{
     Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, LogPage, NotOperated, NotReady, Operation,
-    PluginEvent, PluginStatus, Plugins, PluginsOptions, Straggler, TwinFailure,
+    PluginEvent, PluginStatus, Plugins, PluginsOptions, SampleOutcome, Straggler, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
@@ -47,8 +47,8 @@ pub(crate) struct PluginHost {
     model: Option<Arc<DeviceModel>>,
     /// What they kept, or why that is not known; `None` while the store is being opened.
     state: Option<Result<PluginState, String>>,
-    /// Offers that wait for their answer, by the number the session knows them under.
-    offers: HashMap<u64, edgeplug_plugins::OfferId>,
+    /// Offers that wait for their answer, and how many samples they are, by the number the session knows them under.
+    offers: HashMap<u64, (edgeplug_plugins::OfferId, usize)>,
     last_offer: u64,
     /// Questions that wait for their answer, with the one to give when the session that was asked ends before; the
     /// store never does.
@@ -227,7 +227,7 @@ impl PluginHost {
             }
             PluginEvent::Offered { plugin, offer, samples } => {
                 self.last_offer += 1;
-                self.offers.insert(self.last_offer, offer);
+                self.offers.insert(self.last_offer, (offer, samples.len()));
                 Event::Offered { plugin, offer: OfferId(self.last_offer), samples }
             }
         }))
@@ -245,10 +245,14 @@ impl PluginHost {
 
     /// The session that was asked is gone.
     pub(crate) fn session_ended(&mut self) {
+        let Some(plugins) = &self.plugins else { return };
         for (ask, answer) in self.asks.extract_if(|_, (_, answer)| answer.is_some()).map(|(_, asked)| asked) {
-            if let (Some(plugins), Some(answer)) = (&self.plugins, answer) {
+            if let Some(answer) = answer {
                 plugins.answer(ask, answer);
             }
+        }
+        for (_, (offer, samples)) in self.offers.drain() {
+            plugins.answer_offer(offer, vec![SampleOutcome::Rejected(ANEW.to_owned()); samples]);
         }
     }
 
@@ -294,7 +298,7 @@ impl PluginHost {
     }
 
     pub(crate) fn answer_offer(&mut self, offer: OfferId, outcomes: Vec<Outcome>) {
-        if let (Some(plugins), Some(offer)) = (&self.plugins, self.offers.remove(&offer.0)) {
+        if let (Some(plugins), Some((offer, _))) = (&self.plugins, self.offers.remove(&offer.0)) {
             plugins.answer_offer(offer, outcomes.into_iter().map(translate::sample_outcome).collect());
         }
     }
@@ -382,9 +386,11 @@ impl PluginHost {
     }
 }
 
+const ANEW: &str = "the daemon begins anew with its store; try again";
+
 /// What to say when the session ends before it answers.
 fn unanswered(request: &Ask) -> Option<Answer> {
-    let reason = "the daemon begins anew with its store; try again".to_owned();
+    let reason = ANEW.to_owned();
     Some(match request {
         Ask::TwinGet => Answer::Twin(Err(TwinFailure::Unavailable(reason))),
         Ask::TwinReport { .. } => Answer::Reported(Err(TwinFailure::Unavailable(reason))),

@@ -5,25 +5,33 @@ const LIMIT: Duration = Duration::from_secs(1);
 #[test]
 fn a_guest_computes_for_as_long_as_it_may() {
     let deadline = Deadline::start(LIMIT);
-    let ticks = (0..).take_while(|_| deadline.charge_tick()).count();
-    let computed = TICK * u32::try_from(ticks).expect("ticks");
-    assert!(computed >= LIMIT && computed < LIMIT + TICK * 2, "{computed:?}");
+    deadline.charge(LIMIT / 2);
+    assert!(!deadline.has_passed());
+    deadline.charge(LIMIT / 2);
+    assert!(deadline.has_passed());
 }
 
 #[test]
-fn ticks_that_passed_while_it_waited_are_given_back() {
-    let deadline = Deadline::start(LIMIT);
-    for _ in 0..WAITS_MAX {
-        deadline.return_tick();
-        assert!(deadline.charge_tick(), "as often as it waits");
-    }
+fn wall_time_counts_but_not_what_it_waited_for_the_host() {
+    let begun_ago = |ago: Duration, waited: Duration| {
+        let deadline = Deadline::start(LIMIT);
+        let mut clock = deadline.lock();
+        clock.started = clock.started.checked_sub(ago).expect("a machine that runs for a minute");
+        clock.waited = waited;
+        drop(clock);
+        deadline.has_passed()
+    };
+    assert!(!begun_ago(LIMIT * 3, Duration::ZERO) && begun_ago(LIMIT * 4, Duration::ZERO));
+    assert!(!begun_ago(LIMIT * 9, LIMIT * 6));
+    assert!(begun_ago(ABSOLUTE_MAX, ABSOLUTE_MAX), "whatever the host does");
 }
 
 #[test]
 fn an_interruption_is_told_once() {
     let deadline = Deadline::start(LIMIT);
     assert!(!deadline.was_interrupted());
-    deadline.charge_tick();
+    deadline.interrupt();
+    assert!(deadline.interrupts());
     assert!(deadline.was_interrupted() && !deadline.was_interrupted());
 }
 

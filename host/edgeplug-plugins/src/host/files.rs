@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::bindings::files;
 use crate::files::FileError;
 use crate::host::State;
@@ -28,7 +30,15 @@ impl files::Host for State {
     }
 }
 
+/// What a plugin is told while all its reads hang.
+pub(super) const READS_HANG: &str = "earlier reads of this plugin still wait for their files";
+
 impl State {
+    /// A place among the plugin's reads; none while all of them hang.
+    pub(super) fn begin_read(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.guest.desk.reads).try_acquire_owned().ok()
+    }
+
     /// What a trial makes of it.
     fn tried(&self, content: Vec<u8>) -> Result<Vec<u8>, files::Error> {
         match self.guest.surroundings.faults.on_read() {
@@ -39,13 +49,23 @@ impl State {
 
     /// A sensor file may take its driver a second to read; that must not hold up the executor, nor count as the
     /// guest's own time.
+    ///
+    /// A read cannot be cut off: one that never ends (a hung mount, a driver that waits) keeps its thread, so those of one
+    /// plugin are counted.
     async fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Rights) -> Result<T, FileError> + Send + 'static,
     ) -> wasmtime::Result<Result<T, files::Error>> {
         let _waiting = self.wait()?;
+        let Some(reading) = self.begin_read() else {
+            return Ok(Err(files::Error::Other(READS_HANG.to_owned())));
+        };
         let guest = Arc::clone(&self.guest);
-        Ok(match tokio::task::spawn_blocking(move || work(&guest.rights)).await {
+        let read = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
+            work(&guest.rights)
+        });
+        Ok(match read.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(FileError::Denied(reason))) => {
                 self.refuse(&reason);

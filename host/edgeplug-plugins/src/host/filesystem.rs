@@ -151,9 +151,13 @@ impl HostDescriptor for State {
         self.room()?;
         let directory = self.directory(&descriptor)?;
         let (handle, permissions) = (Arc::clone(&directory.dir), directory.perms);
+        let reading = self.begin_read().ok_or(ErrorCode::Busy)?;
         let opening = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || beneath::open(&handle, &path, &wanted)
+            move || {
+                let _reading = reading;
+                beneath::open(&handle, &path, &wanted)
+            }
         });
         let mode = if wanted.write { OpenMode::READ | OpenMode::WRITE } else { OpenMode::READ };
         let mode = if wanted.read { mode } else { mode - OpenMode::READ };
@@ -176,7 +180,9 @@ impl HostDescriptor for State {
         }
         let handle = Arc::clone(&self.directory(&descriptor)?.dir);
         // A reference (`O_PATH`) cannot be listed itself.
+        let reading = self.begin_read().ok_or(ErrorCode::Busy)?;
         let counting = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
             std::fs::read_dir(format!("/proc/self/fd/{}", handle.as_raw_fd()))
                 .map(|entries| entries.take(ENTRIES_MAX + 1).count())
         });

@@ -41,17 +41,24 @@ impl State {
         if let Err(failure) = kept.check(&write, self.guest.state_bytes_max) {
             return Ok(Err(error(failure)));
         }
+        if kept.get(&write.plugin, &write.key).is_ok_and(|held| held == write.value) {
+            return Ok(Ok(()));
+        }
+        if let Err(failure) = self.guest.desk.keeping.admit(&write, self.guest.surroundings.clock.elapsed()) {
+            return Ok(Err(error(failure)));
+        }
         let _waiting = self.wait()?;
         let mut question = self.guest.surroundings.asks.open();
         let ask = AskId(question.number);
         // Before the daemon can answer.
-        if let Err(failure) = kept.begin(ask, write) {
-            return Ok(Err(error(failure)));
-        }
+        let begun = match kept.begin(ask, write) {
+            Ok(begun) => begun,
+            Err(failure) => return Ok(Err(error(failure))),
+        };
         if let Err(reason) = self.guest.tell(self.guest.asked(ask, Ask::KeepState { key, value })).await {
-            kept.forget(ask);
             return Ok(Err(state::Error::Unavailable(reason)));
         }
+        begun.sent();
         Ok(match (&mut question.answer).await {
             Ok(Answer::Kept(Ok(()))) => Ok(()),
             Ok(Answer::Kept(Err(reason))) => Err(state::Error::Unavailable(reason)),

@@ -6,30 +6,19 @@ use edgeplug_protocol::sample::Sample;
 
 use crate::bindings::{telemetry, types};
 use crate::convert;
-use crate::desk::{SAMPLES_AT_ONCE, SAMPLES_PER_SECOND};
 use crate::event::{OfferId, PluginEvent, SampleOutcome};
 use crate::host::State;
 
 impl telemetry::Host for State {
     async fn send(&mut self, samples: Vec<types::Sample>) -> wasmtime::Result<Vec<telemetry::Outcome>> {
         let desk = Arc::clone(&self.guest.desk);
-        let checked = convert::check_list(&samples).and_then(|()| {
-            let too_many = || {
-                format!(
-                    "more than {SAMPLES_PER_SECOND} samples a second, or {SAMPLES_AT_ONCE} at once; put several values into \
-                     one sample"
-                )
-            };
-            desk.admits(samples.len()).then_some(()).ok_or_else(too_many)
-        });
-        if let Err(reason) = checked {
-            self.complain(&reason);
+        if let Err(reason) = convert::check_list(&samples) {
             desk.book.rejected(samples.len());
             return Ok(vec![telemetry::Outcome::Rejected(reason); samples.len()]);
         }
         let (taken, refused): (Vec<_>, Vec<_>) = samples
             .into_iter()
-            .map(|sample| match convert::sample(sample) {
+            .map(|sample| match convert::sample(sample).and_then(|sample| desk.admit(&sample).map(|()| sample)) {
                 Ok(sample) => (Some(sample), None),
                 Err(reason) => (None, Some(reason)),
             })

@@ -61,9 +61,15 @@ pub(super) async fn context(guest: &Arc<Guest>, voice: &Voice, network: &Arc<Net
 }
 
 async fn preopen(builder: &mut WasiCtxBuilder, guest: &Arc<Guest>) -> Vec<String> {
+    let Ok(reading) = Arc::clone(&guest.desk.reads).try_acquire_owned() else {
+        return vec!["its directories are not opened again while earlier reads of it hang".to_owned()];
+    };
     let opening = tokio::task::spawn_blocking({
         let guest = Arc::clone(guest);
-        move || guest.rights.open_directories()
+        move || {
+            let _reading = reading;
+            guest.rights.open_directories()
+        }
     });
     let (opened, mut problems) = match tokio::time::timeout(OPENING_MAX, opening).await {
         Ok(Ok(opened)) => opened,

@@ -15,7 +15,7 @@ fn open() -> Kept {
 /// Asks and has it answered.
 fn keep(kept: &Kept, write: Write) -> Result<(), NotKept> {
     kept.check(&write, QUOTA_BYTES)?;
-    kept.begin(AskId(1), write)?;
+    kept.begin(AskId(1), write)?.sent();
     kept.end(AskId(1), &Answer::Kept(Ok(())));
     Ok(())
 }
@@ -23,7 +23,7 @@ fn keep(kept: &Kept, write: Write) -> Result<(), NotKept> {
 #[test]
 fn a_change_shows_only_once_it_is_durable() {
     let kept = open();
-    kept.begin(AskId(1), set("a", 3)).expect("begins");
+    kept.begin(AskId(1), set("a", 3)).expect("begins").sent();
     assert_eq!(kept.get("p", "a"), Ok(None));
     kept.end(AskId(1), &Answer::Kept(Err("disk full".to_owned())));
     kept.end(AskId(1), &Answer::Kept(Ok(())));
@@ -74,9 +74,24 @@ async fn who_asks_too_early_waits_and_is_told() {
 fn writes_that_are_never_answered_are_bounded() {
     let kept = open();
     for number in 0..u64::try_from(WRITES_MAX).expect("small") {
-        kept.begin(AskId(number), set("a", 0)).expect("room");
+        kept.begin(AskId(number), set("a", 0)).expect("room").sent();
     }
     assert!(matches!(kept.begin(AskId(u64::MAX), set("a", 0)), Err(NotKept::Unavailable(_))));
-    kept.forget(AskId(0));
-    kept.begin(AskId(u64::MAX), set("a", 0)).expect("room again");
+    kept.end(AskId(0), &Answer::Kept(Ok(())));
+    drop(kept.begin(AskId(u64::MAX), set("a", 0)).expect("room again"));
+    kept.begin(AskId(u64::MAX), set("a", 0)).expect("one that was never sent leaves its room").sent();
+}
+
+#[test]
+fn changes_are_paced_by_number_and_by_size() {
+    let refused = |keeping: &Keeping, len, seconds| {
+        matches!(keeping.admit(&set("a", len), Duration::from_secs(seconds)), Err(NotKept::Unavailable(_)))
+    };
+    let often = Keeping::default();
+    for _ in 0..CHANGES_AT_ONCE {
+        often.admit(&set("a", 1), Duration::ZERO).expect("at once");
+    }
+    assert!(refused(&often, 1, 0) && !refused(&often, 1, 1));
+    let much = Keeping::default();
+    assert!(!refused(&much, (4 << 20) - 1, 0) && refused(&much, 60 << 10, 0) && !refused(&much, 60 << 10, 1));
 }

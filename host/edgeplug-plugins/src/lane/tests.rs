@@ -1,7 +1,5 @@
-use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::task::Waker;
 
 use wasmtime::Engine;
 
@@ -57,7 +55,7 @@ async fn compute(deadline: Deadline, ticks: u32) -> Option<String> {
     for _ in 0..ticks {
         let begun = thread_cpu();
         while thread_cpu() < begun + SHORT {}
-        deadline.charge_tick();
+        deadline.interrupt();
         tokio::task::yield_now().await;
     }
     thread_name()
@@ -226,26 +224,13 @@ async fn without_a_thread_a_call_goes_on_where_it_is() {
     rig.all_end().await;
 }
 
-#[test]
-fn a_tick_that_passes_while_a_call_is_not_polled_is_given_back() {
+#[tokio::test]
+async fn what_a_call_uses_is_charged_to_its_deadline_and_what_it_waits_is_not() {
     let rig = Rig::new();
-    // Three ticks, of which the last ends it.
-    let deadline = Deadline::start(Duration::ZERO);
-    let mut polls = 0;
-    let waits_once = poll_fn(move |_| {
-        polls += 1;
-        if polls == 1 { Poll::Pending } else { Poll::Ready(()) }
-    });
-    let mut ride = pin!(rig.lanes.ride(Lane::Fast, &rig.desk, &deadline, waits_once));
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(ride.as_mut().poll(&mut context).is_pending());
-    let before = rig.lanes.ticker.ticks();
-    let running = rig.lanes.ticker.run();
-    while rig.lanes.ticker.ticks() == before {
-        thread::yield_now();
-    }
-    drop(running);
-    assert!(ride.as_mut().poll(&mut context).is_ready());
-    assert!(deadline.charge_tick() && deadline.charge_tick(), "one more than it had");
-    assert!(!deadline.charge_tick());
+    let deadline = Deadline::start(SHORT * 4);
+    let waits = async { tokio::time::sleep(SHORT * 5).await };
+    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, waits).await;
+    assert!(!deadline.has_passed());
+    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, compute(deadline.clone(), 4)).await;
+    assert!(deadline.has_passed());
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::options::Limits;
+use crate::pattern::Pattern;
 use crate::policy::PluginPolicy;
 
 fn rights(asked: &[&str], allowed: &[&str]) -> Rights {
@@ -87,4 +88,29 @@ fn a_hostile_path_or_pattern_costs_nothing() {
         assert!(refused.contains("the operator does not allow"), "{refused}");
     }
     assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_network_and_the_environment_are_told_in_words() {
+    let asked = Manifest::parse(
+        "network = [\"tcp://a.example:1\", \"udp://10.0.0.0/8:1\", \"tcp://b.example:1\"]\nenvironment = [\"TZ\", \"USER\"]",
+        &Limits::default(),
+    );
+    let allowed = "network = [\"tcp://a.example:*\", \"udp://10.0.0.0/24:*\"]\nenvironment = [\"TZ\"]\nclocks = false";
+    let policy = Policy {
+        source: "[allow.NAME]".to_owned(),
+        plugins: [("*".to_owned(), toml::from_str(allowed).expect("policy"))].into(),
+    };
+    let rights = Rights::new("p", Path::new("/plugins/p.toml"), &asked.expect("manifest"), &policy, &[]);
+    assert_eq!(
+        rights.words(),
+        [
+            "may reach tcp://a.example:1",
+            "may reach udp://10.0.0.0/8:1 as far as [allow.p] allows",
+            "asks to reach tcp://b.example:1, which [allow.p] does not allow (`network`)",
+            "may see the variable TZ of the daemon's environment",
+            "asks to see the variable USER, which [allow.p] does not allow (`environment`)",
+            "is not told the time, as [allow.p] says (`clocks`)",
+        ]
+    );
 }

@@ -177,6 +177,7 @@ impl Task {
 
     pub(super) async fn come_up(&mut self, instance: Instance, change: Change) {
         self.restart_at = None;
+        let mut remarks = instance.problems().to_vec();
         if let Some(old) = self.instance.replace(instance) {
             self.dismiss(old);
         }
@@ -208,7 +209,8 @@ impl Task {
                 status.problem = None;
             }
         }
-        self.seat.slot.remark(provenance.words.clone());
+        remarks.extend(provenance.words.clone());
+        self.seat.slot.remark((!remarks.is_empty()).then(|| remarks.join("; ")));
         if let Some(words) = provenance.words.as_ref().filter(|_| change != Change::Restarted) {
             tracing::warn!(plugin = self.seat.plugin, problem = words, "plugin runs all the same");
             self.note(words);

@@ -72,7 +72,8 @@ async fn a_plugin_is_loading_until_it_is_up_or_refused() {
     let real = setup.options.compiler.display().to_string();
     stand_in(&mut setup, &format!("while [ ! -e {} ]; do /bin/sleep 0.01; done; exec {real}", go.display()));
     setup.put("traps.wasm", &guest("traps"));
-    setup.put("broken.wasm", b"not a component");
+    setup.put("broken.wasm", &guest("traps"));
+    setup.put("broken.toml", b"no manifest");
     let mut rig = setup.start();
     rig.refused("broken").await;
     let states: Vec<_> = rig.plugins.list().into_iter().map(|status| status.state).collect();
@@ -180,12 +181,9 @@ async fn run_once(setup: Setup) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 }
 
 fn again(directory: tempfile::TempDir, compiler: Option<PathBuf>) -> Setup {
-    let fresh = Setup::new();
-    let mut options = fresh.options;
-    options.directory = directory.path().join("plugins");
-    options.cache_directory = directory.path().join("cache");
-    options.compiler = compiler.unwrap_or(options.compiler);
-    Setup { directory, options }
+    let mut setup = Setup::after(directory);
+    setup.options.compiler = compiler.unwrap_or(setup.options.compiler);
+    setup
 }
 
 #[tokio::test]

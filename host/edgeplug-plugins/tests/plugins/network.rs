@@ -178,6 +178,6 @@ async fn sockets_names_and_lookups_are_bounded() {
     does(&mut rig, "look-up-long 65536").await.expect_err("no name is so long");
     does(&mut rig, "look-up-long 64").await.expect_err("no label is so long");
     let answered: usize = does(&mut rig, "look-up-often a.example 200").await.expect("answers").parse().expect("a number");
-    assert!((10..=20).contains(&answered), "{answered}");
+    assert!((10..=30).contains(&answered), "{answered}");
     assert!(said(&rig, &["looks up too many names"]), "{:?}", rig.log(PLUGIN));
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use edgeplug_plugins::{
-    Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, Plugins, PluginsOptions,
-    Policy, Reply, Resolver, SampleOutcome, TwinFailure,
+    Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, PluginStatus, Plugins, PluginsOptions,
+    Policy, Probation, Reply, Resolver, SampleOutcome, TwinFailure,
 };
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
@@ -73,6 +73,22 @@ impl Setup {
     pub(crate) fn allow_limits(&mut self, plugin: &str) {
         let most = PluginPolicy { memory_mb: Some(1024), deadline_ms: Some(50_000), ..PluginPolicy::default() };
         self.options.policy.plugins.insert(plugin.to_owned(), most);
+    }
+
+    /// What was left by a daemon that is gone.
+    pub(crate) fn after(directory: tempfile::TempDir) -> Self {
+        let fresh = Self::new();
+        let mut options = fresh.options;
+        options.directory = directory.path().join("plugins");
+        options.cache_directory = directory.path().join("cache");
+        options.shelf_directory = directory.path().join("shelf");
+        Self { directory, options }
+    }
+
+    /// What a new version has to show.
+    pub(crate) fn probation(mut self, good_calls: u32, time: Duration) -> Self {
+        self.options.limits.probation = Probation { good_calls, time };
+        self
     }
 
     /// Puts a component there before the start.
@@ -189,6 +205,37 @@ impl Rig {
         .await
     }
 
+    /// Waits until the version that runs is trusted; answers with its hash.
+    pub(crate) async fn confirmed(&mut self, name: &str) -> String {
+        self.until(|event| match event {
+            PluginEvent::Confirmed { plugin, sha256 } if plugin == name => Some(sha256.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until a version failed; answers with its hash and the reason.
+    pub(crate) async fn rolled_back(&mut self, name: &str) -> (String, String) {
+        self.until(|event| match event {
+            PluginEvent::RolledBack { plugin, sha256, reason } if plugin == name => {
+                Some((sha256.clone(), reason.clone()))
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) fn status(&self, name: &str) -> PluginStatus {
+        let found = self.plugins.list().into_iter().find(|status| status.plugin == name);
+        found.unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    /// Stops the daemon well; the directories go on.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        self.plugins.stop(Duration::from_secs(10)).await;
+        self.directory
+    }
+
     /// The texts of the plugin's own log.
     pub(crate) fn log(&self, plugin: &str) -> Vec<String> {
         let page = self.plugins.log_tail(plugin, 0, usize::MAX).expect("a log");
@@ -242,6 +289,12 @@ impl Rig {
     }
 }
 
+/// Runs a daemon until it is killed: nothing of it is awaited any more.
+pub(crate) fn killed<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(life)
+}
+
 /// The message of a command that was carried out, or in an error that of one that was not.
 pub(crate) fn told(reply: Result<Reply, edgeplug_plugins::CallFailure>) -> Result<String, String> {
     match reply {
@@ -269,7 +322,7 @@ pub(crate) fn variant(component: &[u8], number: u8) -> Vec<u8> {
     [component, &section].concat()
 }
 
-fn compiler() -> PathBuf {
+pub(crate) fn compiler() -> PathBuf {
     let path = std::env::var_os("EDGEPLUG_COMPILER").map(PathBuf::from).or_else(|| {
         ["debug", "release"]
             .map(|profile| target().join(profile).join("edgeplug-compiler"))

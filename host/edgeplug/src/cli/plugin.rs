@@ -99,6 +99,8 @@ pub(super) enum PluginCommand {
     Inspect {
         /// A component, or whatever it is.
         file: PathBuf,
+        #[command(flatten)]
+        compiler: Compiler,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -190,7 +192,9 @@ impl PluginCommand {
             Self::Compile { files, output, engine, compiler, json } => {
                 on_runtime(Compile { files, output, engine, compiler: compiler.path(), json }.run())
             }
-            Self::Inspect { file, json } => inspect::inspect(&file, json),
+            Self::Inspect { file, compiler, json } => {
+                on_runtime(async move { inspect::inspect(&file, &compiler.path(), json).await })
+            }
             Self::Try(arguments) => on_runtime(arguments.meaning().run()),
         }
     }

@@ -122,7 +122,7 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
         (
             format!("{GOOD}[plugins]\nrestart_min_ms = 1\n"),
             Exit::ConfigInvalid,
-            &["line 8", "plugins.restart_min_ms", "default 1000 "],
+            &["line 8", "plugins.restart_min_ms", "default 1000)"],
         ),
         (
             format!("{GOOD}[plugins.transforms]\nbme280 = [\"clamp\", \"bme280\"]\n"),

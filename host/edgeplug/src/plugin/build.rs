@@ -27,14 +27,14 @@ pub(crate) struct Build {
 impl Build {
     pub(crate) async fn run(self) -> Result<(), Problem> {
         let input = super::read(&self.file)?;
-        let was_module = edgeplug_plugins::inspect(&input).form == Form::Module;
+        let was_module = inspect::look(&self.file, &input, &self.compiler).await?.form == Form::Module;
         let component = if was_module {
             let made = compiler::componentize(&self.compiler, &input, &self.world).await;
             made.map_err(|problem| Problem::new(problem.exit, format!("{}: {}", self.file.display(), problem.text)))?
         } else {
             input
         };
-        let found = edgeplug_plugins::inspect(&component);
+        let found = inspect::look(&self.file, &component, &self.compiler).await?;
         // What is no WebAssembly at all was not made by us: the diagnosis is about the input either way.
         inspect::verdict(&self.file, &found)?;
         let output = self.output.as_ref().unwrap_or(&self.file);

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use edgeplug_plugins::{EngineKind, ImageArtefact, ImageError, compile_for_image};
 use serde_json::{Value, json};
 
-use super::inspect;
 use crate::cli::print::say;
 use crate::exit::{Exit, Problem, chain};
 
@@ -41,7 +40,6 @@ impl Compile {
 
     async fn compile(&self, file: &Path) -> Result<ImageArtefact, Problem> {
         let component = super::read(file)?;
-        inspect::verdict(file, &edgeplug_plugins::inspect(&component))?;
         compile_for_image(&self.compiler, self.engine, &component, &self.output).await.map_err(|error| {
             let exit = match error {
                 ImageError::Component(_) => Exit::PluginUnfit,

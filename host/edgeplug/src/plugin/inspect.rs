@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use edgeplug_plugins::{Form, Inspection};
+use edgeplug_plugins::{Form, InspectError, Inspection};
 
 use crate::cli::print::say;
 use crate::exit::{Exit, Problem};
@@ -23,8 +23,8 @@ const RIGHTS: [(&str, &str); 7] = [
 ];
 
 /// Says what the file holds; the exit code says whether a daemon would take it.
-pub(crate) fn inspect(file: &Path, json: bool) -> Result<(), Problem> {
-    let found = edgeplug_plugins::inspect(&super::read(file)?);
+pub(crate) async fn inspect(file: &Path, compiler: &Path, json: bool) -> Result<(), Problem> {
+    let found = look(file, &super::read(file)?, compiler).await?;
     if json {
         let mut answer = serde_json::to_value(&found).map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
         if let Some(answer) = answer.as_object_mut() {
@@ -35,6 +35,14 @@ pub(crate) fn inspect(file: &Path, json: bool) -> Result<(), Problem> {
         say(&words(file, &found))?;
     }
     verdict(file, &found)
+}
+
+/// What the compiler program says of a file with these bytes.
+pub(super) async fn look(file: &Path, bytes: &[u8], compiler: &Path) -> Result<Inspection, Problem> {
+    edgeplug_plugins::inspect(compiler, bytes).await.map_err(|error| match error {
+        InspectError::File(reason) => Problem::new(Exit::PluginUnfit, format!("{}: {reason}", file.display())),
+        InspectError::Machine(reason) => Problem::new(Exit::Failed, reason),
+    })
 }
 
 /// A file that does not fit is a failure of the command.

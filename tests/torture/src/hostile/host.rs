@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,9 +14,9 @@ use edgeplug_plugins::{
 };
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, sleep_until};
 
-use super::task::{ATTACK, ATTACKER, Errand, NEIGHBOUR, Report, Task, VICTIM};
+use super::task::{ATTACK, ATTACKER, Errand, NEIGHBOUR, Report, Task, Until, VICTIM};
 
 /// A hundred calls a second.
 const NEIGHBOUR_EVERY: Duration = Duration::from_millis(10);
@@ -25,8 +26,12 @@ const ERRAND_PAUSE: Duration = Duration::from_millis(1);
 const SWAP_PAUSE: Duration = Duration::from_millis(250);
 /// How long the neighbour may take to come up, and the attacker until it is ready or refused, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long plugins may take to end.
-const STOP: Duration = Duration::from_secs(3);
+/// How often is looked whether an attack has come to its end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long plugins may take to end; one that is being started has five seconds.
+const STOP: Duration = Duration::from_secs(8);
+/// Lines of the attacker's log that are looked at.
+const LOG_LINES: usize = 500;
 /// Texts and readings kept of each kind.
 const KEPT_MAX: usize = 40;
 /// Longest text kept.
@@ -53,8 +58,10 @@ async fn play(task: Task) -> anyhow::Result<Report> {
     )]));
     let alone = Duration::from_millis(task.alone_ms);
     let attack = Duration::from_millis(task.attack_ms);
+    let mut beat = tokio::time::interval(NEIGHBOUR_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut host = Host {
-        plugins,
+        plugins: Arc::new(plugins),
         events,
         component: std::fs::read(task.stage.join("drop").join(format!("{ATTACKER}.wasm"))).unwrap_or_default(),
         errand: task.errand,
@@ -68,6 +75,7 @@ async fn play(task: Task) -> anyhow::Result<Report> {
         calls: 0,
         neighbour_up: false,
         asked_neighbour: None,
+        beat,
         kept: BTreeMap::new(),
     };
     let patience = Instant::now() + PATIENCE;
@@ -80,6 +88,10 @@ async fn play(task: Task) -> anyhow::Result<Report> {
     host.is_attack = true;
     host.until(Instant::now() + PATIENCE, |host| host.report.ups > 0 || !host.report.words.is_empty()).await?;
     host.until(Instant::now() + attack, |_| false).await?;
+    let patience = Instant::now() + PATIENCE;
+    while Instant::now() < patience && !host.has_come_to(&task.until) {
+        host.until(Instant::now() + LOOK_EVERY, |_| false).await?;
+    }
     host.finish().await
 }
 
@@ -112,7 +124,7 @@ fn options(task: &Task) -> anyhow::Result<PluginsOptions> {
 }
 
 struct Host {
-    plugins: Plugins,
+    plugins: Arc<Plugins>,
     events: mpsc::Receiver<PluginEvent>,
     component: Vec<u8>,
     errand: Errand,
@@ -129,20 +141,19 @@ struct Host {
     calls: u64,
     neighbour_up: bool,
     asked_neighbour: Option<(u64, Instant)>,
+    beat: Interval,
     kept: BTreeMap<String, usize>,
 }
 
 impl Host {
     /// Serves everything until then, or until it is done.
     async fn until(&mut self, then: Instant, done: fn(&Self) -> bool) -> anyhow::Result<()> {
-        let mut beat = tokio::time::interval(NEIGHBOUR_EVERY);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while !done(self) {
             let errand = self.next_errand.filter(|_| self.is_attack && !self.is_over).unwrap_or(then);
             tokio::select! {
                 biased;
                 event = self.events.recv() => self.hear(event.context("the plugins ended by themselves")?),
-                _ = beat.tick(), if self.neighbour_up => self.ask_neighbour(),
+                _ = self.beat.tick(), if self.neighbour_up => self.ask_neighbour(),
                 () = sleep_until(errand.min(then).into()) => {
                     if errand >= then {
                         break;
@@ -152,6 +163,22 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    fn has_come_to(&self, until: &Until) -> bool {
+        match until {
+            Until::Nothing => true,
+            Until::Quarantined => {
+                let list = serde_json::to_value(self.plugins.list()).unwrap_or_default();
+                let mut list = list.as_array().into_iter().flatten();
+                list.any(|status| status["plugin"] == ATTACKER && status["state"] == "quarantined")
+            }
+            Until::Said(words) => {
+                let log = self.plugins.log_tail(ATTACKER, 0, LOG_LINES);
+                let log = log.into_iter().flat_map(|page| page.lines).map(|line| line.text);
+                self.report.words.iter().cloned().chain(log).any(|line| line.contains(words.as_str()))
+            }
+        }
     }
 
     /// Moves the attacker's files in.
@@ -289,7 +316,9 @@ impl Host {
             PluginEvent::Offered { offer, samples, .. } => {
                 self.plugins.answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
                 self.report.offered += samples.len() as u64;
-                self.book_readings(samples);
+                self.report.samples_max = self.report.samples_max.max(samples.len() as u64);
+                let length = |sample: Sample| serde_json::to_string(&sample).map_or(0, |text| text.len() as u64);
+                self.report.offered_bytes += samples.into_iter().map(length).sum::<u64>();
             }
             PluginEvent::Asked { plugin, ask, request } => {
                 let answer = self.answer(&plugin, request);
@@ -377,6 +406,7 @@ impl Host {
                     Some(value) => self.kept.insert(key.clone(), key.len() + value.len()),
                     None => self.kept.remove(&key),
                 };
+                self.report.kept_changes += 1;
                 let bytes = self.kept.values().sum::<usize>() as u64;
                 self.report.kept_bytes_max = self.report.kept_bytes_max.max(bytes);
                 Answer::Kept(Ok(()))
@@ -388,29 +418,24 @@ impl Host {
     async fn finish(mut self) -> anyhow::Result<Report> {
         self.is_over = true;
         self.report.list = serde_json::to_value(self.plugins.list())?;
-        let page = self.plugins.log_tail(ATTACKER, 0, 500);
+        let page = self.plugins.log_tail(ATTACKER, 0, LOG_LINES);
         self.report.log = page.into_iter().flat_map(|page| page.lines).map(|line| line.text).collect();
         // Whoever stops goes on answering, or plugins wait for answers.
-        let Self { plugins, mut events, mut report, .. } = self;
+        let plugins = Arc::clone(&self.plugins);
         let stopping = plugins.stop(STOP);
         tokio::pin!(stopping);
         let stragglers = loop {
             tokio::select! {
                 stragglers = &mut stopping => break stragglers,
-                event = events.recv() => match event {
-                    Some(PluginEvent::Offered { offer, samples, .. }) => {
-                        plugins.answer_offer(offer, vec![SampleOutcome::Accepted; samples.len()]);
-                    }
-                    Some(PluginEvent::Asked { ask, request: Ask::KeepState { .. }, .. }) => {
-                        plugins.answer(ask, Answer::Kept(Ok(())));
-                    }
+                event = self.events.recv() => match event {
+                    Some(event @ (PluginEvent::Offered { .. } | PluginEvent::Asked { .. })) => self.hear(event),
                     Some(_) => {}
                     None => break stopping.await,
                 },
             }
         };
-        report.straggled = stragglers.contains(&Straggler { plugin: ATTACKER.to_owned() });
-        Ok(report)
+        self.report.straggled = stragglers.contains(&Straggler { plugin: ATTACKER.to_owned() });
+        Ok(self.report)
     }
 }
 

@@ -23,6 +23,13 @@ const OFFERED_PER_S: u64 = 1000;
 const OFFERED_BURST: u64 = 5000;
 /// What a plugin may keep (`wit/imports.wit`, `state`).
 const KEPT_BYTES_MAX: u64 = 64 << 10;
+/// Changes a second that it may have kept, and at once; and what it may send.
+const KEPT_CHANGES_PER_S: u64 = 10;
+const KEPT_CHANGES_BURST: u64 = 100;
+const OFFERED_BYTES_PER_S: u64 = 1 << 20;
+const OFFERED_BYTES_BURST: u64 = 8 << 20;
+/// Said, as much of it as helps.
+const SAID_LEN_MAX: usize = 1000;
 /// Longest text about one fault or refusal.
 const WORDS_LEN_MAX: usize = 8 << 10;
 
@@ -53,12 +60,16 @@ pub(super) fn judge(wall: &Wall, stage: &Stage, seen: &Seen, attack_ms: u64) -> 
 
     let said = said(report, &attacker);
     let words = said.iter().find(|text| text.contains(wall.words)).cloned();
-    if words.is_none() {
-        breaches.push(format!("nobody said {:?}: {said:?}", wall.words));
+    if words.is_none() && !wall.words.is_empty() {
+        let mut said = format!("{said:?}");
+        said.truncate(said.floor_char_boundary(SAID_LEN_MAX));
+        breaches.push(format!("nobody said {:?}: {said}", wall.words));
     }
     let tried = report.readings.iter().filter_map(|reading| value(reading, "tried")?.as_i64()).max();
     match wall.ends {
         Ends::Refused if report.ups > 0 => breaches.push("it was taken".to_owned()),
+        Ends::Refused if report.words.is_empty() => breaches.push("nobody refused it".to_owned()),
+        Ends::Contained if report.ups == 0 => breaches.push("it never ran".to_owned()),
         Ends::Denied if tried.is_none_or(|tried| tried == 0) => breaches.push("it tried nothing".to_owned()),
         Ends::Denied if report.failed > 0 => breaches.push("it fell, which proves little".to_owned()),
         Ends::Quarantined if !is_quarantined => breaches.push(format!("it is {state}, not quarantined")),
@@ -88,11 +99,13 @@ fn of_any(footprint: &Footprint, report: &Report, attack_ms: u64) -> Vec<String>
     most("KiB of address space", footprint.virtual_kb, VIRTUAL_KB_MAX);
     most("samples in one answer", report.samples_max, SAMPLES_MAX);
     most("samples sent", report.offered, OFFERED_BURST + OFFERED_PER_S * seconds);
+    most("bytes sent", report.offered_bytes, OFFERED_BYTES_BURST + OFFERED_BYTES_PER_S * seconds);
+    most("changes kept", report.kept_changes, KEPT_CHANGES_BURST + KEPT_CHANGES_PER_S * seconds);
     most("bytes kept", report.kept_bytes_max, KEPT_BYTES_MAX);
     most("times progress told", report.progress, 250 * seconds);
     let longest = report.words.iter().chain(&report.log).map(String::len).max().unwrap_or(0);
     most("bytes of words about one thing", longest as u64, WORDS_LEN_MAX as u64);
-    if let Some(line) = report.words.iter().chain(&report.log).find(|line| line.chars().any(char::is_control)) {
+    if let Some(line) = report.words.iter().chain(&report.log).find(|line| line.chars().any(misleads)) {
         breaches.push(format!("control characters in words: {line:?}"));
     }
     if !report.missed.is_empty() {
@@ -105,6 +118,12 @@ fn of_any(footprint: &Footprint, report: &Report, attack_ms: u64) -> Vec<String>
         breaches.push("it had to be cut off at the stop".to_owned());
     }
     breaches
+}
+
+/// Whether a letter makes a reader take a line for something else: control characters, separators of lines, and marks that
+/// turn the direction of what follows (Unicode Technical Report 36, 2.5).
+pub(super) fn misleads(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Everything in words: of the host and of the guest.

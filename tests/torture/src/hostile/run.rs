@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::stage::Stage;
-use super::task::{ATTACK, ATTACKER, Report, Task};
-use super::wall::Wall;
+use super::task::{ATTACK, ATTACKER, Report, Task, Until};
+use super::wall::{Ends, Wall};
 
 /// How often the child's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -59,6 +59,11 @@ pub(super) fn run(wall: &Wall, stage: &Stage, shared: &Shared) -> anyhow::Result
         compiler: shared.compiler.clone(),
         policy,
         errand: wall.errand,
+        until: match wall.ends {
+            Ends::Quarantined => Until::Quarantined,
+            Ends::Contained if !wall.words.is_empty() => Until::Said(wall.words.to_owned()),
+            _ => Until::Nothing,
+        },
         alone_ms: shared.alone_ms,
         attack_ms: shared.attack_ms,
     };

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use edgeplug_test_support::programs;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
+use super::judge::misleads;
 use super::task::{ATTACKER, NEIGHBOUR, VICTIM};
 use super::wall::Wall;
 use crate::random::Random;
@@ -223,8 +224,8 @@ impl Stage {
         if let Some(line) = log.lines().find(|line| !is_own(line)) {
             found.push(format!("the daemon's log has a line that is not its own: {line:?}"));
         }
-        if log.chars().any(|letter| letter.is_control() && letter != '\n') || log.contains('\u{202e}') {
-            found.push("the daemon's log has control characters".to_owned());
+        if let Some(line) = log.lines().find(|line| line.chars().any(misleads)) {
+            found.push(format!("the daemon's log has a line that misleads: {line:?}"));
         }
         if log.contains(&self.canary) {
             found.push("the daemon's log holds the secret".to_owned());

@@ -25,8 +25,19 @@ pub(super) struct Task {
     /// Tables of `plugins.allow`, as text.
     pub(super) policy: BTreeMap<String, String>,
     pub(super) errand: Errand,
+    pub(super) until: Until,
     pub(super) alone_ms: u64,
     pub(super) attack_ms: u64,
+}
+
+/// What an attack waits for, beyond its time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Until {
+    Nothing,
+    /// The attacker is left alone.
+    Quarantined,
+    /// Somebody said this.
+    Said(String),
 }
 
 /// What the attacker is asked to do, again and again.
@@ -66,7 +77,10 @@ pub(super) struct Report {
     pub(super) samples_max: u64,
     /// Samples that it sent by itself and that came to the daemon.
     pub(super) offered: u64,
+    pub(super) offered_bytes: u64,
     pub(super) progress: u64,
+    /// Changes of what it keeps.
+    pub(super) kept_changes: u64,
     /// Most bytes that it had kept at a time.
     pub(super) kept_bytes_max: u64,
     /// What was asked in the victim's name, which asks nothing.

@@ -23,6 +23,7 @@ fn of(fixture: Fixture) -> Vec<Wall> {
         Fixture::Bombs => bombs::walls(),
         Fixture::Claims => claims::walls(),
         Fixture::CompilerBomb => texts::compiler_bomb(),
+        Fixture::DoublingNames => texts::doubling_names(),
         Fixture::Directories => directories::walls(),
         Fixture::ExportCopies => texts::export_copies(),
         Fixture::Exports => exports::walls(),

@@ -112,7 +112,7 @@ fn figures(plugin: &Plugin<'_>, lines: &mut String) {
         number("reading_bytes"),
         number("rejected")
     );
-    line!(lines, "  the daemon was waited for {} times; {} rights were refused", number("waits"), number("refused"));
+    line!(lines, "  host       waited for {} times; {} rights refused", number("waits"), number("refused"));
     let calls = plugin.0.pointer("/figures/calls").and_then(Value::as_object);
     let calls: Vec<_> = calls.into_iter().flatten().collect();
     if !calls.is_empty() {

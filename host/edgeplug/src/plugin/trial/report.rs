@@ -42,6 +42,11 @@ impl Report {
 
     /// Something happened at a moment since the start. `details` is a JSON object.
     pub(super) fn tell(&self, at: Duration, event: &str, words: &str, details: Value) -> Result<(), Problem> {
+        self.put(at, event, &one_line(words), details)
+    }
+
+    /// The same with words that may have several lines.
+    fn put(&self, at: Duration, event: &str, words: &str, details: Value) -> Result<(), Problem> {
         if !self.json {
             return say(&format!("{:>10.3}  {event:10}  {words}", at.as_secs_f64()));
         }
@@ -91,10 +96,12 @@ impl Report {
         let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let words = match line.stream {
             LogStream::Log => format!("{}: {}", name(&level), line.text),
-            LogStream::Panic => format!("panic: {}", unfolded(&line.text)),
+            LogStream::Panic => format!("panic: {}", line.text),
             _ => format!("{}: {}", name(&stream), line.text),
         };
-        self.tell(at, "log", &words, json!({"level": level, "stream": stream, "text": line.text}))
+        let words = one_line(&words);
+        let words = if line.stream == LogStream::Panic { unfolded(&words) } else { words };
+        self.put(at, "log", &words, json!({"level": level, "stream": stream, "text": line.text}))
     }
 
     pub(super) fn end(&self, at: Duration) -> Result<(), Problem> {
@@ -115,6 +122,23 @@ impl Report {
         }
         self.tell(at, "end", &words, serde_json::to_value(sum).unwrap_or_default())
     }
+}
+
+/// What a plugin says may neither look like lines of ours nor steer the terminal: control characters, and those that turn
+/// the direction of writing, are shown escaped.
+fn one_line(words: &str) -> String {
+    let steers = |letter: char| {
+        letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(words.len());
+    for letter in words.chars() {
+        if steers(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 /// `load=0.52 door="open" of cellar at 2026-11-23T12:00:00.000Z`

@@ -11,7 +11,7 @@ pub(super) fn walls() -> Vec<Wall> {
         bomb(Word::MemoryBomb, "memory-at-once", "at-once", "a gigabyte"),
         bomb(Word::HugeList, "million-samples", "samples", "").ends(Ends::Contained).short(),
         bomb(Word::HugeList, "sample-of-60-000-values", "values", "").ends(Ends::Contained),
-        bomb(Word::HugeList, "send-100-000-samples", "send", "rejected").ends(Ends::Denied),
+        bomb(Word::HugeList, "send-60-000-samples", "send", "").ends(Ends::Contained),
         bomb(Word::HugeList, "transform-that-multiplies", "", "").errand(Errand::Transform).ends(Ends::Contained),
         bomb(Word::HugeString, "text-of-8-mib", "text", "").ends(Ends::Contained).short(),
         bomb(Word::HugeString, "attribute-name-of-64-kib", "names", "").ends(Ends::Contained),
@@ -23,7 +23,7 @@ pub(super) fn walls() -> Vec<Wall> {
         bomb(Word::HugeString, "twin-nested-100-000-deep", "twin", "deep JSON"),
         bomb(Word::HugeString, "pattern-of-stars", "pattern", "a pattern of stars").granted(r#"files = ["/etc/*"]"#),
         bomb(Word::HugeString, "state-of-4-mib", "state", "a large value"),
-        bomb(Word::HugeList, "state-of-10-000-keys", "keys", "a key too many"),
+        bomb(Word::HugeList, "state-of-300-keys", "keys", "a key too many"),
         bomb(Word::HugeList, "handed-over-8-mib", "at-once", "saved no state").errand(Errand::Swap).ends(Ends::Contained),
     ]
 }

@@ -1,7 +1,7 @@
 //! Granted directories, through `wasi:filesystem`.
 
 use crate::hostile::fixture::Fixture;
-use crate::hostile::wall::{Wall, Word};
+use crate::hostile::wall::{Ends, Wall, Word};
 
 const GRANTED: &str = r#"directories = [{ path = "{stage}/granted", guest = "/data", write = true }]"#;
 const ALLOWED: &str = r#"directories = [{ path = "{stage}/granted", write = true }]"#;
@@ -24,7 +24,7 @@ pub(super) fn walls() -> Vec<Wall> {
                 "rename /data/read-only /data/../secret/moved",
                 "link ../secret/canary linked",
             ],
-            "may read /data/data: granted",
+            "may read /data/data: only what is granted",
         )
         .asks(GRANTED)
         .allows(ALLOWED),
@@ -41,7 +41,7 @@ pub(super) fn walls() -> Vec<Wall> {
                 "write /data/link",
                 "read /data/process/environ",
             ],
-            "may read /data/data: granted",
+            "may read /data/data: only what is granted",
         )
         .asks(GRANTED)
         .allows(ALLOWED),
@@ -58,10 +58,10 @@ pub(super) fn walls() -> Vec<Wall> {
                 "may symlink below/../../secret/canary file",
                 "read /data/file",
                 "append /data/file",
-                "link link linked-link",
+                "may link link linked-link",
                 "read /data/linked-link",
             ],
-            "may read /data/data: granted",
+            "may read /data/data: only what is granted",
         )
         .asks(GRANTED)
         .allows(ALLOWED),
@@ -89,9 +89,9 @@ pub(super) fn walls() -> Vec<Wall> {
                 "symlink data /new",
                 "link data new",
             ],
-            "may read /data/data: granted",
+            "may read /data/data: only what is granted",
         )
-        .asks(r#"directories = [{ path = "{stage}/fixed", guest = "/data", write = true }]"#)
+        .asks(r#"directories = [{ path = "{stage}/fixed", guest = "/data" }]"#)
         .allows(r#"directories = [{ path = "{stage}/fixed" }]"#),
         tries(
             Word::AbsolutePath,
@@ -99,7 +99,13 @@ pub(super) fn walls() -> Vec<Wall> {
             &["read {stage}/secret/canary", "list /", "read /etc/shadow", "write {stage}/plugins/neighbour.wasm", "create /tmp/x"],
             "",
         )
-        .asks(r#"directories = [{ path = "/", write = true }, { path = "{stage}/secret" }]"#),
+        .asks(r#"directories = [{ path = "{stage}/secret", write = true }, { path = "/etc", guest = "/etc" }]"#),
+        tries(Word::Directory, "directory-of-everything", &["list /"], "cannot be granted")
+            .asks(r#"directories = [{ path = "/", write = true }]"#)
+            .ends(Ends::Refused),
+        tries(Word::ProcSelfMem, "directory-of-processes", &["read /proc/self/mem"], "cannot be granted")
+            .asks(r#"directories = [{ path = "/proc", write = true }]"#)
+            .ends(Ends::Refused),
         tries(
             Word::Directory,
             "directory-of-the-daemon",
@@ -123,12 +129,12 @@ pub(super) fn walls() -> Vec<Wall> {
         tries(
             Word::ProcSelfMem,
             "directory-of-the-kernel",
-            &["read /self/mem", "read /self/environ", "list /self", "list /dev", "write /dev/null", "list /sys"],
+            &["read /self/mem", "read /self/environ", "list /self"],
             "",
         )
         .asks(
-            r#"directories = [{ path = "{stage}/granted/process", guest = "/self", write = true }, { path = "/dev", guest = "/dev", write = true }, { path = "/sys", guest = "/sys" }]"#,
+            r#"directories = [{ path = "{stage}/granted/process", guest = "/self", write = true }]"#,
         )
-        .allows(r#"directories = [{ path = "{stage}/granted", write = true }, { path = "/dev/shm", write = true }]"#),
+        .allows(ALLOWED),
     ]
 }

@@ -20,7 +20,6 @@ pub(super) fn walls() -> Vec<Wall> {
             .ends(ends),
         exports(Word::EndlessLoop, "loop-in-update", "spin", "update", late).errand(Errand::Update).ends(ends),
         exports(Word::EndlessLoop, "loop-in-transform", "spin", "transform", late).errand(Errand::Transform).ends(ends),
-        // Its start has five seconds, whatever its calls have: within an attack it is stopped, and no more.
         exports(Word::EndlessStart, "loop-in-start", "spin", "start", "").ends(Ends::Refused),
         exports(Word::EndlessLoop, "loop-in-save-state", "spin", "save", "saved no state").errand(Errand::Swap).ends(Ends::Contained),
         exports(Word::EndlessLoop, "loop-in-restore-state", "spin", "restore", "does not take the state")
@@ -28,7 +27,7 @@ pub(super) fn walls() -> Vec<Wall> {
             .ends(Ends::Contained),
         exports(Word::EndlessLoop, "loop-in-stop", "spin", "stop", late).errand(Errand::Remove).ends(Ends::Contained),
         exports(Word::EndlessLoop, "sleep-for-ever", "sleep", "sample", late).ends(ends),
-        exports(Word::DeepRecursion, "recursion", "recurse", "sample", "call stack exhausted").ends(ends).short(),
+        exports(Word::DeepRecursion, "recursion", "recurse", "sample", "deeper").ends(ends).short(),
         exports(Word::Crash, "trap-in-sample", "trap", "sample", trapped).ends(ends).short(),
         exports(Word::Crash, "trap-in-start", "trap", "start", trapped).ends(ends),
         exports(Word::Crash, "trap-in-connection-changed", "trap", "connection", trapped)

@@ -1,7 +1,7 @@
 //! The interface `files`.
 
 use crate::hostile::fixture::Fixture;
-use crate::hostile::wall::{Wall, Word};
+use crate::hostile::wall::{Ends, Wall, Word};
 
 fn reads(word: Word, name: &'static str, paths: &[&str], words: &'static str) -> Wall {
     Wall::new(word, name, Fixture::Files, words).config("read", paths.join("\n"))
@@ -57,7 +57,7 @@ pub(super) fn walls() -> Vec<Wall> {
             &["{stage}/granted/raced", "{stage}/granted/raced-directory/data"],
             "only what is granted",
         )
-        .config("often", "200")
+        .config("often", "40")
         .granted(granted)
         .raced(),
         reads(
@@ -79,10 +79,12 @@ pub(super) fn walls() -> Vec<Wall> {
             ],
             "out of reach",
         )
-        .granted(
-            r#"files = ["/proc/self/*", "/proc/self/*/*", "/proc/*/mem", "/proc/self/root/etc/*", "/proc/kcore", "/dev/*", "/sys/kernel/debug/*"]"#,
-        )
+        // A pattern that leads there is refused where it is written.
+        .granted(granted)
         .short(),
+        reads(Word::ProcSelfMem, "files-proc-self-mem-asked-for", &["/proc/self/mem"], "out of reach")
+            .asks(r#"files = ["/proc/self/mem", "/proc/self/*"]"#)
+            .ends(Ends::Refused),
         reads(
             Word::AbsolutePath,
             "files-of-the-daemon",
@@ -98,8 +100,8 @@ pub(super) fn walls() -> Vec<Wall> {
         reads(
             Word::Others,
             "files-no-file",
-            &["{stage}/granted/pipe", "{stage}/granted/sparse", "{stage}/granted/below", "{stage}/granted"],
-            "",
+            &["{stage}/granted/pipe", "{stage}/granted/below", "{stage}/granted"],
+            "not a regular file",
         )
         .granted(r#"files = ["{stage}/granted/*", "{stage}/granted"]"#),
         Wall::new(Word::Others, "files-of-a-twin", Fixture::Files, "its manifest does not ask")

@@ -8,7 +8,7 @@ pub(super) fn walls() -> Vec<Wall> {
         |word, name, way: &str, words| Wall::new(word, name, Fixture::Floods, words).config("way", way);
     let ends = Ends::Quarantined;
     vec![
-        flood(Word::HostCallFlood, "flood-of-calls", "config", "host").ends(ends).short(),
+        flood(Word::HostCallFlood, "flood-of-calls", "config", "").ends(ends).short(),
         flood(Word::HostCallFlood, "flood-of-clocks", "clock", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-randomness", "random", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-refusals", "files", "").ends(ends),
@@ -18,10 +18,12 @@ pub(super) fn walls() -> Vec<Wall> {
         flood(Word::HostCallFlood, "flood-of-disconnections", "disconnect", "").granted("disconnect = true").ends(ends),
         flood(Word::HostCallFlood, "flood-of-readings", "send", "tried").config("calls", "3").short(),
         flood(Word::HostCallFlood, "flood-of-readings-without-end", "send", "").ends(ends),
-        flood(Word::HostCallFlood, "flood-of-progress", "progress", "").config("calls", "50000"),
-        flood(Word::LogFlood, "flood-of-log-lines", "log", "line").config("calls", "20000").short(),
+        flood(Word::HostCallFlood, "flood-of-progress", "progress", "").config("calls", "3000"),
+        flood(Word::LogFlood, "flood-of-log-lines", "log", "line").config("calls", "3000").short(),
         flood(Word::LogFlood, "flood-of-log-lines-without-end", "log", "line").ends(ends),
         flood(Word::LogFlood, "flood-of-long-log-lines", "long-log", "xxxxxxxx").ends(ends),
+        flood(Word::HostCallFlood, "flood-of-bytes", "bytes", "").ends(ends),
+        flood(Word::LogFlood, "write-of-8-mib-at-once", "write", "").ends(ends),
         flood(Word::LogFlood, "flood-of-output", "output", "line").ends(ends),
     ]
     .into_iter()

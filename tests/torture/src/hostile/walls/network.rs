@@ -39,7 +39,10 @@ pub(super) fn walls() -> Vec<Wall> {
                 "tcp 169.254.169.254:80",
             ],
         )
-        .granted(r#"network = ["tcp://0.0.0.0/0:*", "udp://0.0.0.0/0:*", "tcp://[::]/0:*"]"#),
+        .asks(
+            r#"network = ["tcp://127.0.0.1:{port}", "tcp://127.0.0.2:{port}", "tcp://[::1]:{port}", "udp://127.0.0.1:{port}", "tcp://169.254.169.254:80"]"#,
+        )
+        .allows(r#"network = ["tcp://0.0.0.0/0:*", "udp://0.0.0.0/0:*", "tcp://[::/0]:*", "tcp://*:*"]"#),
         tries(
             Word::Network,
             "network-other-port",
@@ -51,7 +54,8 @@ pub(super) fn walls() -> Vec<Wall> {
             "network-listen",
             &["listen 127.0.0.1:0", "listen 0.0.0.0:0", "listen [::]:0", "listen 127.0.0.1:{port}"],
         )
-        .granted(r#"network = ["tcp://127.0.0.1:*", "udp://127.0.0.1:*"]"#),
+        .asks(r#"network = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:1"]"#)
+        .allows(r#"network = ["tcp://127.0.0.1:*", "udp://127.0.0.1:*"]"#),
         tries(
             Word::Network,
             "network-other-names",

@@ -81,6 +81,10 @@ pub(super) fn forged_names() -> Vec<Wall> {
     vec![traps(Word::LogFlood, "forged-function-name", Fixture::ForgedNames, "unreachable")]
 }
 
+pub(super) fn doubling_names() -> Vec<Wall> {
+    vec![traps(Word::HugeString, "name-that-doubles", Fixture::DoublingNames, "unreachable").short()]
+}
+
 pub(super) fn compiler_bomb() -> Vec<Wall> {
     refused(Word::CompilerBomb, "compiler-bomb", Fixture::CompilerBomb, "compil")
 }

@@ -16,7 +16,19 @@ fn a_list_has_a_line_for_each_plugin_and_what_has_to_be_known() {
             "set_aside": { "sha256": "00112233445566778899", "reason": "the plugin trapped" } },
         { "plugin": "resting", "state": "disabled" },
     ]));
-    insta::assert_snapshot!(list, @r"");
+    insta::assert_snapshot!(list, @r"
+    PLUGIN   STATE        VERSION             EVERY   CALLS  ERRORS  FAULTS  RESTARTS  P99     MEMORY
+    load     running      1.2.3 0123456789ab  500 ms  8      2       1       1         1.2 ms  1.1 MiB
+      on probation: 1 of 3 good calls, 42 s left
+    new      loading      -                   -       0      0       0       0         -       -
+      problem: it does not start
+    old      quarantined  fedcba987654        -       10     0       10      0         -       -
+      it failed too often and is left alone; `edgeplug plugin restart old` or another file ends that
+      version 001122334455 is set aside: the plugin trapped
+      it computes more than its share, or did not end in time: it runs when nobody else wants the processor
+    resting  disabled     -                   -       0      0       0       0         -       -
+      an operator switched it off; `edgeplug plugin enable resting` ends that
+    ");
 }
 
 #[test]
@@ -45,7 +57,29 @@ fn one_plugin_is_shown_with_all_its_figures() {
             "samples": 1_000, "readings": 3_000, "reading_bytes": 40_000, "rejected": 7, "refused": 2, "waits": 12,
         },
     }));
-    insta::assert_snapshot!(shown, @r"");
+    insta::assert_snapshot!(shown, @r"
+    load  running
+      its calls compute for long and have a thread of their own
+      problem: the plugin answered: no sensor
+      version    0123456789abcdef
+      release    1.2.3, signed by AB12
+      exports    commands, sensor
+      sampled    every 500 ms
+      right      may read /proc/loadavg
+      commands   only reset
+      lives      3 started, 1 restarts, 2 swaps, 1 rolled back, 0 strikes
+      memory     1.0 MiB now, 2.0 MiB at most
+      processor  120 ms in all, slow lane
+      readings   1000 samples, 3000 values, 40000 bytes; 7 samples rejected
+      host       waited for 12 times; 2 rights refused
+      calls                             good  errors   traps time-outs
+        commands.handle                    1       0       0         0
+        sensor.sample                   1000       2       1         0
+      call times p50 120 us, p90 240 us, p99 1.2 ms, longest 1.2 s
+        up to    128 us       800  ########################################
+        up to    256 us       200  ##########
+        up to     2.0 s         4  #
+    ");
 }
 
 #[test]
