@@ -17,6 +17,10 @@
 
 static bool fans = true;
 
+// Names given in the reading under way, also to sensors that cannot be read: theirs must not become another's.
+static edgeplug_string_t names[SENSORS_MAX];
+static size_t name_count;
+
 // Paths that were named in the log.
 static char *complaints[SENSORS_MAX];
 static size_t complaint_count;
@@ -74,18 +78,24 @@ static bool read_number(const char *path, double *number) {
     return good;
 }
 
-static bool has(const edgeplug_sample_t *sample, const char *name) {
-    for (size_t i = 0; i < sample->values.len; i++) {
-        if (edgeplug_equals(sample->values.ptr[i].f0, name)) {
+static void forget_names(void) {
+    while (name_count > 0) {
+        edgeplug_string_free(&names[--name_count]);
+    }
+}
+
+static bool is_taken(const char *name) {
+    for (size_t i = 0; i < name_count; i++) {
+        if (edgeplug_equals(names[i], name)) {
             return true;
         }
     }
     return false;
 }
 
-// Adds a reading as `Package id 0` of `coretemp` in `c`: coretemp_package_id_0_c. A second one of the same name, say of
-// a second disk, gets a number: coretemp_package_id_0_2_c. Numbers follow the order of the paths.
-static void add(edgeplug_sample_t *sample, const char *chip, const char *sensor, const char *unit, double value) {
+// The name of `Package id 0` of `coretemp` in `c`: coretemp_package_id_0_c. A second one of the same name, say of a
+// second disk, gets a number: coretemp_package_id_0_2_c. Numbers follow the order of the paths.
+static const char *named(const char *chip, const char *sensor, const char *unit) {
     edgeplug_string_t words = edgeplug_format("%s %s", chip, sensor);
     char stem[NAME_MAX - NAME_ENDING_MAX + 1];
     size_t length = 0;
@@ -103,12 +113,12 @@ static void add(edgeplug_sample_t *sample, const char *chip, const char *sensor,
     edgeplug_string_free(&words);
 
     edgeplug_string_t name = edgeplug_format("%s_%s", stem, unit);
-    for (unsigned number = 2; has(sample, edgeplug_chars(name)); number++) {
+    for (unsigned number = 2; is_taken(edgeplug_chars(name)); number++) {
         edgeplug_string_free(&name);
         name = edgeplug_format("%s_%u_%s", stem, number, unit);
     }
-    edgeplug_add_number(sample, edgeplug_chars(name), value);
-    edgeplug_string_free(&name);
+    names[name_count++] = name;
+    return edgeplug_chars(name);
 }
 
 // One sensor of a chip: /sys/class/hwmon/hwmon2/temp1_input, with its chip in `name` and perhaps words of its own in
@@ -121,12 +131,14 @@ static void read_hwmon(edgeplug_sample_t *sample, const char *path, const char *
     edgeplug_string_t chip_path = beside(path, "name");
     edgeplug_string_t chip = {0}, label = {0};
     double number;
-    if (read_number(path, &number) && read_line(edgeplug_chars(chip_path), false, &chip) &&
-        read_line(edgeplug_chars(label_path), true, &label)) {
+    if (read_line(edgeplug_chars(chip_path), false, &chip) && read_line(edgeplug_chars(label_path), true, &label)) {
         if (label.len == 0) {
             edgeplug_append(&label, "%.*s", stem, file);
         }
-        add(sample, edgeplug_chars(chip), edgeplug_chars(label), unit, number / divisor);
+        const char *name = named(edgeplug_chars(chip), edgeplug_chars(label), unit);
+        if (read_number(path, &number)) {
+            edgeplug_add_number(sample, name, number / divisor);
+        }
     }
     edgeplug_string_free(&label_file);
     edgeplug_string_free(&label_path);
@@ -140,8 +152,11 @@ static void read_zone(edgeplug_sample_t *sample, const char *path, const char *u
     edgeplug_string_t type_path = beside(path, "type");
     edgeplug_string_t type = {0};
     double number;
-    if (read_number(path, &number) && read_line(edgeplug_chars(type_path), false, &type)) {
-        add(sample, edgeplug_chars(type), "", unit, number / divisor);
+    if (read_line(edgeplug_chars(type_path), false, &type)) {
+        const char *name = named(edgeplug_chars(type), "", unit);
+        if (read_number(path, &number)) {
+            edgeplug_add_number(sample, name, number / divisor);
+        }
     }
     edgeplug_string_free(&type_path);
     edgeplug_string_free(&type);
@@ -156,7 +171,7 @@ static bool read_all(edgeplug_sample_t *sample, size_t *count, const char *patte
         *error = edgeplug_files_error_text(&why);
         return false;
     }
-    for (size_t i = 0; i < paths.len && sample->values.len < SENSORS_MAX; i++) {
+    for (size_t i = 0; i < paths.len && name_count < SENSORS_MAX; i++) {
         read(sample, edgeplug_chars(paths.ptr[i]), unit, divisor);
     }
     *count += paths.len;
@@ -181,6 +196,7 @@ bool plugin_start(edgeplug_string_t *error) {
 bool plugin_sample(edgeplug_samples_t *samples, edgeplug_string_t *error) {
     edgeplug_sample_t *sample = edgeplug_samples_add(samples);
     size_t count = 0;
+    forget_names();
     if (!read_all(sample, &count, "/sys/class/hwmon/hwmon*/temp*_input", "c", 1000, read_hwmon, error) ||
         !read_all(sample, &count, "/sys/class/thermal/thermal_zone*/temp", "c", 1000, read_zone, error)) {
         return false;

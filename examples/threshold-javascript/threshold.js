@@ -52,10 +52,11 @@ export default class Threshold {
     const desired = this.merged(change);
     // All of it comes again with every connection; what a command set since then stays.
     if (JSON.stringify(desired) === JSON.stringify(this.desired)) return;
-    this.desired = desired;
     const wanted = { ...this.defaults, ...desired };
-    this.refused = fault(wanted);
-    if (this.refused === null) this.adopt(wanted);
+    const refused = fault(wanted);
+    if (refused === null) this.adopt(wanted, desired);
+    else this.desired = desired;
+    this.refused = refused;
     this.decideNow();
   }
 
@@ -117,9 +118,10 @@ export default class Threshold {
     return desired;
   }
 
-  adopt(thresholds) {
-    this.thresholds = thresholds;
-    state.set(KEPT, JSON.stringify({ thresholds, desired: this.desired }));
+  /** What cannot be kept is not in force either: the error says so to whoever asked, and the next connection asks again. */
+  adopt(thresholds, desired = this.desired) {
+    state.set(KEPT, JSON.stringify({ thresholds, desired }));
+    Object.assign(this, { thresholds, desired });
   }
 
   /** Says whether cooling was switched. */

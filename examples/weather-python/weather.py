@@ -4,7 +4,7 @@ Every line is sent with the time it was received at, once it is in the log for g
 remembered after the daemon has stored it, so that a crash sends a few lines twice and loses none.
 """
 
-from edgeplug import Failure, Plugin, config, files, log, telemetry
+from edgeplug import Failure, Plugin, Sample, config, device, log, telemetry
 from follow import Follower
 from lines import BadLine, parsed
 
@@ -48,8 +48,17 @@ class Weather(Plugin):
         if bad:
             log.warn(f"{len(bad)} lines of {self.log.path} could not be read; the first {bad[0]}")
         rejected = [outcome for outcome in telemetry.send(samples) if outcome.kind == "rejected"] if samples else []
-        if rejected and len(rejected) == len(samples):
+        if rejected and len(rejected) == len(samples) and _have_a_place(samples):
             # Nothing was taken, so nothing is remembered: the next call sends the same again.
             raise Failure(f"no reading was taken: {rejected[0].reason}")
         if rejected:
             log.warn(f"{len(rejected)} of {len(samples)} readings were not taken; the first: {rejected[0].reason}")
+
+
+def _have_a_place(samples: list[Sample]) -> bool:
+    """Whether the device template declares any of these attributes. What has no place will not be taken later either."""
+    template = device.template()
+    if template is None:
+        return True
+    declared = {attribute.name for attribute in template.attributes}
+    return any(not declared.isdisjoint(sample.values) for sample in samples)

@@ -6,16 +6,16 @@
 // Who owns what. Memory comes from malloc. Unless its comment says otherwise, a function
 //   - borrows its arguments: they stay yours,
 //   - gives you what it returns or writes into its last arguments: free it with the `_free` function of its type
-//     (edgeplug_string_free for a string, and so on; freeing an empty one is fine),
+//     (edgeplug_string_free for a string, and so on; freeing an empty one is fine, and what was freed is empty),
 //   - writes either its result or its error, never both. A `why` or `error` may be NULL when you do not want it.
 //
 // Every string and every list of bytes that comes from the host or from a function of this header has a NUL behind
 // its last byte, so that it is also a C string: edgeplug_chars. (The daemon's texts may hold NULs themselves, like any
 // UTF-8; what counts is `len`.)
 //
-// The host takes nothing but UTF-8 and ends a plugin that gives it something else. Whatever is logged, formatted or
-// copied by these functions is repaired (a question mark for every wrong byte); keys, paths, ids and your own views are
-// not.
+// The host takes nothing but UTF-8 and ends a plugin that gives it something else. Whatever is logged, formatted, copied,
+// acknowledged or reported by these functions is repaired (a question mark for every wrong byte); keys, paths, ids and
+// your own views are not.
 //
 // When there is no memory left, the plugin aborts with a message; the daemon starts it anew.
 #ifndef EDGEPLUG_H
@@ -118,7 +118,7 @@ __attribute__((__noreturn__)) void edgeplug_abort(const char *format, ...) EDGEP
 // False when the manifest does not have the key; `value` is then empty.
 bool edgeplug_config_get(const char *key, edgeplug_string_t *value);
 
-// `number` is `missing` when the manifest does not have the key. An error names the key and the text that is no number.
+// `number` is `missing` when the manifest does not have the key. An error names the key and the text that is no number; infinity and NaN are none.
 bool edgeplug_config_number(const char *key, double missing, double *number, edgeplug_string_t *error);
 
 // Every key (f0) with its value (f1), ordered by key.
@@ -129,6 +129,9 @@ void edgeplug_config_all(edgeplug_pairs_t *all);
 // Adds an empty sample of the device itself, measured when it arrives at the host. The pointer is valid until the next
 // sample is added; the list owns it.
 edgeplug_sample_t *edgeplug_samples_add(edgeplug_samples_t *samples);
+
+// Takes a sample out of the list and frees it; those behind it move up. Behind the end there is nothing to do.
+void edgeplug_samples_remove(edgeplug_samples_t *samples, size_t index);
 
 // Says which child device was measured.
 void edgeplug_sample_of(edgeplug_sample_t *sample, const char *child);

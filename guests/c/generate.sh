@@ -6,6 +6,7 @@
 # What wit-bindgen makes for the world `plugin` is one file with every export in it, and long names. Here it is cut
 # into types, imports and one file for each export, so that a plugin compiles those it has, and the names are shortened.
 # The component's type is left out: `edgeplug plugin build` embeds it, without the exports that a plugin does not have.
+# A list that was freed is empty, as a string is.
 set -eu
 
 cd "$(dirname "$0")"
@@ -37,6 +38,7 @@ shortened() {
         -e 's/\bedgeplug_list_list_u8_/edgeplug_bytes_list_/g; s/\bedgeplug_list_string_/edgeplug_strings_/g' \
         -e 's/\bedgeplug_list_tuple2_string_string_/edgeplug_pairs_/g' \
         -e 's/\bedgeplug_tuple2_string_string_/edgeplug_pair_/g' \
+        -e 's/^    free\(list_ptr\);$/&\n    ptr->ptr = NULL;\n    ptr->len = 0;/' \
         -e 's/"plugin\.h"/"edgeplug_wit.h"/; s/__BINDINGS_PLUGIN_H/EDGEPLUG_WIT_H/'
 }
 

@@ -13,6 +13,8 @@ export interface Host {
   state: Record<string, Uint8Array>;
   uniqueId: string;
   connected: boolean;
+  /** Whether the right `disconnect` is granted. */
+  mayDisconnect: boolean;
   template: DeviceModel | null;
   desired: Record<string, any>;
   desiredVersion: number;

@@ -4,7 +4,11 @@ import { Reply } from "./src/requests.js";
 import { decode, encode } from "./src/utf8.js";
 import { Sample } from "./src/values.js";
 
+// As in the daemon: `files`, and `state` without `state_kb` in the manifest.
 const READ_BYTES_MAX = 1 << 20;
+const STATE_BYTES_MAX = 64 << 10;
+const KEYS_MAX = 64;
+const KEY_BYTES_MAX = 128;
 
 /** From here on the plugin's calls are answered by the host that is returned; every call of `play` makes a new one. */
 export function play(given = {}) {
@@ -20,6 +24,7 @@ class Host {
   state = {};
   uniqueId = "test-device";
   connected = true;
+  mayDisconnect = false;
   template = null;
   desired = {};
   desiredVersion = 1;
@@ -51,8 +56,8 @@ function interfaces(played) {
       info: () => ({ uniqueId: played.uniqueId }),
       template: () => played.template,
       connected: () => played.connected,
-      disconnect: () => void (played.connected = false),
-      reconnect: () => void (played.connected = true),
+      disconnect: () => connect(played, false),
+      reconnect: () => connect(played, true),
     },
     telemetry: { send: (samples) => send(played, samples) },
     files: {
@@ -60,19 +65,26 @@ function interfaces(played) {
         const content = file(played, path);
         return content.length > READ_BYTES_MAX ? fail({ tag: "too-large", val: READ_BYTES_MAX }) : content;
       },
-      readAt: (path, offset, length) => file(played, path).slice(offset, offset + length),
+      readAt: (path, offset, length) => {
+        const content = file(played, path);
+        if (length > READ_BYTES_MAX) fail({ tag: "too-large", val: READ_BYTES_MAX });
+        return content.slice(offset, offset + length);
+      },
       find: (pattern) =>
         Object.keys(played.files)
           .filter((path) => matcher(pattern).test(path))
           .sort(),
     },
     firmwareFile: {
-      read: (id, offset, length) =>
-        bytes(own(played.firmware, id) ?? fail(`there is no update ${id}`)).slice(offset, offset + length),
+      read: (id, offset, length) => {
+        const content = bytes(own(played.firmware, id) ?? fail(`there is no update ${id}`));
+        if (length > READ_BYTES_MAX) fail(`at most ${READ_BYTES_MAX} bytes are read at once`);
+        return content.slice(offset, offset + length);
+      },
     },
     state: {
       get: (key) => own(played.state, key) ?? null,
-      set: (key, value) => void (played.state[key] = value.slice()),
+      set: (key, value) => keep(played, key, value.slice()),
       delete: (key) => void delete played.state[key],
       keys: () => Object.keys(played.state).sort(),
     },
@@ -107,6 +119,22 @@ function file(played, path) {
 
 function sorted(entries) {
   return entries.sort(([one], [other]) => (one < other ? -1 : 1));
+}
+
+function connect(played, on) {
+  if (!played.mayDisconnect) fail("the test does not grant `disconnect`");
+  played.connected = on;
+}
+
+function keep(played, key, value) {
+  const quota = (val) => fail({ tag: "quota", val });
+  const bytes = encode(key).length;
+  if (bytes === 0 || bytes > KEY_BYTES_MAX) quota(`a key has 1 to ${KEY_BYTES_MAX} bytes`);
+  const kept = Object.entries({ ...played.state, [key]: value });
+  if (kept.length > KEYS_MAX) quota(`at most ${KEYS_MAX} keys are kept`);
+  const all = kept.reduce((sum, [name, held]) => sum + encode(name).length + held.length, 0);
+  if (all > STATE_BYTES_MAX) quota(`at most ${STATE_BYTES_MAX} bytes are kept`);
+  played.state[key] = value;
 }
 
 /** As the host matches: neither `*` nor `?` stands for `/`. */

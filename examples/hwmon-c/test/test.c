@@ -63,6 +63,17 @@ static void two_of_a_name_are_numbered(void) {
     says("nvme_temp1_c=30 nvme_temp1_2_c=31");
 }
 
+static void a_disk_that_sleeps_keeps_its_name(void) {
+    file("/sys/class/hwmon/hwmon4/name", "nvme\n");
+    file("/sys/class/hwmon/hwmon4/temp1_input", "");
+    file("/sys/class/hwmon/hwmon5/name", "nvme\n");
+    file("/sys/class/hwmon/hwmon5/temp1_input", "31000\n");
+    start();
+    says("nvme_temp1_2_c=31");
+    file("/sys/class/hwmon/hwmon4/temp1_input", "30000\n");
+    says("nvme_temp1_c=30 nvme_temp1_2_c=31");
+}
+
 static void a_sensor_that_fails_is_left_out_and_named_once(void) {
     file("/sys/class/hwmon/hwmon0/name", "iwlwifi\n");
     file("/sys/class/hwmon/hwmon0/temp1_input", "");
@@ -119,6 +130,7 @@ int main(void) {
 #define TEST(name) {#name, name}
         TEST(labels_and_chips_make_names),
         TEST(two_of_a_name_are_numbered),
+        TEST(a_disk_that_sleeps_keeps_its_name),
         TEST(a_sensor_that_fails_is_left_out_and_named_once),
         TEST(a_sensor_without_its_chip_is_no_reading),
         TEST(fans_can_be_left_out),

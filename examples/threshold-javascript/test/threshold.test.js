@@ -76,6 +76,17 @@ test("what a command set outlives a restart and a connection, until the twin wan
   assert.deepEqual(again.thresholds, { on_above_c: 90, off_below_c: 60 });
 });
 
+test("thresholds that cannot be kept are not in force", () => {
+  const full = Object.fromEntries(Array.from({ length: 64 }, (_, number) => [`k${number}`, new Uint8Array()]));
+  const { host, plugin } = started({ state: full });
+  assert.throws(() => plugin.handle(new Command("thresholds 50 40")), { kind: "quota" });
+  assert.throws(() => wants(plugin, { on_above_c: 80 }, true), { kind: "quota" });
+  assert.deepEqual(plugin.thresholds, { on_above_c: 70, off_below_c: 60 });
+  delete host.state.k0;
+  wants(plugin, { on_above_c: 80 }, true);
+  assert.deepEqual(plugin.thresholds, { on_above_c: 80, off_below_c: 60 });
+});
+
 test("commands that make no sense are refused", () => {
   const { plugin } = started();
   for (const text of [

@@ -2,6 +2,7 @@ import unittest
 
 from edgeplug import Failure, Moment, Sample
 from edgeplug.testing import Host
+from wit_world.imports.device import Attribute, Kind, Model
 from wit_world.imports.telemetry import Outcome_Rejected
 
 from lines import BadLine, parsed
@@ -123,6 +124,16 @@ class Following(unittest.TestCase):
             self.plugin.sample()
         self.host.outcome = accepted
         self.assertEqual(self.temperatures(), [20.5])
+
+    def test_readings_that_the_template_has_no_place_for_do_not_hold_up_the_others(self):
+        self.host.files[LOG] = line(1, 20.5)
+        self.host.template = Model([Attribute("humidity", Kind.NUMBER, "", "", [])], [], [], 0, False)
+        accepted, self.host.outcome = self.host.outcome, Outcome_Rejected("no attribute `temperature`")
+        self.plugin.sample()
+        self.assertIn("1 readings", self.host.log[-1][1])
+        self.host.outcome = accepted
+        self.host.files[LOG] += line(2, 20.6)
+        self.assertEqual(self.temperatures(), [20.6])
 
     def test_a_log_that_is_not_there_is_an_error_with_words(self):
         del self.host.files[LOG]

@@ -8,6 +8,8 @@ bool exports_commands_handle(edgeplug_command_t *command, exports_commands_reply
     *error = (edgeplug_string_t){0};
     bool good = plugin_handle(command, reply, error);
     edgeplug_command_free(command);
+    // Only one of them is told.
+    good ? edgeplug_string_free(error) : edgeplug_reply_free(reply);
     return good;
 }
 

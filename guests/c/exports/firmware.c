@@ -8,6 +8,8 @@ bool exports_firmware_update(edgeplug_update_t *update, exports_firmware_reply_t
     *error = (edgeplug_string_t){0};
     bool good = plugin_update(update, reply, error);
     edgeplug_update_free(update);
+    // Only one of them is told.
+    good ? edgeplug_string_free(error) : edgeplug_reply_free(reply);
     return good;
 }
 

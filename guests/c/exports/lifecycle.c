@@ -25,7 +25,11 @@ __attribute__((__weak__)) bool plugin_restore_state(const edgeplug_bytes_t *save
 
 bool exports_lifecycle_start(edgeplug_string_t *error) {
     *error = (edgeplug_string_t){0};
-    return plugin_start(error);
+    bool good = plugin_start(error);
+    if (good) {
+        edgeplug_string_free(error);
+    }
+    return good;
 }
 
 void exports_lifecycle_stop(void) {
@@ -35,13 +39,19 @@ void exports_lifecycle_stop(void) {
 bool exports_lifecycle_save_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
     *saved = (edgeplug_bytes_t){0};
     *error = (edgeplug_string_t){0};
-    return plugin_save_state(saved, error);
+    bool good = plugin_save_state(saved, error);
+    // Only one of them is told.
+    good ? edgeplug_string_free(error) : edgeplug_bytes_free(saved);
+    return good;
 }
 
 bool exports_lifecycle_restore_state(edgeplug_bytes_t *saved, edgeplug_string_t *error) {
     *error = (edgeplug_string_t){0};
     bool good = plugin_restore_state(saved, error);
     edgeplug_bytes_free(saved);
+    if (good) {
+        edgeplug_string_free(error);
+    }
     return good;
 }
 

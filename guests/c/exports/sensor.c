@@ -1,5 +1,5 @@
 // Exports `sensor`: plugin_sample.
-#include "../edgeplug.h"
+#include "../src/internal.h"
 
 #include <stdlib.h>
 
@@ -8,8 +8,11 @@ bool exports_sensor_sample(exports_sensor_list_reading_t *readings, edgeplug_str
     *error = (edgeplug_string_t){0};
     if (!plugin_sample(&samples, error)) {
         edgeplug_samples_free(&samples);
+        edgeplug_samples_tidy(&samples);
         return false;
     }
+    edgeplug_string_free(error);
+    edgeplug_samples_tidy(&samples);
     readings->ptr = samples.ptr;
     readings->len = samples.len;
     return true;

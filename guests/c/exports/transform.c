@@ -1,5 +1,5 @@
 // Exports `transform`: plugin_transform.
-#include "../edgeplug.h"
+#include "../src/internal.h"
 
 #include <stdlib.h>
 
@@ -9,8 +9,11 @@ bool exports_transform_process(exports_transform_list_sample_t *given, exports_t
     *error = (edgeplug_string_t){0};
     if (!plugin_transform(&samples, error)) {
         edgeplug_samples_free(&samples);
+        edgeplug_samples_tidy(&samples);
         return false;
     }
+    edgeplug_string_free(error);
+    edgeplug_samples_tidy(&samples);
     made->ptr = samples.ptr;
     made->len = samples.len;
     return true;

@@ -25,6 +25,8 @@ void edgeplug_pairs_free(edgeplug_pairs_t *ptr) {
       edgeplug_pair_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -59,6 +61,8 @@ void edgeplug_list_tuple2_string_scalar_free(edgeplug_list_tuple2_string_scalar_
       edgeplug_tuple2_string_scalar_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -105,6 +109,8 @@ void edgeplug_list_tuple2_string_value_free(edgeplug_list_tuple2_string_value_t 
       edgeplug_tuple2_string_value_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -161,6 +167,8 @@ void edgeplug_samples_free(edgeplug_samples_t *ptr) {
       edgeplug_telemetry_sample_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -172,6 +180,8 @@ void edgeplug_outcomes_free(edgeplug_outcomes_t *ptr) {
       edgeplug_outcome_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -192,6 +202,8 @@ void edgeplug_device_list_member_free(edgeplug_device_list_member_t *ptr) {
       edgeplug_device_member_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -220,6 +232,8 @@ void edgeplug_device_list_attribute_free(edgeplug_device_list_attribute_t *ptr) 
       edgeplug_device_attribute_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -231,6 +245,8 @@ void edgeplug_device_list_child_free(edgeplug_device_list_child_t *ptr) {
       edgeplug_device_child_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -242,6 +258,8 @@ void edgeplug_device_list_setting_free(edgeplug_device_list_setting_t *ptr) {
       edgeplug_device_setting_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -340,6 +358,8 @@ void edgeplug_bytes_free(edgeplug_bytes_t *ptr) {
     for (size_t i = 0; i < list_len; i++) {
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -372,6 +392,8 @@ void edgeplug_strings_free(edgeplug_strings_t *ptr) {
       edgeplug_string_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -464,6 +486,8 @@ void edgeplug_i2c_list_operation_free(edgeplug_i2c_list_operation_t *ptr) {
       edgeplug_i2c_operation_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -475,6 +499,8 @@ void edgeplug_bytes_list_free(edgeplug_bytes_list_t *ptr) {
       edgeplug_bytes_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -517,6 +543,8 @@ void edgeplug_spi_list_operation_free(edgeplug_spi_list_operation_t *ptr) {
       edgeplug_spi_operation_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -577,6 +605,8 @@ void exports_sensor_list_reading_free(exports_sensor_list_reading_t *ptr) {
       exports_sensor_reading_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 
@@ -665,6 +695,8 @@ void exports_transform_list_sample_free(exports_transform_list_sample_t *ptr) {
       exports_transform_sample_free(&list_ptr[i]);
     }
     free(list_ptr);
+    ptr->ptr = NULL;
+    ptr->len = 0;
   }
 }
 

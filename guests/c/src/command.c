@@ -68,18 +68,24 @@ static bool finished(const char *id, edgeplug_acks_ending_t ending, edgeplug_ack
 }
 
 bool edgeplug_acks_done(const char *id, const char *message, edgeplug_acks_error_t *why) {
-    return finished(id, (edgeplug_acks_ending_t){.tag = EDGEPLUG_ENDING_DONE, .val.done = edgeplug_view(message)}, why);
+    edgeplug_string_t copy = {0}, words = edgeplug_repaired(message, &copy);
+    bool taken = finished(id, (edgeplug_acks_ending_t){.tag = EDGEPLUG_ENDING_DONE, .val.done = words}, why);
+    edgeplug_string_free(&copy);
+    return taken;
 }
 
 bool edgeplug_acks_failed(const char *id, const char *message, edgeplug_acks_error_t *why) {
-    edgeplug_acks_ending_t ending = {.tag = EDGEPLUG_ENDING_FAILED, .val.failed = edgeplug_view(message)};
-    return finished(id, ending, why);
+    edgeplug_string_t copy = {0}, words = edgeplug_repaired(message, &copy);
+    bool taken = finished(id, (edgeplug_acks_ending_t){.tag = EDGEPLUG_ENDING_FAILED, .val.failed = words}, why);
+    edgeplug_string_free(&copy);
+    return taken;
 }
 
 void edgeplug_acks_progress(const char *id, uint8_t percent, const char *message) {
     edgeplug_string_t name = edgeplug_view(id);
-    edgeplug_string_t words = edgeplug_view(message);
+    edgeplug_string_t copy = {0}, words = edgeplug_repaired(message, &copy);
     wit_acks_progress(&name, percent, &words);
+    edgeplug_string_free(&copy);
 }
 
 edgeplug_string_t edgeplug_acks_error_text(edgeplug_acks_error_t *why) {

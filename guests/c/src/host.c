@@ -1,13 +1,17 @@
 // What the host offers, with C strings for arguments.
 #include "internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 // The callee's error becomes the caller's, or goes when the caller does not want it.
 #define ANSWERED(call, type)            \
     type error;                         \
-    if (call) {                         \
+    ANSWERED_BY(call, type)
+
+#define ANSWERED_BY(answer, type)       \
+    if (answer) {                       \
         return true;                    \
     }                                   \
     if (why != NULL) {                  \
@@ -42,7 +46,7 @@ bool edgeplug_config_number(const char *key, double missing, double *number, edg
     while (*end == ' ' || *end == '\t') {
         end++;
     }
-    bool parsed = text.len > 0 && end == edgeplug_chars(text) + text.len;
+    bool parsed = text.len > 0 && end == edgeplug_chars(text) + text.len && isfinite(*number);
     if (!parsed) {
         edgeplug_fail(error, "config key `%s` is \"%s\", which is no number", key, edgeplug_chars(text));
     }
@@ -117,9 +121,12 @@ bool edgeplug_twin_get(edgeplug_twin_document_t *document, edgeplug_twin_error_t
 }
 
 bool edgeplug_twin_report(const char *patch, uint64_t *version, edgeplug_twin_error_t *why) {
-    edgeplug_string_t text = edgeplug_view(patch);
+    edgeplug_string_t copy = {0}, text = edgeplug_repaired(patch, &copy);
     uint64_t unwanted;
-    ANSWERED(wit_twin_report(&text, version == NULL ? &unwanted : version, &error), edgeplug_twin_error_t);
+    edgeplug_twin_error_t error;
+    bool merged = wit_twin_report(&text, version == NULL ? &unwanted : version, &error);
+    edgeplug_string_free(&copy);
+    ANSWERED_BY(merged, edgeplug_twin_error_t);
 }
 
 bool edgeplug_state_get(const char *key, edgeplug_option_bytes_t *value, edgeplug_state_error_t *why) {

@@ -5,14 +5,9 @@
 #include <stdlib.h>
 
 void edgeplug_log(edgeplug_log_level_t level, const char *message) {
-    edgeplug_string_t text = edgeplug_view(message);
-    if (edgeplug_utf8_length(text.ptr, text.len) == text.len) {
-        wit_log_log(level, &text);
-        return;
-    }
-    text = edgeplug_copy(message);
+    edgeplug_string_t copy = {0}, text = edgeplug_repaired(message, &copy);
     wit_log_log(level, &text);
-    edgeplug_string_free(&text);
+    edgeplug_string_free(&copy);
 }
 
 static void log_formatted(edgeplug_log_level_t level, const char *format, va_list arguments) {

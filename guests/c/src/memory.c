@@ -26,7 +26,7 @@ void *edgeplug_allocate(size_t size) {
 }
 
 // The host asks here for room for everything it hands over. Texts and bytes, which alone have no alignment, get a byte
-// more, so that they end with a NUL.
+// more, so that they end with a NUL. An empty list gets none: what a list points to is always malloc's.
 extern void *cabi_realloc(void *memory, size_t size_before, size_t align, size_t size);
 
 #ifdef __wasm__
@@ -35,7 +35,7 @@ __attribute__((__export_name__("cabi_realloc")))
 void *cabi_realloc(void *memory, size_t size_before, size_t align, size_t size) {
     (void)size_before;
     if (size == 0) {
-        return align == 1 ? (void *)nothing : (void *)align;
+        return align == 1 ? (void *)nothing : NULL;
     }
     if (align > 1) {
         return edgeplug_reallocate(memory, size);
@@ -69,6 +69,15 @@ edgeplug_string_t edgeplug_copy(const char *text) {
     edgeplug_string_t copy = {copied(text, length), length};
     edgeplug_utf8_repair(copy.ptr, copy.len);
     return copy;
+}
+
+edgeplug_string_t edgeplug_repaired(const char *text, edgeplug_string_t *copy) {
+    edgeplug_string_t view = edgeplug_view(text);
+    if (edgeplug_utf8_length(view.ptr, view.len) < view.len) {
+        *copy = edgeplug_copy(text);
+        return *copy;
+    }
+    return view;
 }
 
 edgeplug_bytes_t edgeplug_bytes(const void *data, size_t length) {

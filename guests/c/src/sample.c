@@ -1,19 +1,20 @@
 // Building samples, and adding to those that came from the host.
-#include "../edgeplug.h"
+#include "internal.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+// As many elements a list has room for at first.
+#define ROOM_MIN 4
+
 // Room for one more element behind `length` of them. How much there is already, malloc knows.
 static void *grown(void *list, size_t length, size_t element) {
-    if (length == 0) {
-        return edgeplug_allocate(4 * element);
-    }
-    if (malloc_usable_size(list) / element > length) {
+    if (list != NULL && malloc_usable_size(list) / element > length) {
         return list;
     }
-    return edgeplug_reallocate(list, length > SIZE_MAX / 2 / element ? SIZE_MAX : 2 * length * element);
+    size_t room = length < ROOM_MIN / 2 ? ROOM_MIN : 2 * length;
+    return edgeplug_reallocate(list, length > SIZE_MAX / 2 / element ? SIZE_MAX : room * element);
 }
 
 edgeplug_sample_t *edgeplug_samples_add(edgeplug_samples_t *samples) {
@@ -21,6 +22,24 @@ edgeplug_sample_t *edgeplug_samples_add(edgeplug_samples_t *samples) {
     edgeplug_sample_t *sample = &samples->ptr[samples->len++];
     memset(sample, 0, sizeof *sample);
     return sample;
+}
+
+void edgeplug_samples_remove(edgeplug_samples_t *samples, size_t index) {
+    if (index >= samples->len) {
+        return;
+    }
+    edgeplug_sample_t *sample = &samples->ptr[index];
+    edgeplug_sample_free(sample);
+    samples->len--;
+    memmove(sample, sample + 1, (samples->len - index) * sizeof *sample);
+    edgeplug_samples_tidy(samples);
+}
+
+void edgeplug_samples_tidy(edgeplug_samples_t *samples) {
+    if (samples->len == 0) {
+        free(samples->ptr);
+        samples->ptr = NULL;
+    }
 }
 
 void edgeplug_sample_of(edgeplug_sample_t *sample, const char *child) {

@@ -9,6 +9,8 @@
 #define KEYS_MAX 64
 #define KEY_LENGTH_MAX 128
 #define STATE_LENGTH_MAX 65536
+// What the daemon reads in one go.
+#define READ_LENGTH_MAX (1 << 20)
 
 edgeplug_testing_t edgeplug_testing;
 
@@ -305,12 +307,19 @@ bool wit_files_read_at(edgeplug_string_t *path, uint64_t offset, uint32_t length
         error->tag = EDGEPLUG_FILES_ERROR_NOT_FOUND;
         return false;
     }
+    if (length > READ_LENGTH_MAX) {
+        error->tag = EDGEPLUG_FILES_ERROR_TOO_LARGE;
+        error->val.too_large = READ_LENGTH_MAX;
+        return false;
+    }
     *content = part_of(file->f1, offset, length);
     return true;
 }
 
 bool wit_files_read(edgeplug_string_t *path, edgeplug_bytes_t *content, edgeplug_files_error_t *error) {
-    return wit_files_read_at(path, 0, UINT32_MAX, content, error);
+    const edgeplug_pair_t *file = pair_of(&edgeplug_testing.files, *path);
+    bool large = file != NULL && file->f1.len > READ_LENGTH_MAX;
+    return wit_files_read_at(path, 0, large ? READ_LENGTH_MAX + 1 : READ_LENGTH_MAX, content, error);
 }
 
 bool wit_files_find(edgeplug_string_t *pattern, edgeplug_strings_t *paths, edgeplug_files_error_t *error) {
@@ -324,6 +333,9 @@ bool wit_firmware_file_read(edgeplug_string_t *id, uint64_t offset, uint32_t len
     const edgeplug_pair_t *file = pair_of(&edgeplug_testing.firmware, *id);
     if (file == NULL) {
         return edgeplug_fail(error, "no update %s is under way", edgeplug_chars(*id));
+    }
+    if (length > READ_LENGTH_MAX) {
+        return edgeplug_fail(error, "at most %d bytes are read at once", READ_LENGTH_MAX);
     }
     *content = part_of(file->f1, offset, length);
     return true;

@@ -1,4 +1,4 @@
-import { host, told } from "./host.js";
+import { U32_MAX, host, told, whole } from "./host.js";
 import { decode } from "./utf8.js";
 
 /** A file could not be read; `kind` says why. */
@@ -33,6 +33,8 @@ export function readText(path) {
 }
 
 export function readAt(path, offset, length) {
+  whole("the offset", offset);
+  whole("the length", length, U32_MAX);
   return asked(path, (path) => host().files.readAt(path, offset, length));
 }
 

@@ -39,6 +39,18 @@ export function abort(message) {
   throw new Error(message);
 }
 
+export const U16_MAX = 2 ** 16 - 1;
+export const U32_MAX = 2 ** 32 - 1;
+
+/** A whole number as the interface takes it, 0 to `most`: what it does not take would end the instance, or be cut. */
+export function whole(what, value, most = Number.MAX_SAFE_INTEGER) {
+  if (!Number.isSafeInteger(value) || value < 0 || value > most) {
+    const given = typeof value === "string" ? JSON.stringify(value) : String(value);
+    throw new RangeError(`${what} is ${given}; it wants a whole number from 0 to ${most}`);
+  }
+  return value;
+}
+
 /** A number of the interface that has 64 bits; numbers beyond 53 bits have arrived rounded. */
 export function exact(what, value) {
   if (!Number.isSafeInteger(value)) throw new RangeError(`${what} is beyond 53 bits`);

@@ -1,5 +1,5 @@
 // What the methods of a plugin take and return.
-import { exact, host, told } from "./host.js";
+import { U32_MAX, exact, host, told, whole } from "./host.js";
 
 const PIECE_BYTES = 64 * 1024;
 
@@ -75,6 +75,8 @@ export class Firmware {
   }
 
   read(offset, length) {
+    whole("the offset", offset);
+    whole("the length", length, U32_MAX);
     return told(
       () => host().firmwareFile.read(this.id, offset, length),
       (reason) => new Error(reason),

@@ -8,6 +8,7 @@ import {
   DEFERRED,
   DesiredChange,
   Failure,
+  Firmware,
   LatLong,
   Moment,
   Reply,
@@ -16,8 +17,10 @@ import {
   acks,
   config,
   decode,
+  device,
   encode,
   files,
+  hardware,
   log,
   number,
   state,
@@ -241,6 +244,53 @@ test("a plugin that does not start says why every time", () => {
   }
   const { lifecycle, sensor } = exported(Bad, () => {});
   for (const call of [lifecycle.start, sensor.sample]) assert.throws(call, (text) => text === "no bus");
+});
+
+test("what the interface would not take is refused by name", () => {
+  play({ files: { "/a": "1" }, firmware: { u1: "EPFW" } });
+  const firmware = new Firmware({ id: "u1", name: "fw", size: 4 });
+  for (const slip of [
+    () => files.readAt("/a", -1, 5),
+    () => files.readAt("/a", 1e30, 5),
+    () => files.readAt("/a", 0.5, 5),
+    () => files.readAt("/a", "0", 5),
+    () => files.readAt("/a"),
+    () => files.readAt("/a", 0, -1),
+    () => files.readAt("/a", 0, 2 ** 32),
+    () => files.readAt("/a", 0, NaN),
+    () => firmware.read(-1, 5),
+    () => firmware.read(0, undefined),
+    () => hardware.i2c("bus", 0x1_0000, []),
+    () => hardware.i2c("bus", 0x40, [-1]),
+    () => hardware.serial.read("port", 1, Infinity),
+  ]) {
+    assert.throws(slip, { name: "RangeError", message: /it wants a whole number from 0 to / }, String(slip));
+  }
+  for (const slip of [
+    () => hardware.i2c("bus", 0x40, ["a"]),
+    () => hardware.gpio.wait("line", "up", 5),
+    () => hardware.serial.write("port", "text"),
+  ]) {
+    assert.throws(slip, TypeError, String(slip));
+  }
+});
+
+test("the played host has the limits of the real one", () => {
+  const host = play({ files: { "/a": "1" } });
+  assert.throws(() => files.readAt("/a", 0, 2 ** 20 + 1), { kind: "too-large" });
+  for (const [key, value] of [
+    ["", ""],
+    ["k".repeat(129), ""],
+    ["k", new Uint8Array(64 << 10)],
+  ]) {
+    assert.throws(() => state.set(key, value), { kind: "quota" });
+  }
+  for (let number = 0; number < 64; number++) state.set(`k${number}`, "");
+  assert.throws(() => state.set("one more", ""), { kind: "quota" });
+  assert.throws(() => device.disconnect(), { name: "Denied" });
+  host.mayDisconnect = true;
+  device.disconnect();
+  assert.equal(device.connected(), false);
 });
 
 test("the played host answers like the real one", () => {

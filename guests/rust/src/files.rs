@@ -20,7 +20,11 @@ pub fn read(path: &str) -> Result<Vec<u8>, Error> {
     #[cfg(target_family = "wasm")]
     return crate::bindings::imports::edgeplug::plugin::files::read(path).map_err(Error::from);
     #[cfg(not(target_family = "wasm"))]
-    crate::testing::with(|host| host.files.get(path).cloned().ok_or(Error::NotFound))
+    crate::testing::with(|host| {
+        let file = host.files.get(path).ok_or(Error::NotFound)?;
+        check(file.len())?;
+        Ok(file.clone())
+    })
 }
 
 /// The whole content of a granted text file.
@@ -36,6 +40,7 @@ pub fn read_at(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     #[cfg(not(target_family = "wasm"))]
     crate::testing::with(|host| {
         let file = host.files.get(path).ok_or(Error::NotFound)?;
+        check(length as usize)?;
         Ok(crate::testing::part(file, offset, length))
     })
 }
@@ -48,6 +53,12 @@ pub fn find(pattern: &str) -> Result<Vec<String>, Error> {
     crate::testing::with(|host| {
         Ok(host.files.keys().filter(|path| crate::testing::fits(pattern, path)).cloned().collect())
     })
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn check(length: usize) -> Result<(), Error> {
+    use crate::testing::READ_MAX;
+    if length <= READ_MAX { Ok(()) } else { Err(Error::TooLarge(READ_MAX as u64)) }
 }
 
 #[cfg(target_family = "wasm")]

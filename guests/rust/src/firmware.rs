@@ -74,6 +74,9 @@ fn read_at(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, String> {
     #[cfg(not(target_family = "wasm"))]
     crate::testing::with(|host| {
         let file = host.firmware.get(id).ok_or_else(|| format!("no update {id:?} is under way"))?;
+        if length > READ_MAX {
+            return Err(format!("{length} bytes at once; at most {READ_MAX} are read"));
+        }
         Ok(crate::testing::part(file, offset, length))
     })
 }

@@ -140,6 +140,9 @@ pub fn with<T>(look: impl FnOnce(&mut TestHost) -> T) -> T {
     HOST.with_borrow_mut(look)
 }
 
+/// What the real host reads in one go, in bytes.
+pub(crate) const READ_MAX: usize = 1 << 20;
+
 /// Part of a file.
 pub(crate) fn part(file: &[u8], offset: u64, length: u32) -> Vec<u8> {
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(file.len());

@@ -228,6 +228,9 @@ func (h *answers) ReadFile(path string) ([]byte, error) {
 
 func (h *answers) ReadFileAt(path string, offset uint64, length uint32) ([]byte, error) {
 	content, err := h.file(path)
+	if err == nil && length > readMax {
+		err = &files.TooLargeError{LimitBytes: readMax}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -250,12 +253,15 @@ func (h *answers) ReadFirmware(id string, offset uint64, length uint32) ([]byte,
 	if !found {
 		return nil, fmt.Errorf("no update %q is under way", id)
 	}
+	if length > readMax {
+		return nil, fmt.Errorf("%d bytes at once; at most %d are read", length, readMax)
+	}
 	return part(file, offset, length), nil
 }
 
 func part(content []byte, offset uint64, length uint32) []byte {
 	from := min(offset, uint64(len(content)))
-	return slices.Clone(content[from:min(from+uint64(min(length, readMax)), uint64(len(content)))])
+	return slices.Clone(content[from:min(from+uint64(length), uint64(len(content)))])
 }
 
 // As the daemon matches: neither `*` nor `?` stands for `/`.

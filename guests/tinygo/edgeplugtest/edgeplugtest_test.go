@@ -67,6 +67,9 @@ func TestFilesAnswerLikeTheDaemons(t *testing.T) {
 			t.Error(pattern, paths, err)
 		}
 	}
+	if _, err := files.ReadAt("/sys/b/temp", 1, 1<<20+1); err == nil {
+		t.Error("more was read at once than the daemon reads")
+	}
 	if content, err := files.ReadAt("/sys/b/temp", 1, 5); string(content) != "2" || err != nil {
 		t.Error(content, err)
 	}

@@ -7,8 +7,8 @@
 //! It is done in this program because a hostile file can make the best parser recurse or hoard without end: behind the
 //! locks that costs this process and nobody else.
 //!
-//! What must stay true: every name and text taken from a file is capped and on one line. A component that is broken inside
-//! its functions is the compiler's to find.
+//! What must stay true: every name and text taken from a file is capped and on one line. A component that is broken
+//! inside its functions is the compiler's to find.
 
 mod contents;
 mod shape;

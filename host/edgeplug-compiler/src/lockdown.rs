@@ -1,10 +1,10 @@
 //! The walls around the compiler, put up before any input is read.
 //!
-//! Always: limits on processor time and address space, no file may grow (unless standard error is one), no core dump, no further processes or
-//! descriptors, no new privileges, not traceable. Where the kernel has them: Landlock (no path, no port, no signal or
-//! abstract socket out of this process) and seccomp (only the system calls that computing and the two pipes need, and no
-//! executable memory). A kernel without the last two is no reason to stop; it is noted, and the daemon's own sandbox
-//! still holds.
+//! Always: limits on processor time and address space, no file may grow (unless standard error is one), no core dump,
+//! no further processes or descriptors, no new privileges, not traceable. Where the kernel has them: Landlock (no path,
+//! no port, no signal or abstract socket out of this process) and seccomp (only the system calls that computing and the
+//! two pipes need, and no executable memory). A kernel without the last two is no reason to stop; it is noted, and the
+//! daemon's own sandbox still holds.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};

@@ -52,15 +52,16 @@ enum Failure {
 }
 
 impl Failure {
-    /// 2 wrong arguments, 3 input too large, 4 not a component (or core module), 5 it does not fit the daemon or compile (or
-    /// become a component), 6 reading or writing failed, 7 the locks could not be put on. A process that used up its CPU time dies of SIGXCPU, one that used
-    /// up its memory of SIGABRT.
+    /// 2 wrong arguments, 3 input too large, 4 not a component (or core module), 5 it does not fit the daemon or
+    /// compile (or become a component), 6 reading or writing failed, 7 the locks could not be put on. A process that
+    /// used up its CPU time dies of SIGXCPU, one that used up its memory of SIGABRT.
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Bindings(BindingsError::Generator(_)) => 2,
             Self::TooLarge => 3,
             Self::Component(CompileError::NotAComponent(_)) | Self::Module(ComponentizeError::NotAModule(_)) => 4,
-            Self::Component(CompileError::Unfit(_) | CompileError::Invalid(_)) | Self::Module(ComponentizeError::Unfit(_)) => 5,
+            Self::Component(CompileError::Unfit(_) | CompileError::Invalid(_))
+            | Self::Module(ComponentizeError::Unfit(_)) => 5,
             Self::Io(..) | Self::Bindings(BindingsError::Write { .. }) => 6,
             Self::Lockdown(_) => 7,
         }

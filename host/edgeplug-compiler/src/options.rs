@@ -90,8 +90,9 @@ impl Options {
     /// `None` when help was asked for.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, UsageError> {
         let mut arguments = arguments.peekable();
-        let verb =
-            arguments.next_if(|first| ["inspect", "componentize", "bindings"].contains(&first.as_str())).unwrap_or_default();
+        let verb = arguments
+            .next_if(|first| ["inspect", "componentize", "bindings"].contains(&first.as_str()))
+            .unwrap_or_default();
         let mut limits = Limits { cpu_s: CPU_S_DEFAULT, memory_mb: MEMORY_MB_DEFAULT };
         let (mut world, mut language, mut directory, mut package, mut engine) = (None, None, None, None, None);
         let mut portable = false;

@@ -105,9 +105,11 @@ fn a_component_that_the_daemon_could_not_run_is_refused_uncompiled() {
 
 #[test]
 fn a_file_is_told_from_outside() {
-    for (input, form, fits) in
-        [(component(&[]), "component", true), (core_module(SAMPLE), "module", false), (b"#!/bin/sh".to_vec(), "unknown", false)]
-    {
+    for (input, form, fits) in [
+        (component(&[]), "component", true),
+        (core_module(SAMPLE), "module", false),
+        (b"#!/bin/sh".to_vec(), "unknown", false),
+    ] {
         let output = compile(&["inspect"], &input);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("json");
@@ -118,12 +120,14 @@ fn a_file_is_told_from_outside() {
 
 #[test]
 fn a_component_that_is_a_bomb_takes_nobody_along() {
-    for (what, bomb) in [("types in types", nested_types(20_000)), ("many instances of much", instances(20_000, 2_000))] {
+    for (what, bomb) in [("types in types", nested_types(20_000)), ("many instances of much", instances(20_000, 2_000))]
+    {
         for job in [&["inspect"][..], &[]] {
             let arguments = [job, &["--cpu-s", "20", "--memory-mb", "512"]].concat();
             let output = compile(&arguments, &bomb);
             let words = String::from_utf8_lossy(&output.stderr);
-            let is_judged = matches!(output.status.code(), Some(0 | 5)) || matches!(output.status.signal(), Some(6 | 24));
+            let is_judged =
+                matches!(output.status.code(), Some(0 | 5)) || matches!(output.status.signal(), Some(6 | 24));
             assert!(is_judged, "{what}: {:?} {words}", output.status);
         }
     }

@@ -5,8 +5,8 @@
 //!
 //! What they tell each other of a file lies here too ([`Inspection`]).
 //!
-//! There are two kinds of engine. Native code is what runs by default. The interpreter runs bytecode of wasmtime's Pulley,
-//! which is data to the processor, for systems that forbid a process to make memory executable.
+//! There are two kinds of engine. Native code is what runs by default. The interpreter runs bytecode of wasmtime's
+//! Pulley, which is data to the processor, for systems that forbid a process to make memory executable.
 //!
 //! What must stay true: a change of any setting changes [`fingerprint`], which is part of every cache key and is also
 //! written into the artefact, where wasmtime compares it before it loads.

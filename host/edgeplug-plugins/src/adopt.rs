@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::loader::{Fitting, Found, Loader, NotLoaded, Unfit, Version};
 use crate::scan::Candidate;
 use crate::shelf::{Failure, Good, Record, Shelf, Trial};
+use crate::signature::Provenance;
 use crate::task::{Cargo, Current, Delivery, Newcomer, Standby, Verdict};
 
 /// One load.
@@ -30,6 +31,8 @@ pub(crate) struct Adoption {
 pub(crate) enum Adopted {
     /// The version is the plugin's now, or was put aside by its task, which has said so.
     Delivered,
+    /// Touched, or signed anew, but the same as what runs.
+    Unchanged(Provenance),
     /// Not taken.
     Not(NotLoaded),
     /// It failed before and lies there still.
@@ -47,6 +50,7 @@ pub(crate) enum Adopted {
 
 /// Why a version is not delivered.
 enum Halt {
+    Unchanged(Provenance),
     Not(NotLoaded),
     SetAside { failed: Failure, is_news: bool },
     Quarantined(String),
@@ -96,7 +100,8 @@ impl Adoption {
             provenance.words = provenance.words.or(said);
         }
         if is_running {
-            return Err(NotLoaded::Unchanged.into());
+            self.sign_anew(&found, &provenance);
+            return Err(Halt::Unchanged(provenance));
         }
         if let Some(quarantine) = record.quarantine.as_ref().filter(|quarantine| quarantine.id == found.id) {
             return Err(Halt::Quarantined(quarantine.reason.clone()));
@@ -123,6 +128,17 @@ impl Adoption {
         Ok((fitting, trial))
     }
 
+    /// The version to go back to may have been signed after it came.
+    fn sign_anew(&self, found: &Found, provenance: &Provenance) {
+        self.shelf.change(|record| {
+            if let Some(good) = record.good.as_mut().filter(|good| good.id == found.id) {
+                good.signature.clone_from(&found.signature);
+                good.release = provenance.version;
+                record.highest = record.highest.max(provenance.version);
+            }
+        });
+    }
+
     async fn give_up(&self, halt: Halt) -> Adopted {
         self.fall_back(&halt).await;
         self.halted(halt)
@@ -130,6 +146,7 @@ impl Adoption {
 
     fn halted(&self, halt: Halt) -> Adopted {
         match halt {
+            Halt::Unchanged(provenance) => Adopted::Unchanged(provenance),
             Halt::Not(not) => Adopted::Not(not),
             Halt::SetAside { failed, is_news } => {
                 Adopted::SetAside { file: self.candidate.component.clone(), failed, is_news }
@@ -144,7 +161,8 @@ impl Adoption {
         match self.shelf.begin_trial(&found.id).await {
             // With nothing to go back to it gets all the chances there are.
             Some(trial) if trial.is_hopeless() && record.good.is_some() => {
-                let reason = "the daemon was started again and again while it was on probation, and it never answered well";
+                let reason =
+                    "the daemon was started again and again while it was on probation, and it never answered well";
                 let failed = Failure::now(found.id.clone(), reason);
                 self.shelf.change(|record| record.set_aside(failed.clone()));
                 self.shelf.release(&found.id.component);
@@ -176,7 +194,7 @@ impl Adoption {
     /// Nothing runs and these files are of no use: the last good version takes the place.
     async fn fall_back(&self, halt: &Halt) {
         let is_wanted = match halt {
-            Halt::Not(NotLoaded::Unchanged | NotLoaded::Unsettled) | Halt::Quarantined(_) => false,
+            Halt::Unchanged(_) | Halt::Not(NotLoaded::Unsettled) | Halt::Quarantined(_) => false,
             Halt::Not(NotLoaded::Refused { .. } | NotLoaded::Later { .. }) | Halt::SetAside { .. } => true,
         };
         if !is_wanted || self.running.is_some() || self.shelf.is_disabled() {

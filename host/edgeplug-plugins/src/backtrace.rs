@@ -15,8 +15,19 @@ const CALLS_READ_MAX: usize = 256;
 /// Bytes of a mangled name that is made readable. A longer one is as unreadable either way, and it costs time.
 const MANGLED_LEN_MAX: usize = 512;
 /// Crates whose functions no author has written, as both ways of mangling begin.
-const RUNTIME_CRATES: [&str; 10] =
-    ["std[", "std::", "core[", "core::", "alloc[", "alloc::", "panic_abort[", "panic_abort::", "__rustc[", "__rust_"];
+const RUNTIME_CRATES: [&str; 11] = [
+    "std[",
+    "std::",
+    "core[",
+    "core::",
+    "alloc[",
+    "alloc::",
+    "panic_abort[",
+    "panic_abort::",
+    "__rustc[",
+    "__rustc::",
+    "__rust_",
+];
 /// Functions of the C library and of Rust's runtime on the way to a trap.
 const RUNTIME_FUNCTIONS: [&str; 5] = ["abort", "exit", "_Exit", "rust_panic", "rust_begin_unwind"];
 /// Where Rust's own crates come from, whoever built them.

@@ -65,6 +65,7 @@ impl Body {
         let state = self.store.data_mut();
         state.deadline = self.deadline.clone();
         state.meter.begin_call();
+        state.clock().call_begins(&self.deadline);
         self.store.set_epoch_deadline(1);
         self.deadline.clone()
     }

@@ -1,8 +1,9 @@
 //! Compiled artefacts on disk: our own directory, and directories that a system image ships, which are only read.
 //!
-//! Native code is as good as ours once it is loaded, so before every load: directory and file belong to whom they should
-//! and are closed to others, and the content is what a compiler wrote ([`vouched`]). A file of ours that fails is deleted
-//! and compiled anew; losing the whole cache costs time only. One of an image that fails is said and passed over.
+//! Native code is as good as ours once it is loaded, so before every load: directory and file belong to whom they
+//! should and are closed to others, and the content is what a compiler wrote ([`vouched`]). A file of ours that fails
+//! is deleted and compiled anew; losing the whole cache costs time only. One of an image that fails is said and passed
+//! over.
 //!
 //! With images the own directory may be missing or unusable: what they hold runs, what they have not must wait until it
 //! mends, and every try to compile is a try to mend it.
@@ -29,8 +30,8 @@ pub(crate) mod vouched;
 const ARTEFACTS_MAX: usize = 256;
 /// All artefacts together, those in use apart. Ten of the largest guests (Python), hundreds of small ones.
 const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
-/// What wasmtime says when the system forbids what native code needs, by systemd's `MemoryDenyWriteExecute=`, SELinux or
-/// the like.
+/// What wasmtime says when the system forbids what native code needs, by systemd's `MemoryDenyWriteExecute=`, SELinux
+/// or the like.
 const NOT_EXECUTABLE: &str = "unable to make memory executable";
 
 #[derive(Debug)]
@@ -85,7 +86,8 @@ impl Cache {
     /// Loads the artefact of the component with this hash, if there is a sound one.
     pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Result<Option<(Component, Lease)>, CompileFailure> {
         let path = vouched::path(&self.directory, sha256, self.engine);
-        let checked = || self.prepare().map_err(|error| chain(&error)).and_then(|()| vouched::check(&path, Owner::UsAlone));
+        let checked =
+            || self.prepare().map_err(|error| chain(&error)).and_then(|()| vouched::check(&path, Owner::UsAlone));
         match load(engine, &path, checked)? {
             Found::Sound(component) => return Ok(Some((component, self.lease(path)))),
             Found::Unsound(reason) => {
@@ -225,10 +227,7 @@ fn check_image(directory: &Path) -> Result<(), String> {
     if Owner::Image.accepts(&metadata) {
         return Ok(());
     }
-    Err(format!(
-        "{} must belong to root or the daemon's user, and nobody else may write to it",
-        directory.display()
-    ))
+    Err(format!("{} must belong to root or the daemon's user, and nobody else may write to it", directory.display()))
 }
 
 fn chain(error: &CacheError) -> String {

@@ -1,4 +1,5 @@
-//! Runs the compiler program: component in, artefact or a description out, in a child process that is never trusted with more.
+//! Runs the compiler program: component in, artefact or a description out, in a child process that is never trusted
+//! with more.
 //!
 //! The child locks itself down; what it cannot do to itself is done here: a bound on wall time, a bound on what it may
 //! write, an empty environment, and the end of the child whatever becomes of the caller.
@@ -23,8 +24,8 @@ const INSPECTION_BYTES_MAX: u64 = 1 << 20;
 /// How the compiler begins a remark that is no complaint.
 const NOTE: &str = "edgeplug-compiler: note: ";
 /// Exit codes of `edgeplug-compiler` that say something about the component rather than about the machine. So do two
-/// signals: SIGXCPU, its limit on processor time, and SIGABRT, its limit on memory. Wall time says nothing: the machine may
-/// have been busy, and a component that computes without end meets the limit on processor time in some later try.
+/// signals: SIGXCPU, its limit on processor time, and SIGABRT, its limit on memory. Wall time says nothing: the machine
+/// may have been busy, and a component that computes without end meets the limit on processor time in some later try.
 const COMPONENT_EXIT_CODES: [i32; 3] = [3, 4, 5];
 
 #[derive(Clone, Debug)]

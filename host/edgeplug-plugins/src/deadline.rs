@@ -30,10 +30,12 @@ struct Clock {
     waited: Duration,
     /// Waits begun.
     waits: u32,
-    /// The guest was interrupted by a tick since somebody last asked.
+    /// A tick interrupted the guest, and what it used until then was not booked yet.
     interrupted: bool,
     /// Start of the wait under way; a guest is single-threaded, so there is one at most.
     waiting_since: Option<Instant>,
+    /// What it slept by a clock that is moved by hand, in no time.
+    slept: Duration,
 }
 
 /// The guest waits for the host while this lives.
@@ -49,6 +51,7 @@ impl Deadline {
             waits: 0,
             interrupted: false,
             waiting_since: None,
+            slept: Duration::ZERO,
         })))
     }
 
@@ -57,19 +60,16 @@ impl Deadline {
         self.lock().interrupted = true;
     }
 
-    /// Books what the guest used.
-    pub(crate) fn charge(&self, cpu: Duration) {
-        self.lock().used += cpu;
+    /// Books what the guest used, and tells whether a tick interrupted it.
+    pub(crate) fn charge(&self, cpu: Duration) -> bool {
+        let mut clock = self.lock();
+        clock.used += cpu;
+        std::mem::take(&mut clock.interrupted)
     }
 
     /// Whether the guest stopped just now because a tick interrupted it.
     pub(crate) fn interrupts(&self) -> bool {
         self.lock().interrupted
-    }
-
-    /// The same, asked by whoever makes it go on.
-    pub(crate) fn was_interrupted(&self) -> bool {
-        std::mem::take(&mut self.lock().interrupted)
     }
 
     /// Stops the clock for a wait in one of our own host functions; none when the guest had all its waits.
@@ -86,6 +86,20 @@ impl Deadline {
     /// Waits begun so far.
     pub(crate) fn waits(&self) -> u32 {
         self.lock().waits
+    }
+
+    /// Counts a sleep by a clock that is moved by hand as if it took its time. An error is how much of it passes until the
+    /// call is stopped; which does not depend on this machine.
+    pub(crate) fn sleep(&self, asked: Duration) -> Result<(), Duration> {
+        let mut clock = self.lock();
+        let left = (clock.limit * WALL_FACTOR).min(ABSOLUTE_MAX).saturating_sub(clock.slept);
+        clock.slept += asked.min(left);
+        if asked < left {
+            return Ok(());
+        }
+        // Whoever drives the call looks at once, and not when a timer says so.
+        clock.interrupted = true;
+        Err(left)
     }
 
     /// Ends when the call has had its time. The guest is stopped by dropping its future then.
@@ -107,7 +121,7 @@ impl Deadline {
             return None;
         }
         let waited = clock.waited + clock.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let elapsed = clock.started.elapsed();
+        let elapsed = clock.started.elapsed() + clock.slept;
         let left = (clock.limit * WALL_FACTOR + waited).min(ABSOLUTE_MAX).checked_sub(elapsed)?;
         // A sleep may end early by rounding.
         (left > Duration::ZERO).then(|| left.max(Duration::from_millis(1)))

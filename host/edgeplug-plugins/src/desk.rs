@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::Semaphore;
@@ -83,15 +84,21 @@ impl Desks {
 impl Desk {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
-            clock,
             tail: Tail::default(),
             book: Book::default(),
-            standing: Standing::default(),
+            // Processor time means nothing beside a time that is moved by hand.
+            standing: Standing::new(!clock.is_virtual()),
             inflow: Inflow::default(),
             keeping: Keeping::default(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             updates: Mutex::default(),
+            clock,
         }
+    }
+
+    /// Since the daemon started, or the trial.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
     }
 
     /// A line for the plugin's log, cleaned already.
@@ -105,7 +112,7 @@ impl Desk {
 
     /// Takes a sample that the plugin brings, or says in words why not.
     pub(crate) fn admit(&self, sample: &Sample) -> Result<(), String> {
-        self.inflow.admit(sample, self.clock.elapsed())
+        self.inflow.admit(sample, self.elapsed())
     }
 
     /// A line that came too fast to be kept.

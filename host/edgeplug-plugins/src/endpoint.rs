@@ -223,7 +223,9 @@ impl Name {
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         };
         if !text.split('.').all(fits) {
-            return Err("wants a name of letters, digits, `-` and `_` between dots (others in punycode), or an address");
+            return Err(
+                "wants a name of letters, digits, `-` and `_` between dots (others in punycode), or an address",
+            );
         }
         let text = text.to_ascii_lowercase();
         // The system's resolver takes `127.1` and `0x7f000001` for addresses (inet_aton(3)).

@@ -100,9 +100,10 @@ pub(crate) struct Called {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
     pub(crate) waits: u32,
-    /// Linear memory of the instance, after the call, and while it lived.
+    /// Linear memory of the instance.
     pub(crate) memory_bytes: u64,
-    pub(crate) memory_bytes_max: u64,
+    /// Whether the instance outlived the call.
+    pub(crate) is_left: bool,
 }
 
 /// The counters of one plugin.
@@ -134,8 +135,11 @@ impl Book {
         let plain = &mut counters.plain;
         plain.cpu_us += u64::try_from(called.cpu.as_micros()).unwrap_or(u64::MAX);
         plain.waits += u64::from(called.waits);
-        plain.memory_bytes = called.memory_bytes;
-        plain.memory_bytes_max = plain.memory_bytes_max.max(called.memory_bytes_max);
+        // Whoever is stopped has a successor, whose memory it is.
+        if called.export != Export::Stop {
+            plain.memory_bytes = if called.is_left { called.memory_bytes } else { 0 };
+        }
+        plain.memory_bytes_max = plain.memory_bytes_max.max(called.memory_bytes);
     }
 
     /// An instance came up.

@@ -119,13 +119,14 @@ fn expand(rights: &Rights, pattern: &Pattern, visited: &mut usize, found: &mut i
         deeper.retain(|base| rights.may_lead_on(base));
         bases = deeper;
     }
-    for path in bases.iter().filter(|path| rights.place(path).exists()) {
+    for path in bases.iter().filter(|path| rights.is_open(&rights.place(path))) {
         found(path);
     }
 }
 
 fn children(rights: &Rights, base: &str, segment: &str, visited: &mut usize) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(rights.place(base)) else {
+    let place = rights.place(base);
+    let Some(entries) = rights.is_open(&place).then(|| fs::read_dir(place).ok()).flatten() else {
         return Vec::new();
     };
     let Ok(pattern) = Pattern::parse(&format!("/{segment}")) else {

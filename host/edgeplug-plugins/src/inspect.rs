@@ -1,7 +1,8 @@
 //! What a file is, and whether it fits this daemon, without compiling or running it.
 //!
-//! A file that does not fit gets a diagnosis of three parts: what it wants, what there is, what to do. It is the compiler
-//! program that looks ([`Compiler::inspect`]): a hostile file can make the best parser recurse or hoard without end.
+//! A file that does not fit gets a diagnosis of three parts: what it wants, what there is, what to do. It is the
+//! compiler program that looks ([`Compiler::inspect`]): a hostile file can make the best parser recurse or hoard
+//! without end.
 
 use std::path::Path;
 

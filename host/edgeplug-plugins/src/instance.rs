@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use edgeplug_engine::Exports;
 use edgeplug_protocol::sample::Sample;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -17,7 +18,6 @@ use crate::host::{Guest, State};
 use crate::lane::{Lane, Lanes};
 use crate::ports::Indices;
 use crate::standing::Used;
-use edgeplug_engine::Exports;
 use crate::tail::{LogLevel, LogStream};
 
 /// Setting up may take longer than a call: at least this.
@@ -176,11 +176,7 @@ impl Instance {
         self.memory_bytes
     }
 
-    async fn enter<T, Call>(
-        &mut self,
-        export: Export,
-        call: impl FnOnce(Box<Body>) -> Call,
-    ) -> Result<T, CallFailure>
+    async fn enter<T, Call>(&mut self, export: Export, call: impl FnOnce(Box<Body>) -> Call) -> Result<T, CallFailure>
     where
         T: Send + 'static,
         Call: Future<Output = (Result<T, CallFailure>, Box<Body>)> + Send + 'static,
@@ -189,10 +185,11 @@ impl Instance {
         let begun = Instant::now();
         let deadline = body.begin(if export.sets_up() { self.deadline.max(START_DEADLINE_MIN) } else { self.deadline });
         let desk = Arc::clone(&self.guest.desk);
+        let (lane, is_exact) = desk.standing.begin();
         // Setting up is long by nature.
-        let lane = desk.standing.lane().max(if export.sets_up() { Lane::Slow } else { Lane::Fast });
+        let lane = lane.max(if export.sets_up() { Lane::Slow } else { Lane::Fast });
         let call = call(body);
-        let ride = self.lanes.ride(lane, &desk, &deadline, async move {
+        let ride = self.lanes.ride((lane, is_exact), &desk, &deadline, async move {
             let (answer, body) = call.await;
             let memory_bytes = body.memory_bytes();
             // To take down its memory is the work of whoever made the call.
@@ -208,14 +205,14 @@ impl Instance {
             wall: begun.elapsed(),
             cpu: spent.cpu,
             waits: deadline.waits(),
-            memory_bytes: if body.is_some() { memory_bytes } else { 0 },
-            memory_bytes_max: memory_bytes,
+            memory_bytes,
+            is_left: body.is_some(),
         });
         self.body = body;
         let used = Used {
             uncharged: spent.uncharged,
             cpu: spent.cpu,
-            overran: outcome == Outcome::Timeout,
+            overran: outcome == Outcome::Timeout && spent.cpu >= self.deadline / 2,
             is_usual: !export.sets_up(),
         };
         if let Some(words) = desk.standing.ended(used) {

@@ -13,6 +13,9 @@
 //! Deliberately absent: a pool. A thread that fell to the idle lane cannot leave it again, and to begin a thread costs
 //! little beside a call that is worth one. And a way back before the call ends: a call that computed once will do so
 //! again.
+//!
+//! It costs a call that stays one allocation. A thread of the idle lane that is stopped while it holds a lock (of a log, of
+//! a queue) makes others wait for it, where other programs leave the machine no time at all.
 
 use std::future::poll_fn;
 use std::io;
@@ -40,8 +43,11 @@ use crate::ticker::Ticker;
 const THREADS_MAX: usize = 300;
 /// The guest has a stack of its own; this one holds the futures around it.
 const STACK_BYTES: usize = 512 << 10;
+/// How nice a thread of the slow lane is: ten such together get as much as one worker that is always busy, which no worker
+/// is; and whoever waits for a worker gets it at once.
+const SLOW_NICE: i32 = 10;
 /// How nice a thread is where the system does not let it be idle.
-const NICE: i32 = 19;
+const IDLE_NICE: i32 = 19;
 
 /// Where a plugin's calls begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -109,10 +115,11 @@ impl Lanes {
         Self { ticker, threads: Arc::default() }
     }
 
-    /// Makes a call. Awaited inside the runtime, it brings the answer and what it cost.
+    /// Makes a call, from this lane and with the exact clock or not. Awaited inside the runtime, it brings the answer and
+    /// what it cost.
     pub(crate) fn ride<T>(
         &self,
-        lane: Lane,
+        (lane, is_exact): (Lane, bool),
         desk: &Arc<Desk>,
         deadline: &Deadline,
         call: impl Future<Output = T> + Send + 'static,
@@ -124,7 +131,7 @@ impl Lanes {
             deadline: deadline.clone(),
             lane,
             stays: false,
-            is_exact: desk.standing.wants_exact(),
+            is_exact,
             held: Duration::ZERO,
             spent: Spent::default(),
         }))
@@ -199,10 +206,10 @@ impl<T> Load<T> {
         let cpu = exact.unwrap_or(wall.min(BRIEF));
         self.spent.cpu += cpu;
         self.spent.uncharged += cpu;
-        self.deadline.charge(exact.unwrap_or(wall));
+        let interrupted = self.deadline.charge(exact.unwrap_or(wall));
         // By the wall clock: it matters for how long the worker was held.
         self.held += wall;
-        if self.deadline.was_interrupted() && self.held >= SHORT {
+        if interrupted && self.held >= SHORT {
             self.lane = self.lane.max(Lane::Slow);
         }
         polled
@@ -253,6 +260,9 @@ fn drive<T: Send + 'static>(mut load: Load<T>, mut sender: oneshot::Sender<Arriv
     let mut is_idle = load.lane == Lane::Idle;
     if is_idle {
         become_idle();
+    } else {
+        // Where a sandbox forbids it, it is like any other thread.
+        let _ = rustix::process::nice(SLOW_NICE);
     }
     let result = runtime.block_on(poll_fn(|context| {
         if sender.poll_closed(context).is_ready() {
@@ -286,7 +296,7 @@ fn become_idle() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).is_err() {
         // A sandbox may forbid the one and allow the other; without either it is like any other thread.
-        let _ = rustix::process::nice(NICE);
+        let _ = rustix::process::nice(IDLE_NICE);
     }
 }
 

@@ -1,21 +1,27 @@
 //! Components in a directory become supervised tasks that one can call.
 //!
 //! The daemon drops nothing in here but calls and gets nothing out but events: [`Plugins`] is the handle, the receiver
-//! of [`PluginEvent`] the other half. Inside, `keeper` decides which version of which file runs, `loader` turns files
-//! into instances, `task` owns one plugin's living instance, `instance` enters it under a deadline, `host` answers what
-//! it calls. Without a directory there are [`Trial`], one file through the same code, and [`inspect`], a look from
-//! outside.
+//! of [`PluginEvent`] the other half. Inside, `keeper` decides which version of which file runs, `adopt` takes it the way
+//! from its files (`loader`) to its `task`, which owns one plugin's living instance and judges new versions (`probation`),
+//! `shelf` remembers the last good one, `instance` enters it under a deadline, `host` answers what it calls. Without a
+//! directory there are [`Trial`], one file through the same code, and [`inspect`], a look from outside.
+//!
+//! A version that takes the place of another one comes as [`PluginEvent::Up`] with [`Change::Replaced`]. It is then
+//! [`PluginEvent::Confirmed`], once that is on disk, or [`PluginEvent::RolledBack`], which [`Change::RolledBack`] follows.
+//! Operators come in by [`Plugins::operate`].
 //!
 //! What must stay true:
 //! * A plugin that loops, allocates, traps or floods delays neither another plugin nor the caller: every call has a
-//!   deadline, every store a memory cap, every queue a bound, and no method of [`Plugins`] but `stop` waits.
+//!   deadline, every store a memory cap, every queue a bound, and no method of [`Plugins`] but `stop` and `operate` waits.
 //! * A right needs both the manifest that asks and the policy that allows (`rights`).
-//! * A bad file never disturbs the version that runs (`loader`, `task`).
+//! * A bad file never disturbs the version that runs (`adopt`, `task`), and a bad version gives way to the one before it,
+//!   also after the daemon was killed at any moment (`shelf`).
 //! * Native code is loaded only from our own cache (`artefact`, the only `unsafe`).
 //!
 //! Deliberately absent: a code generator. Compiling is the business of `edgeplug-compiler`, a child process.
 //!
-//! It costs one task per plugin, one thread for ticks (asleep while no guest runs) and one for directory events.
+//! It costs one task per plugin, one thread for ticks (asleep while no guest computes), one for directory events, and one
+//! for each call that computes for long (`lane`).
 
 mod adopt;
 mod artefact;
@@ -94,21 +100,21 @@ pub use ask::{Answer, Ask, AskId, Ending, FinishFailure, TwinDocument, TwinFailu
 pub use cache::CacheError;
 pub use call::{CallFailure, Command, Connection, DesiredChange, NotReady, Reply, Update};
 pub use directory::{DirectoryGrant, DirectoryRequest};
+pub use edgeplug_engine::{EngineKind, Exports, Form, Inspection};
 pub use endpoint::{Endpoint, NotAnEndpoint, Protocol};
 pub use environment::{NotAVariable, Variable};
 pub use event::{Change, OfferId, PluginEvent, SampleOutcome};
+pub use figures::{Bucket, Calls, Figures, Latency};
 pub use image::{ImageArtefact, ImageError, compile_for_image};
 pub use inspect::{InspectError, inspect};
-pub use edgeplug_engine::{EngineKind, Exports, Form, Inspection};
-pub use operate::{NotOperated, Operation};
-pub use figures::{Bucket, Calls, Figures, Latency};
 pub use lane::Lane;
+pub use operate::{NotOperated, Operation};
 pub use options::{DeviceInfo, Limits, PluginsOptions, Probation};
-pub use signature::{KeyError, SignatureMode, SignaturePolicy, SigningKey};
 pub use pattern::{NotAPattern, Pattern};
 pub use policy::{PluginPolicy, Policy};
 pub use resolver::Resolver;
 pub use scope::CommandScope;
+pub use signature::{KeyError, SignatureMode, SignaturePolicy, SigningKey};
 pub use status::{PluginState, PluginStatus, ProbationStatus, SetAside, Straggler};
 pub use tail::{LogLevel, LogLine, LogPage, LogStream};
 pub use trial::{Fault, Trial, TrialError, TrialOptions};
@@ -126,8 +132,8 @@ use crate::loader::Loader;
 use crate::operate::{OPERATIONS_MAX, Operating};
 use crate::pending::Pending;
 use crate::slot::{Call, Slots};
-use crate::watch::Hints;
 use crate::ticker::Ticker;
+use crate::watch::Hints;
 
 /// Events waiting for the daemon. When it is full the plugins wait, which is what should happen to them.
 const EVENTS_MAX: usize = 1024;

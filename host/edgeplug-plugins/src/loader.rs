@@ -81,8 +81,6 @@ pub(crate) struct Fitting {
 /// Why there is nothing new to run.
 #[derive(Debug)]
 pub(crate) enum NotLoaded {
-    /// Touched, but the same as what runs.
-    Unchanged,
     /// Somebody is still writing; look again soon.
     Unsettled,
     /// Not until a file changes.
@@ -110,10 +108,9 @@ impl Loader {
             Some(_) => Some(manifest_text(candidate)?),
             None => None,
         };
-        let parsed = self.parse(manifest.as_deref()).map_err(|reason| NotLoaded::Refused {
-            file: candidate.manifest.clone(),
-            reason: cleaned(&reason),
-        })?;
+        let parsed = self
+            .parse(manifest.as_deref())
+            .map_err(|reason| NotLoaded::Refused { file: candidate.manifest.clone(), reason: cleaned(&reason) })?;
         self.find_component(candidate, manifest, parsed).await
     }
 

@@ -90,7 +90,9 @@ impl Network {
                 let may = address.ip().is_unspecified() && address.port() == 0;
                 let plugin = &self.guest.plugin;
                 self.judge(may.then_some(()).ok_or_else(|| {
-                    format!("plugin {plugin:?} may not bind to {address}: plugins choose no address or port of this machine")
+                    format!(
+                        "plugin {plugin:?} may not bind to {address}: plugins choose no address or port of this machine"
+                    )
                 }))
             }
             SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => {

@@ -100,9 +100,8 @@ impl Policy {
     pub(crate) fn cap(&self, plugin: &str, asked: &Manifest, limits: &Limits) -> Capped {
         let mut words = Vec::new();
         let source = self.source(plugin);
-        let entry = |of: fn(&PluginPolicy) -> Option<u32>, usual: u32| {
-            self.entries(plugin).find_map(of).unwrap_or(usual)
-        };
+        let entry =
+            |of: fn(&PluginPolicy) -> Option<u32>, usual: u32| self.entries(plugin).find_map(of).unwrap_or(usual);
         let memory_mb = Cap {
             asked: asked.memory_mb,
             usual: limits.memory_mb,
@@ -119,12 +118,8 @@ impl Policy {
                 .map_or(milliseconds(limits.deadline), |ms| u32::try_from(ms).unwrap_or(u32::MAX)),
             key: "deadline_ms",
         };
-        let deadline_ms = deadline_ms.say(
-            &mut words,
-            &source,
-            ["asks to compute for", "may compute for"],
-            "ms in one call",
-        );
+        let deadline_ms =
+            deadline_ms.say(&mut words, &source, ["asks to compute for", "may compute for"], "ms in one call");
         let state_kb = Cap {
             asked: asked.state_kb,
             usual: limits.state_kb,
@@ -138,8 +133,7 @@ impl Policy {
             allowed: entry(|entry| entry.cpu_percent, limits.cpu_percent),
             key: "cpu_percent",
         };
-        let cpu_percent =
-            cpu_percent.say(&mut words, &source, ["asks for", "may use"], "percent of one processor");
+        let cpu_percent = cpu_percent.say(&mut words, &source, ["asks for", "may use"], "percent of one processor");
         let deadline = Duration::from_millis(deadline_ms.into());
         Capped { memory_mb, deadline, state_kb, cpu_percent, words }
     }

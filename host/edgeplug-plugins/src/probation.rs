@@ -30,6 +30,8 @@ pub(crate) struct Proof {
     /// From before the last start of the daemon.
     elapsed_before: Duration,
     since: Instant,
+    /// When the progress was written down last.
+    noted: Instant,
 }
 
 impl Proof {
@@ -42,6 +44,7 @@ impl Proof {
             answered: false,
             elapsed_before: Duration::from_secs(so_far.map_or(0, |trial| trial.elapsed_s)),
             since: now,
+            noted: now,
         }
     }
 
@@ -68,7 +71,8 @@ impl Proof {
 
     /// When to look again: it may have passed, or its progress wants to be written down.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
-        now + self.left(now).min(NOTE_GAP)
+        let decided = now.checked_add(self.left(now));
+        decided.map_or(self.noted + NOTE_GAP, |decided| decided.min(self.noted + NOTE_GAP))
     }
 
     /// Whether another good call is still news.
@@ -76,7 +80,9 @@ impl Proof {
         self.good_calls <= self.wanted.good_calls
     }
 
-    pub(crate) fn noted(&self, trial: &mut Trial, now: Instant) {
+    /// Puts the progress into what is written down.
+    pub(crate) fn note(&mut self, trial: &mut Trial, now: Instant) {
+        self.noted = now;
         trial.elapsed_s = self.elapsed(now).as_secs();
         trial.good_calls = self.good_calls;
         if self.answered {

@@ -129,7 +129,9 @@ impl Rights {
     /// The sentence for what the operator does not allow.
     fn not_allowed(&self, what: &str, key: &str) -> String {
         let Self { plugin, policy_source, .. } = self;
-        format!("plugin {plugin:?} may not {what}: the operator does not allow it; add it to `{key}` of {policy_source}")
+        format!(
+            "plugin {plugin:?} may not {what}: the operator does not allow it; add it to `{key}` of {policy_source}"
+        )
     }
 
     /// The sentence for what the manifest does not ask for.

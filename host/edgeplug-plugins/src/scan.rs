@@ -111,14 +111,8 @@ impl Candidate {
     pub(crate) fn at(component: &Path, manifest: &Path) -> Self {
         let signature = component.with_added_extension(SIGNATURE);
         let (component, manifest) = (component.to_owned(), manifest.to_owned());
-        let nothing = Self {
-            manifest,
-            manifest_stamp: None,
-            component,
-            component_stamp: None,
-            signature,
-            signature_stamp: None,
-        };
+        let nothing =
+            Self { manifest, manifest_stamp: None, component, component_stamp: None, signature, signature_stamp: None };
         nothing.again()
     }
 

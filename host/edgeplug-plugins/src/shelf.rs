@@ -230,13 +230,14 @@ impl Shelf {
         self.held().wanted.remove(hash);
     }
 
-    /// From now on this is the version to go back to. The number is for [`Self::written`].
-    pub(crate) fn confirm(self: &Arc<Self>, good: Good) -> u64 {
+    /// From now on this is the version to go back to. The number is for [`Self::written`]; none when its component could
+    /// not be kept, so that the version before stays the one to go back to after a restart.
+    pub(crate) fn confirm(self: &Arc<Self>, good: Good) -> Option<u64> {
         if self.disk.is_some() && !self.held().stocked.contains(&good.id.component) {
             // Why it is not there was said.
-            return self.held().changes;
+            return None;
         }
-        self.change(|record| record.confirm(good))
+        Some(self.change(|record| record.confirm(good)))
     }
 
     /// Keeps what the last good version saved, for when it has to come back.

@@ -1,14 +1,15 @@
 //! Whose components are run: minisign signatures beside them, `name.wasm.minisig`, and what their makers say in them.
 //!
-//! minisign (<https://jedisct1.github.io/minisign/>) signs the file and, with a second signature, the first one together
-//! with a *trusted comment*. Of that comment the words `version:1.2.3`, `file:name.wasm` and `plugin:name` count here.
+//! minisign (<https://jedisct1.github.io/minisign/>) signs the file and, with a second signature, the first one
+//! together with a *trusted comment*. Of that comment the words `version:1.2.3`, `file:name.wasm` and `plugin:name`
+//! count here.
 //!
-//! What must stay true: nothing a signature says is believed before both of its signatures are checked; a signature that
-//! names another file is none, because a file's name is what its rights hang on; in mode `require` a release is never
-//! followed by an older one, nor by one that does not say which it is.
+//! What must stay true: nothing a signature says is believed before both of its signatures are checked; a signature
+//! that names another file is none, because a file's name is what its rights hang on; in mode `require` a release is
+//! never followed by an older one, nor by one that does not say which it is.
 //!
-//! Deliberately absent: signing, which nobody should do on the device; expiry, for which a device without a clock has no
-//! answer.
+//! Deliberately absent: signing, which nobody should do on the device; expiry, for which a device without a clock has
+//! no answer.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -114,8 +115,8 @@ impl SignaturePolicy {
         self.said(refused).map(|words| Provenance { words, ..Provenance::default() })
     }
 
-    /// Judges the release of a component by the highest one that proved itself. The error is the reason of a refusal, the
-    /// words are to be said.
+    /// Judges the release of a component by the highest one that proved itself. The error is the reason of a refusal,
+    /// the words are to be said.
     pub(crate) fn against_rollback(
         &self,
         provenance: &Provenance,

@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::call::{Command, DesiredChange, NotReady, Update};
 use crate::figures::Figures;
-use crate::scope::CommandScope;
 use crate::loader::Version;
+use crate::scope::CommandScope;
 use crate::shelf::Shelf;
-use edgeplug_engine::Exports;
+use crate::signature::Provenance;
 use crate::status::{PluginState, PluginStatus, SetAside};
+use edgeplug_engine::Exports;
 
 /// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
 pub(crate) const CALLS_MAX: usize = 16;
@@ -33,8 +34,8 @@ pub(crate) struct Slot {
     status: Mutex<PluginStatus>,
     /// What its task runs, or waits to run again.
     running: Mutex<Option<Version>>,
-    /// What should be known of it as long as nothing is worse.
-    remark: Mutex<Option<String>>,
+    /// What should be known of the version as long as nothing is worse, and of its instance.
+    remarks: Mutex<[Option<String>; 2]>,
     shelf: Arc<Shelf>,
 }
 
@@ -68,7 +69,8 @@ impl Slot {
             probation: None,
             set_aside: None,
         };
-        let slot = Self { calls, status: Mutex::new(status), running: Mutex::default(), remark: Mutex::default(), shelf };
+        let slot =
+            Self { calls, status: Mutex::new(status), running: Mutex::default(), remarks: Mutex::default(), shelf };
         (Arc::new(slot), receiver)
     }
 
@@ -80,8 +82,19 @@ impl Slot {
         *locked(&self.running) = version;
     }
 
-    pub(crate) fn remark(&self, remark: Option<String>) {
-        *locked(&self.remark) = remark;
+    /// Whose the version is that runs.
+    pub(crate) fn certify(&self, provenance: &Provenance) {
+        let mut status = self.status();
+        status.version = provenance.version.map(|version| version.to_string());
+        status.signed_by.clone_from(&provenance.key_id);
+        let [of_version, _] = &mut *locked(&self.remarks);
+        of_version.clone_from(&provenance.words);
+    }
+
+    /// What its instance could not have.
+    pub(crate) fn remark(&self, problems: &[String]) {
+        let [_, of_instance] = &mut *locked(&self.remarks);
+        *of_instance = (!problems.is_empty()).then(|| problems.join("; "));
     }
 
     /// Puts a call in, without ever waiting.
@@ -159,8 +172,8 @@ impl Slot {
 
     fn known(&self) -> PluginStatus {
         let mut status = self.status().clone();
-        let problem = status.problem.or_else(|| locked(&self.remark).clone());
-        status.problem = problem.or_else(|| self.shelf.problem());
+        let remarks = locked(&self.remarks).iter().flatten().next().cloned();
+        status.problem = status.problem.or(remarks).or_else(|| self.shelf.problem());
         status
     }
 }

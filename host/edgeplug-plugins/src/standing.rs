@@ -30,6 +30,7 @@ const EXACT_CALLS: u32 = 1000;
 pub(crate) struct Standing(Mutex<Inner>);
 
 struct Inner {
+    is_judged: bool,
     percent: u32,
     /// What it may use at once; less than nothing when it used more.
     credit: Credit,
@@ -54,20 +55,21 @@ pub(crate) struct Used {
     /// Since the last [`Standing::charge`].
     pub(crate) uncharged: Duration,
     pub(crate) cpu: Duration,
+    /// It was stopped, and not because there was no time for it.
     pub(crate) overran: bool,
     /// Whether it says something about the next ones; instantiation and `start` do not.
     pub(crate) is_usual: bool,
 }
 
-impl Default for Standing {
-    fn default() -> Self {
-        Self::at(Instant::now())
-    }
-}
-
 impl Standing {
-    fn at(now: Instant) -> Self {
+    /// Of a plugin that is judged by its share, or in a trial is not.
+    pub(crate) fn new(is_judged: bool) -> Self {
+        Self::at(Instant::now(), is_judged)
+    }
+
+    fn at(now: Instant, is_judged: bool) -> Self {
         Self(Mutex::new(Inner {
+            is_judged,
             percent: CPU_PERCENT,
             credit: Credit { nanos: nanos(BURST), at: now },
             is_over: false,
@@ -86,24 +88,17 @@ impl Standing {
         inner.percent = percent;
     }
 
-    /// Where its next call begins.
-    pub(crate) fn lane(&self) -> Lane {
-        self.lane_at(Instant::now())
-    }
-
-    fn lane_at(&self, now: Instant) -> Lane {
+    /// Where its next call begins, and whether it is worth the exact clock.
+    pub(crate) fn begin(&self) -> (Lane, bool) {
         let mut inner = self.lock();
-        inner.charge(Duration::ZERO, now);
-        match &*inner {
-            Inner { is_over: true, .. } | Inner { overran: true, .. } => Lane::Idle,
-            Inner { is_slow: true, .. } => Lane::Slow,
-            _ => Lane::Fast,
+        if inner.is_over {
+            inner.charge(Duration::ZERO, Instant::now());
         }
+        (inner.lane(), inner.exact_calls > 0)
     }
 
-    /// Whether its calls are worth the exact clock.
-    pub(crate) fn wants_exact(&self) -> bool {
-        self.lock().exact_calls > 0
+    pub(crate) fn lane(&self) -> Lane {
+        self.begin().0
     }
 
     /// Takes from its credit; true when there is none left.
@@ -121,7 +116,7 @@ impl Standing {
     fn ended_at(&self, used: Used, now: Instant) -> Option<String> {
         let mut inner = self.lock();
         inner.charge(used.uncharged, now);
-        inner.overran = used.overran;
+        inner.overran = used.overran || (inner.overran && !used.is_usual);
         inner.exact_calls = if used.cpu >= BRIEF { EXACT_CALLS } else { inner.exact_calls.saturating_sub(1) };
         if used.is_usual {
             if used.cpu >= SHORT || used.overran {
@@ -150,6 +145,14 @@ impl Standing {
 }
 
 impl Inner {
+    fn lane(&self) -> Lane {
+        match self {
+            Self { is_over: true, .. } | Self { overran: true, .. } => Lane::Idle,
+            Self { is_slow: true, .. } => Lane::Slow,
+            _ => Lane::Fast,
+        }
+    }
+
     fn charge(&mut self, cpu: Duration, now: Instant) {
         let rest = now.saturating_duration_since(self.credit.at);
         self.credit.at = now;
@@ -157,7 +160,7 @@ impl Inner {
         // What it uses beyond its share is forgotten below a full burst, so that it recovers in bounded time.
         let credit = self.credit.nanos + earned - nanos(cpu);
         self.credit.nanos = credit.clamp(-nanos(BURST), nanos(BURST));
-        self.is_over = self.credit.nanos < if self.is_over { nanos(RECOVERED) } else { 0 };
+        self.is_over = self.is_judged && self.credit.nanos < if self.is_over { nanos(RECOVERED) } else { 0 };
     }
 }
 

@@ -132,8 +132,8 @@ pub(crate) struct Task {
     proof: Option<Proof>,
     /// What to go back to until then.
     standby: Option<Standby>,
-    /// Versions that proved themselves, being written down.
-    confirming: JoinSet<String>,
+    /// What is being written to the shelf, with the hash of a version whose confirmation is to be told then.
+    writing: JoinSet<Option<String>>,
     /// Whether the last `Up` was not followed by a `Down` for good.
     was_up: bool,
     /// Errors of the version that runs, as far as its log has them.
@@ -180,7 +180,7 @@ impl Task {
             restart_at: None,
             proof: None,
             standby: None,
-            confirming: JoinSet::new(),
+            writing: JoinSet::new(),
             was_up: false,
             errors: Repeats::default(),
             ailment: None,
@@ -199,7 +199,7 @@ impl Task {
                 () = ended(&mut self.seat.ending) => break,
                 Some(order) = self.seat.orders.recv() => self.obey(order).await,
                 Some(delivery) = self.seat.deliveries.recv() => self.take(delivery).await,
-                Some(confirmed) = self.confirming.join_next() => self.confirmed(confirmed).await,
+                Some(written) = self.writing.join_next() => self.written(written).await,
                 () = tokio::time::sleep_until(restart_at), if self.restart_at.is_some() => self.restart().await,
                 () = tokio::time::sleep_until(weigh_at.unwrap_or(now)), if weigh_at.is_some() => self.weigh(),
                 Ok(()) = self.connection.changed(), if self.watches_connection() => self.tell_connection().await,

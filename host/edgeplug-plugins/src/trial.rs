@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgeplug_protocol::sample::INTERVAL_MIN;
 use edgeplug_protocol::time::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -55,7 +56,8 @@ pub struct TrialOptions {
     pub cache_directory: PathBuf,
     pub device: DeviceInfo,
     pub limits: Limits,
-    /// The guest's clocks stand still but for [`Trial::advance`] and its own sleeps, which take no time.
+    /// The guest's clocks stand still but for [`Trial::advance`] and its own sleeps, which pass at once and count against
+    /// its deadline as real ones do.
     pub virtual_clock: bool,
     pub faults: BTreeSet<Fault>,
     /// How long the trial is meant to go on by the guest's clock; [`Fault::ClockJump`] needs to know.
@@ -67,7 +69,7 @@ pub struct TrialOptions {
 pub enum Fault {
     /// Every second read of a file or of hardware answers `other("Input/output error (os error 5)")`.
     Eio,
-    /// Every run of digits in a file that is read is replaced by `nan`. (`12.5` reads `nan.nan`.)
+    /// Every number in a file that is read is replaced by `nan`.
     Nan,
     /// The wall clock is ten years ahead from half of the span on, and back from three quarters on. The monotonic clock
     /// knows nothing of it.
@@ -129,7 +131,7 @@ impl Trial {
         let Built { plugins, receiver, loader, shutting_down, .. } = built;
         plugins.restore_state(BTreeMap::new());
         let grants = loader.grants(&plugin, &candidate, &manifest);
-        let interval = manifest.interval;
+        let interval = manifest.interval.max(INTERVAL_MIN);
         let run = Run { plugin: plugin.clone(), candidate, manifest, loader, slots: plugins.slots.clone() };
         let plugins = plugins.kept_by(runtime.spawn(run.run(shutting_down)));
         Ok((Self { plugins, plugin, interval, grants, clock }, receiver))
@@ -147,7 +149,7 @@ impl Trial {
         &self.plugin
     }
 
-    /// How often its manifest wants `sample` called.
+    /// How often `sample` is called: as its manifest wants, and not more often than the daemon does.
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval
@@ -208,7 +210,7 @@ fn everything_asked(plugin: &str, manifest: &Manifest, allow_network: bool) -> P
         allow_disconnect: Some(manifest.disconnect),
         ..PluginPolicy::default()
     };
-    let source = if allow_network { "the trial" } else { "the trial (which has no network without --allow-network)" };
+    let source = if allow_network { "the trial" } else { "the trial without --allow-network" };
     Policy { source: source.to_owned(), plugins: BTreeMap::from([(plugin.to_owned(), granted)]) }
 }
 
@@ -262,7 +264,7 @@ impl Run {
                 return;
             }
             Err(NotLoaded::Refused { file, reason } | NotLoaded::Later { file, reason }) => (file, reason),
-            Err(NotLoaded::Unsettled | NotLoaded::Unchanged) => {
+            Err(NotLoaded::Unsettled) => {
                 (self.candidate.component.clone(), "it is missing, or changed while it was read; try again".to_owned())
             }
         };

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
@@ -37,7 +37,8 @@ struct Inner {
 }
 
 struct State {
-    window_started: Instant,
+    /// By the desk's clock.
+    window_started: Duration,
     /// Messages let through in this window: those that the daemon's log shows, and those that it does not.
     messages: [u32; 2],
     /// Messages dropped in this window that the daemon's log would have shown.
@@ -58,7 +59,7 @@ pub(crate) enum Stream {
 impl Voice {
     pub(crate) fn new(plugin: &str, desk: Arc<Desk>) -> Self {
         let state = State {
-            window_started: Instant::now(),
+            window_started: desk.elapsed(),
             messages: [0; 2],
             dropped: 0,
             last_words: LastWords::default(),
@@ -139,10 +140,11 @@ impl Voice {
     }
 
     fn admit(&self, is_shown: bool) -> bool {
+        let now = self.0.desk.elapsed();
         let mut state = self.lock();
-        if state.window_started.elapsed() >= WINDOW {
+        if now.saturating_sub(state.window_started) >= WINDOW {
             let dropped = std::mem::take(&mut state.dropped);
-            state.window_started = Instant::now();
+            state.window_started = now;
             state.messages = [0; 2];
             if dropped > 0 {
                 tracing::warn!(target: "edgeplug::plugin", plugin = self.0.plugin, dropped, "log messages dropped: over {MESSAGES_PER_WINDOW} a second");
@@ -231,18 +233,29 @@ fn show(plugin: &str, level: LogLevel, message: &str) {
     }
 }
 
-/// Cut to size, on one line, without control characters.
+/// Cut to size, on one line, without characters that a terminal or a reader takes for something else.
 pub(crate) fn cleaned(message: &str) -> String {
-    let end = message.floor_char_boundary(MESSAGE_LEN_MAX);
-    let (head, tail) = message.split_at(end);
-    let mut text = String::with_capacity(head.len());
-    for character in head.trim_end().chars() {
-        if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
-    }
-    if !tail.is_empty() {
-        text.push('…');
+    let message = message.trim_end();
+    let mut text = String::with_capacity(message.len().min(MESSAGE_LEN_MAX));
+    for character in message.chars() {
+        let before = text.len();
+        if character.is_control() || deceives(character) {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+        if text.len() > MESSAGE_LEN_MAX {
+            text.truncate(before);
+            text.push('…');
+            break;
+        }
     }
     text
+}
+
+/// Line ends of Unicode, and what turns the direction of the text behind it.
+fn deceives(character: char) -> bool {
+    matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Longest message that goes to the cloud with an acknowledgement, in characters.

@@ -3,9 +3,14 @@
 //! A sample is typed but not validated: whether an attribute exists and what it may hold is decided by the device
 //! template ([`crate::template`]), which may arrive long after the sample was taken.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+
+/// Least time between two samples of one plugin; a manifest that asks for less gets this.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// One reading of one device: some attributes at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -28,10 +28,10 @@ impl Timestamp {
         }
     }
 
-    /// Unix seconds and nanoseconds, written with milliseconds and `Z`.
+    /// Unix seconds and nanoseconds, written with milliseconds and `Z`. Years are 0 to 9999: the wire has four digits.
     pub fn from_unix(seconds: i64, nanoseconds: u32) -> Result<Self, NotATime> {
         let moment = i32::try_from(nanoseconds).ok().and_then(|nanos| jiff::Timestamp::new(seconds, nanos).ok());
-        match moment {
+        match moment.filter(|_| seconds >= YEAR_0) {
             Some(moment) => Ok(Self(format!("{moment:.3}"))),
             None => Err(NotATime(format!("{seconds}.{nanoseconds:09} s since 1970"))),
         }
@@ -56,6 +56,9 @@ impl Timestamp {
         &self.0
     }
 }
+
+/// The first second of the year 0.
+const YEAR_0: i64 = -62_167_219_200;
 
 /// The moment a text names. The last day of the year 9999, which the library's own type does not reach, becomes its end.
 fn moment(text: &str) -> Option<jiff::Timestamp> {

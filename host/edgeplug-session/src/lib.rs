@@ -13,6 +13,7 @@
 //! * Rows that were published and may still be on disk are at most the window, as long as the store can write.
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
 //! * Every question of a plugin ([`Event::Asked`]) gets one [`Action::Answer`].
+//! * Readings of a plugin go through its filters before anything else sees them, and keep their order.
 //! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
 //! * A hard stop by the cloud is on disk before it is acknowledged, and nothing is sent or taken until it is taken back.
 //! * What is outstanding is bounded: see the constants of each part.
@@ -332,7 +333,9 @@ impl Session {
     /// The next thing to do, if any.
     pub fn poll_action(&mut self) -> Option<Action> {
         // Last, so that one action names the rows of many events.
-        self.actions.pop_front().or_else(|| self.uplink.take_removals()).map(|action| self.transform.told(action))
+        let mut action = self.actions.pop_front().or_else(|| self.uplink.take_removals())?;
+        self.transform.reword(&mut action);
+        Some(action)
     }
 
     /// When to wake the session if nothing happens before: monotonic time as in [`Now`].

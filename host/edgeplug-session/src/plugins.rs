@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use edgeplug_protocol::sample::Sample;
+use edgeplug_protocol::sample::{INTERVAL_MIN, Sample};
 
 use crate::event::{CallFailure, PluginUp};
 use crate::status::Schedule;
 use crate::{Action, CallId, Now, Step, World};
 
-/// Least time between two samples of one plugin; a manifest that asks for less gets this.
-pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Different failures of one plugin that are said at WARN: whoever finds new words for each floods the log. The plugin's
+/// own log has them all.
+const FAILURES_SAID_MAX: u64 = 20;
 
 /// All plugins with something to sample.
 #[derive(Default)]
@@ -27,6 +28,7 @@ struct Timer {
     failed: u64,
     /// The last failure's words: the same ones again are no news.
     failure: Option<String>,
+    failures_said: u64,
 }
 
 impl Plugins {
@@ -40,7 +42,10 @@ impl Plugins {
             Some(timer) if timer.interval == interval => timer.due,
             _ => now.monotonic,
         };
-        self.timers.insert(up.plugin, Timer { interval, due, running: None, skipped: 0, failed: 0, failure: None });
+        self.timers.insert(
+            up.plugin,
+            Timer { interval, due, running: None, skipped: 0, failed: 0, failure: None, failures_said: 0 },
+        );
     }
 
     pub(crate) fn down(&mut self, plugin: &str) {
@@ -69,7 +74,8 @@ impl Plugins {
                     timer.running = None;
                 }
                 timer.failed += 1;
-                if timer.failure.as_ref() != Some(&failure.0) {
+                if timer.failure.as_ref() != Some(&failure.0) && timer.failures_said < FAILURES_SAID_MAX {
+                    timer.failures_said += 1;
                     tracing::warn!(plugin, %failure, failed = timer.failed, "sampling failed");
                     timer.failure = Some(failure.0);
                 }

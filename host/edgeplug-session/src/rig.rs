@@ -69,7 +69,7 @@ pub(crate) struct Rig {
     pub(crate) sample: fn(&str, u64) -> Result<Vec<Sample>, CallFailure>,
     samples_taken: u64,
     /// How filters answer, and after what time; `None` leaves it open.
-    pub(crate) transform: fn(&str, Vec<Sample>) -> Option<Result<Vec<Sample>, CallFailure>>,
+    pub(crate) transform: fn(&str, Vec<Sample>) -> Filtered,
     pub(crate) transform_delay: Duration,
     /// Filters that were called, and how many samples they got.
     pub(crate) transformed: Vec<(String, usize)>,
@@ -100,6 +100,9 @@ pub(crate) struct Rig {
     unacknowledged: BTreeSet<Ticket>,
     woken_in_vain: u32,
 }
+
+/// What a filter answers, if anything.
+pub(crate) type Filtered = Option<Result<Vec<Sample>, CallFailure>>;
 
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 /// 2026-11-23T00:00:00Z.

@@ -235,15 +235,14 @@ impl Transform {
     }
 
     /// An action on its way out: an answer becomes one for the samples that were given.
-    pub(crate) fn told(&mut self, mut action: Action) -> Action {
+    pub(crate) fn reword(&mut self, action: &mut Action) {
         if !self.offers.is_empty()
-            && let Action::AnswerOffer { offer, outcomes } = &mut action
+            && let Action::AnswerOffer { offer, outcomes } = action
             && let Some(given) = self.offers.remove(offer)
         {
             let worst = std::mem::take(outcomes).into_iter().max_by_key(badness).unwrap_or(Outcome::HeldBack);
             *outcomes = vec![worst; given];
         }
-        action
     }
 
     pub(crate) fn status(&self) -> TransformStatus {

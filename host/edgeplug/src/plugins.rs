@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgeplug_plugins::{
-    Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, LogPage, NotOperated, NotReady, Operation,
-    PluginEvent, PluginStatus, Plugins, PluginsOptions, SampleOutcome, Straggler, TwinFailure,
+    Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, LogPage, NotOperated, NotReady,
+    Operation, PluginEvent, PluginStatus, Plugins, PluginsOptions, SampleOutcome, Straggler, TwinFailure,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
@@ -40,6 +40,8 @@ pub(crate) struct PluginHost {
     twin_events: BTreeSet<String>,
     /// Numbers calls that the session does not wait for.
     last_call: u64,
+    /// Added to the numbers of this session's calls, so that answers to the one before are not taken for its own.
+    calls_before: u64,
     /// Everything present at start was tried.
     scanned: bool,
     /// What those that start later are told first.
@@ -112,6 +114,7 @@ impl PluginHost {
             up: BTreeMap::new(),
             twin_events: BTreeSet::new(),
             last_call: 0,
+            calls_before: 0,
             scanned: false,
             connection: None,
             model: None,
@@ -170,7 +173,7 @@ impl PluginHost {
             }
             PluginEvent::Transformed { plugin, call, result } => {
                 let result = result.map_err(|failure| translate::call_failure(&failure));
-                Event::Transformed { plugin, call: CallId(call), result }
+                Event::Transformed { plugin, call: self.inward(call)?, result }
             }
             // Nothing in this daemon asks for these yet.
             PluginEvent::Updated { plugin, call, .. } => {
@@ -219,11 +222,12 @@ impl PluginHost {
             }
             PluginEvent::Sampled { plugin, call, result } => {
                 let result = result.map_err(|failure| translate::call_failure(&failure));
-                Event::Sampled { plugin, call: CallId(call), result }
+                // Readings are readings, whoever asked for them.
+                Event::Sampled { plugin, call: self.inward(call).unwrap_or(CallId(u64::MAX)), result }
             }
             PluginEvent::Replied { plugin, call, result } => {
                 let result = result.map(translate::reply).map_err(|failure| translate::call_failure(&failure));
-                Event::Replied { plugin, call: CallId(call), result }
+                Event::Replied { plugin, call: self.inward(call)?, result }
             }
             PluginEvent::Offered { plugin, offer, samples } => {
                 self.last_offer += 1;
@@ -245,6 +249,7 @@ impl PluginHost {
 
     /// The session that was asked is gone.
     pub(crate) fn session_ended(&mut self) {
+        self.calls_before += CALLS_OF_A_SESSION_MAX;
         let Some(plugins) = &self.plugins else { return };
         for (ask, answer) in self.asks.extract_if(|_, (_, answer)| answer.is_some()).map(|(_, asked)| asked) {
             if let Some(answer) = answer {
@@ -264,19 +269,23 @@ impl PluginHost {
 
     /// Asks for readings; a refusal is an answer.
     pub(crate) fn sample(&self, plugin: String, call: CallId) -> Option<Event> {
-        let Err(failure) = self.with(|plugins| plugins.sample(&plugin, call.0)) else { return None };
+        let Err(failure) = self.with(|plugins| plugins.sample(&plugin, self.outward(call))) else { return None };
         Some(Event::Sampled { plugin, call, result: Err(failure) })
     }
 
     /// Has readings filtered; a refusal is an answer.
     pub(crate) fn transform(&self, plugin: String, call: CallId, samples: Vec<Sample>) -> Option<Event> {
-        let Err(failure) = self.with(|plugins| plugins.transform(&plugin, call.0, samples)) else { return None };
+        let Err(failure) = self.with(|plugins| plugins.transform(&plugin, self.outward(call), samples)) else {
+            return None;
+        };
         Some(Event::Transformed { plugin, call, result: Err(failure) })
     }
 
     /// Hands over a command; a refusal is an answer.
     pub(crate) fn call(&self, plugin: String, call: CallId, command: edgeplug_plugins::Command) -> Option<Event> {
-        let Err(failure) = self.with(|plugins| plugins.command(&plugin, call.0, command)) else { return None };
+        let Err(failure) = self.with(|plugins| plugins.command(&plugin, self.outward(call), command)) else {
+            return None;
+        };
         Some(Event::Replied { plugin, call, result: Err(failure) })
     }
 
@@ -342,7 +351,8 @@ impl PluginHost {
         let Some(plugins) = self.plugins.clone() else {
             let trouble = self.trouble.as_deref().unwrap_or("they are being started; try again");
             // The asker may have gone.
-            let _ = asker.send(Err(NotOperated::Refused { plugin, reason: format!("there are no plugins: {trouble}") }));
+            let _ =
+                asker.send(Err(NotOperated::Refused { plugin, reason: format!("there are no plugins: {trouble}") }));
             return;
         };
         // As many as the plugins take at once.
@@ -372,6 +382,16 @@ impl PluginHost {
         }
     }
 
+    /// A call of the session, as the plugins know it.
+    fn outward(&self, call: CallId) -> u64 {
+        self.calls_before + call.0
+    }
+
+    /// A call of this session; `None` for one of the session before.
+    fn inward(&self, call: u64) -> Option<CallId> {
+        call.checked_sub(self.calls_before).map(CallId)
+    }
+
     fn pass_on(&mut self, ask: AskId, answer: Answer) {
         if let (Some(plugins), Some((ask, _))) = (&self.plugins, self.asks.remove(&ask.0)) {
             plugins.answer(ask, answer);
@@ -385,6 +405,9 @@ impl PluginHost {
         }
     }
 }
+
+/// More than a session makes in a thousand years.
+const CALLS_OF_A_SESSION_MAX: u64 = 1 << 40;
 
 const ANEW: &str = "the daemon begins anew with its store; try again";
 

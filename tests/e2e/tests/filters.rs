@@ -11,7 +11,8 @@ const LONG: Duration = Duration::from_secs(60);
 async fn world(plugins: &str) -> World {
     let attributes = vec![Attribute::string("run"), Attribute::number("sequence")];
     let template = Template { attributes, ..Template::default() };
-    let options = WorldOptions { template, symmetric_key: true, plugins: plugins.to_owned(), ..WorldOptions::default() };
+    let options =
+        WorldOptions { template, symmetric_key: true, plugins: plugins.to_owned(), ..WorldOptions::default() };
     World::new(options).await.unwrap()
 }
 
@@ -40,6 +41,14 @@ async fn wait_received(world: &World, run: &str, fits: impl Fn(&[i64]) -> bool) 
         // Whatever comes is looked at.
         let _ = world.cloud.recorder().wait_for_readings("sequence", so_far + 1, Duration::from_secs(1)).await;
     }
+}
+
+/// `edgeplug plugin show`, for people.
+async fn shown(world: &World, name: &str) -> String {
+    let socket = world.directory().join("api.sock");
+    let output = world.command(&["plugin", "show", name, "--socket"]).arg(socket).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +85,10 @@ async fn wired_filters_stand_between_a_plugin_and_the_cloud_until_an_operator_sw
     edgeplug.order(&["plugin", "restart", "median"]).await.unwrap();
     let unknown = edgeplug.order(&["plugin", "restart", "mean"]).await.unwrap_err().to_string();
     assert!(unknown.contains("there is no plugin \"mean\"") && unknown.contains("median"), "{unknown}");
+    let shown = shown(&world, "a").await;
+    for word in ["a  running", "exports    lifecycle, sensor", "sensor.sample", "call times p50", "up to"] {
+        assert!(shown.contains(word), "{word:?} is not in:\n{shown}");
+    }
 
     assert!(edgeplug.terminate().await.unwrap().success());
     // Each reading of the plugin was accepted, whatever became of its number.
@@ -88,11 +101,7 @@ async fn wired_filters_stand_between_a_plugin_and_the_cloud_until_an_operator_sw
 async fn readings_whose_filter_fails_are_dropped_where_the_operator_wants_that_and_their_plugin_is_told() {
     let world = world("transform_failure = \"drop\"\n[plugins.transforms]\n\"*\" = [\"clamp\"]\n").await;
     counts(&world, "a");
-    let clamp = PluginFiles {
-        name: "clamp",
-        guest: "transform-clamp",
-        manifest: Some("[config]\ntrap_at = \"10\"\n"),
-    };
+    let clamp = PluginFiles { name: "clamp", guest: "transform-clamp", manifest: Some("[config]\ntrap_at = \"10\"\n") };
     world.drop_plugin(clamp).unwrap();
     let edgeplug = world.start().unwrap();
     // It traps at 10, is down for a second, and comes back.

@@ -57,15 +57,35 @@ const COMPILER_LIMITS: &str = "--cpu-s 8 --memory-mb 512";
 pub struct Options {
     /// This program, whose hidden mode is the daemon's side.
     pub program: PathBuf,
-    /// Walls of this name only.
-    pub only: Option<String>,
-    /// One wall of each kind.
-    pub is_short: bool,
+    pub which: Which,
     /// How long the neighbour is measured alone, and how long an attack lasts, each time.
     pub alone_ms: u64,
     pub attack_ms: u64,
     /// Whether the neighbour's latency counts. It means little in a program that is not optimised.
     pub judge_latency: bool,
+}
+
+/// Which walls are tried.
+#[derive(Clone, Debug)]
+pub enum Which {
+    All,
+    /// One of each kind.
+    Short,
+    /// Those whose name holds this.
+    Named(String),
+    /// Walls with a hole, every one of which has to be found breached.
+    Open,
+}
+
+impl Which {
+    fn walls(&self) -> Vec<Wall> {
+        match self {
+            Self::All => walls::all(),
+            Self::Short => walls::all().into_iter().filter(|wall| wall.is_short).collect(),
+            Self::Named(name) => walls::all().into_iter().filter(|wall| wall.name.contains(name.as_str())).collect(),
+            Self::Open => walls::open::walls(),
+        }
+    }
 }
 
 /// Tries every wall; prints a line for each.
@@ -82,16 +102,18 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
         alone_ms: options.alone_ms,
         attack_ms: options.attack_ms,
     };
-    let walls = walls::all().into_iter().filter(|wall| match &options.only {
-        Some(only) => wall.name.contains(only.as_str()),
-        None => !options.is_short || wall.is_short,
-    });
     let mut tried = Vec::new();
-    for wall in walls {
+    for wall in options.which.walls() {
         let outcome = attempt(&wall, &shared)?;
-        let Attempt { judgement, p99_us, .. } = &outcome;
+        let Attempt { judgement, attack_us, .. } = &outcome;
+        let p99_us = Latencies::from(&attack_us[..]).percentile(99);
         let stands = if judgement.breaches.is_empty() { "stands" } else { "BREACHED" };
-        println!("{stands:8} {:28} {:22} {}; neighbour p99 {p99_us} us", wall.name, wall.fixture.name(), judgement.seen);
+        println!(
+            "{stands:8} {:28} {:22} {}; neighbour p99 {p99_us} us",
+            wall.name,
+            wall.fixture.name(),
+            judgement.seen
+        );
         for breach in &judgement.breaches {
             println!("         {breach}");
         }
@@ -106,25 +128,19 @@ struct Attempt {
     judgement: Judgement,
     alone_us: Vec<u32>,
     attack_us: Vec<u32>,
-    p99_us: u32,
 }
 
 fn attempt(wall: &Wall, shared: &Shared) -> anyhow::Result<Attempt> {
-    let mut stage = Stage::set(wall).with_context(|| format!("the stage of {}", wall.name))?;
+    let stage = Stage::set(wall, &shared.cache).with_context(|| format!("the stage of {}", wall.name))?;
     let (mut judgement, report) = match run::run(wall, &stage, shared) {
-        Ok(seen) => (judge(wall, &stage, &seen, shared.attack_ms), seen.report),
+        Ok(seen) => (judge(wall, &stage, &seen), seen.report),
         Err(error) => {
             let breaches = vec![format!("{error:#}")];
             (Judgement { seen: "no report".to_owned(), breaches, is_quarantined: false }, Default::default())
         }
     };
-    if !judgement.breaches.is_empty() {
-        stage.keep();
-        judgement.breaches.push(format!("the stage is kept: {}", stage.root().display()));
-    }
     judgement.breaches.splice(0..0, stage.inspect(wall)?);
-    let p99_us = Latencies::from(&report.attack_us[..]).percentile(99);
-    Ok(Attempt { judgement, alone_us: report.alone_us, attack_us: report.attack_us, p99_us })
+    Ok(Attempt { judgement, alone_us: report.alone_us, attack_us: report.attack_us })
 }
 
 fn verdict(options: &Options, tried: &mut [(Wall, Attempt)]) -> Verdict {

@@ -88,10 +88,10 @@ enum Mode {
         #[arg(long)]
         only: Option<String>,
         /// How long the neighbour is measured alone before each attack
-        #[arg(long, default_value_t = 800)]
+        #[arg(long, default_value_t = 600)]
         alone_ms: u64,
         /// How long each attack lasts
-        #[arg(long, default_value_t = 1_500)]
+        #[arg(long, default_value_t = 1_000)]
         attack_ms: u64,
     },
     /// The plugins under attack; run by `hostile`
@@ -152,8 +152,8 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Found>> {
         }
         Mode::Hostile { only, alone_ms, attack_ms } => {
             let program = std::env::current_exe()?;
-            let options =
-                hostile::Options { program, only, is_short: false, alone_ms, attack_ms, judge_latency: true };
+            let which = only.map_or(hostile::Which::All, hostile::Which::Named);
+            let options = hostile::Options { program, which, alone_ms, attack_ms, judge_latency: true };
             let verdict = tokio::task::spawn_blocking(move || hostile::run(&options)).await??;
             return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
         }

@@ -66,6 +66,7 @@ fn a_file_that_grows_is_read_in_parts() {
     assert_eq!(files::read_at("/var/log/a", 8, 30), Ok(b"89".to_vec()));
     assert_eq!(files::read_at("/var/log/a", u64::MAX, 30), Ok(Vec::new()));
     assert_eq!(files::read_at("/var/log/b", 0, 1), Err(files::Error::NotFound));
+    assert_eq!(files::read_at("/var/log/a", 0, (1 << 20) + 1), Err(files::Error::TooLarge(1 << 20)));
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn names_of_rust_are_made_readable_and_others_stay() {
     for (mangled, readable) in [
         ("_RNvCs1234_4load6parsed", "load::parsed"),
         ("_ZN4load6parsed17h0123456789abcdefE", "load::parsed"),
-        ("_ZN3foo3barEv", "foo::bar"),
+        ("_ZN3foo3barEv", "_ZN3foo3barEv"),
         ("_Znwm", "_Znwm"),
         ("main.init$3", "main.init$3"),
     ] {

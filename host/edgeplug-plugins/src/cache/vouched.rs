@@ -1,5 +1,5 @@
-//! One artefact on disk, `<sha256 of the component>-<engine fingerprint>.cwasm`, and beside it a `.sha256` with the hash
-//! of its name and content, which vouches for it.
+//! One artefact on disk, `<sha256 of the component>-<engine fingerprint>.cwasm`, and beside it a `.sha256` with the
+//! hash of its name and content, which vouches for it.
 //!
 //! Artefacts are written aside and renamed, so a reader never sees half of one. Deliberately absent: fsync. A torn
 //! artefact fails its hash.

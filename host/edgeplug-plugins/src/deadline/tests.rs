@@ -29,10 +29,10 @@ fn wall_time_counts_but_not_what_it_waited_for_the_host() {
 #[test]
 fn an_interruption_is_told_once() {
     let deadline = Deadline::start(LIMIT);
-    assert!(!deadline.was_interrupted());
+    assert!(!deadline.charge(Duration::ZERO));
     deadline.interrupt();
     assert!(deadline.interrupts());
-    assert!(deadline.was_interrupted() && !deadline.was_interrupted());
+    assert!(deadline.charge(Duration::ZERO) && !deadline.charge(Duration::ZERO));
 }
 
 #[test]
@@ -41,4 +41,15 @@ fn the_number_of_waits_is_bounded() {
     assert_eq!((0..2 * WAITS_MAX).filter(|_| deadline.wait().is_some()).count(), WAITS_MAX as usize);
     assert_eq!(deadline.waits(), WAITS_MAX);
     assert!(Deadline::start(LIMIT).wait().is_some(), "the next call has its own");
+}
+
+#[test]
+fn sleeping_by_a_clock_moved_by_hand_is_wall_time_too() {
+    let deadline = Deadline::start(LIMIT);
+    assert_eq!(deadline.sleep(LIMIT * 3), Ok(()));
+    assert!(!deadline.has_passed() && !deadline.interrupts());
+    assert_eq!(deadline.sleep(LIMIT * 3), Err(LIMIT));
+    assert!(deadline.has_passed() && deadline.interrupts());
+    assert_eq!(deadline.sleep(LIMIT), Err(Duration::ZERO));
+    assert_eq!(Deadline::start(ABSOLUTE_MAX).sleep(Duration::MAX), Err(ABSOLUTE_MAX));
 }

@@ -83,8 +83,21 @@ fn a_name_leads_only_where_it_led_to() {
 #[test]
 fn special_places_are_reached_only_by_who_wrote_them_down() {
     let special = [
-        "127.0.0.1", "127.8.8.8", "::1", "169.254.7.7", "fe80::1", "224.0.0.251", "ff02::fb", "0.0.0.0", "::",
-        "255.255.255.255", "169.254.169.254", "fd00:ec2::254", "::7f00:1", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
+        "127.0.0.1",
+        "127.8.8.8",
+        "::1",
+        "169.254.7.7",
+        "fe80::1",
+        "224.0.0.251",
+        "ff02::fb",
+        "0.0.0.0",
+        "::",
+        "255.255.255.255",
+        "169.254.169.254",
+        "fd00:ec2::254",
+        "::7f00:1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
         "2002:7f00:1::1",
     ];
     for address in special {
@@ -92,7 +105,9 @@ fn special_places_are_reached_only_by_who_wrote_them_down() {
             assert!(!reaches(right, address, 80, &["name.example"]), "{right} {address}");
         }
     }
-    assert!(reaches("tcp://127.0.0.1:80", "127.0.0.1", 80, &[]) && reaches("tcp://127.0.0.0/8:80", "127.0.0.1", 80, &[]));
+    assert!(
+        reaches("tcp://127.0.0.1:80", "127.0.0.1", 80, &[]) && reaches("tcp://127.0.0.0/8:80", "127.0.0.1", 80, &[])
+    );
     assert!(reaches("tcp://[::1]:80", "::1", 80, &[]));
     assert!(reaches("tcp://localhost:80", "127.0.0.1", 80, &["localhost"]));
     assert!(!reaches("tcp://localhost:80", "127.0.0.1", 80, &["name.example"]));
@@ -134,5 +149,7 @@ fn a_name_may_be_looked_up_by_whoever_holds_a_right_to_it() {
     assert!(endpoint("tcp://a.example:1").names(&name("a.EXAMPLE")));
     assert!(endpoint("tcp://*.example:1").names(&name("a.example")) && endpoint("tcp://*:1").names(&name("a")));
     assert!(!endpoint("tcp://10.0.0.0/8:1").names(&name("a")));
-    assert!(!endpoint("tcp://*:1").names(&name("localhost")) && endpoint("tcp://localhost:1").names(&name("localhost")));
+    assert!(
+        !endpoint("tcp://*:1").names(&name("localhost")) && endpoint("tcp://localhost:1").names(&name("localhost"))
+    );
 }

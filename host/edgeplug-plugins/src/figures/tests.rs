@@ -14,7 +14,7 @@ fn called(export: Export, outcome: Outcome) -> Called {
         cpu: Duration::from_micros(30),
         waits: 2,
         memory_bytes: 1 << 20,
-        memory_bytes_max: 2 << 20,
+        is_left: outcome != Outcome::Trap && export != Export::Stop,
     }
 }
 
@@ -33,7 +33,7 @@ fn calls_are_counted_by_function_and_end() {
     assert_eq!(figures.calls["lifecycle.stop"], Calls { timeouts: 1, ..Calls::default() });
     assert_eq!((figures.cpu_us, figures.waits), (150, 10));
     assert_eq!(figures.latency.count, 3, "not those of the lifecycle");
-    assert_eq!((figures.memory_bytes, figures.memory_bytes_max), (1 << 20, 2 << 20));
+    assert_eq!((figures.memory_bytes, figures.memory_bytes_max), (0, 1 << 20), "it trapped");
 }
 
 #[test]

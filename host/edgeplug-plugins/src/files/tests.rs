@@ -81,7 +81,11 @@ fn the_daemons_own_directories_stay_closed() {
     let ground = Ground::new();
     fs::create_dir(ground.path("private")).expect("directory");
     ground.write("private/key", b"secret");
-    assert!(matches!(read(&ground.rights(&["private/*"]), &ground.path("private/key")), Err(FileError::Denied(_))));
+    let rights = ground.rights(&["private/*", "*/key", "private/key"]);
+    assert!(matches!(read(&rights, &ground.path("private/key")), Err(FileError::Denied(_))));
+    assert_eq!(find(&rights, &ground.path("*/*")), Ok(vec![]), "not even their names");
+    symlink(ground.path("private"), ground.path("link")).expect("link");
+    assert_eq!(find(&rights, &ground.path("*/*")), Ok(vec![]), "nor by another way");
 }
 
 #[test]

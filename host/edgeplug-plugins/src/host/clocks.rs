@@ -17,9 +17,15 @@ pub(super) fn replace(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+impl State {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.guest.surroundings.clock
+    }
+}
+
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<monotonic_clock::Instant> {
-        Ok(self.guest.surroundings.clock.monotonic_ns())
+        Ok(self.clock().monotonic_ns())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<monotonic_clock::Duration> {
@@ -27,14 +33,14 @@ impl monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: monotonic_clock::Instant) -> wasmtime::Result<Resource<DynPollable>> {
-        let clock = self.guest.surroundings.clock.clone();
-        let sleep =
-            self.table.push(Sleep { clock, until: Duration::from_nanos(when).saturating_sub(MONOTONIC_START) })?;
+        let clock = self.clock().clone();
+        let until = Duration::from_nanos(when).saturating_sub(MONOTONIC_START);
+        let sleep = self.table.push(Sleep { clock, until })?;
         subscribe(&mut self.table, sleep)
     }
 
     fn subscribe_duration(&mut self, length: monotonic_clock::Duration) -> wasmtime::Result<Resource<DynPollable>> {
-        let until = self.guest.surroundings.clock.monotonic_ns().saturating_add(length);
+        let until = self.clock().monotonic_ns().saturating_add(length);
         self.subscribe_instant(until)
     }
 }
@@ -47,8 +53,6 @@ struct Sleep {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Sleep {
     async fn ready(&mut self) {
-        // As the real one does: a guest that polls in a loop must let others have their turn.
-        tokio::task::yield_now().await;
-        self.clock.advance_to(self.until);
+        self.clock.sleep_until(self.until).await;
     }
 }

@@ -87,7 +87,9 @@ impl State {
         let reason = match refusal {
             NotOpened::Failed(error) => return error.into(),
             NotOpened::Unable => return ErrorCode::Unsupported.into(),
-            NotOpened::Outside => format!("plugin {plugin:?} may not open {path:?}: it leads out of the granted directory"),
+            NotOpened::Outside => {
+                format!("plugin {plugin:?} may not open {path:?}: it leads out of the granted directory")
+            }
             NotOpened::Special => {
                 format!("plugin {plugin:?} may not open {path:?}: only regular files and directories are opened")
             }

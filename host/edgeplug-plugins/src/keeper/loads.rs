@@ -45,8 +45,9 @@ impl Work {
         match adopted {
             Adopted::Delivered => known.said = None,
             Adopted::Discarded => {}
-            Adopted::Not(NotLoaded::Unchanged) => {
+            Adopted::Unchanged(provenance) => {
                 tracing::debug!(plugin, "plugin file was touched but is the same");
+                known.slot.certify(&provenance);
                 known.said = None;
                 known.slot.forget_refusal();
             }

@@ -17,7 +17,10 @@ use crate::task::Order;
 pub(super) enum Followup {
     Nothing,
     /// The files of this plugin are to be loaded as if they were new.
-    LoadAgain { plugin: String, generation: u64 },
+    LoadAgain {
+        plugin: String,
+        generation: u64,
+    },
 }
 
 /// One operation at work.

@@ -23,7 +23,7 @@ impl Rig {
     }
 
     fn ride<T>(&self, lane: Lane, call: impl Future<Output = T> + Send + 'static) -> Ride<T> {
-        self.lanes.ride(lane, &self.desk, &Deadline::start(DEADLINE), call)
+        self.lanes.ride((lane, false), &self.desk, &Deadline::start(DEADLINE), call)
     }
 
     /// Uses up its share.
@@ -83,7 +83,7 @@ async fn a_call_that_computes_for_long_moves_and_its_answer_comes_back() {
     let rig = Rig::new();
     let here = thread::current().id();
     let deadline = Deadline::start(DEADLINE);
-    let ride = rig.lanes.ride(Lane::Fast, &rig.desk, &deadline.clone(), compute(deadline, 5));
+    let ride = rig.lanes.ride((Lane::Fast, false), &rig.desk, &deadline.clone(), compute(deadline, 5));
     let (name, spent) = ride.await;
     assert_eq!(name.as_deref(), Some("plugin-lane"));
     assert_eq!(thread::current().id(), here);
@@ -171,7 +171,7 @@ async fn a_call_that_nobody_awaits_any_more_is_dropped_where_it_is() {
 async fn a_call_in_a_loop_is_dropped_at_the_next_tick() {
     let rig = Rig::new();
     let deadline = Deadline::start(DEADLINE);
-    let ride = rig.lanes.ride(Lane::Slow, &rig.desk, &deadline.clone(), compute(deadline, u32::MAX));
+    let ride = rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline.clone(), compute(deadline, u32::MAX));
     let awaiting = tokio::spawn(ride);
     let mut threads = rig.lanes.threads.subscribe();
     threads.wait_for(|threads| *threads == 1).await.expect("it begins");
@@ -207,7 +207,7 @@ async fn a_call_that_goes_over_the_share_becomes_idle_on_its_way() {
         compute(computing, 1).await;
         seen.1.store(number(), Ordering::Relaxed);
     };
-    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, call).await;
+    rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, call).await;
     assert_eq!(before.load(Ordering::Relaxed), libc::SCHED_OTHER.unsigned_abs());
     assert_eq!(after.load(Ordering::Relaxed), libc::SCHED_IDLE.unsigned_abs());
 }
@@ -218,7 +218,7 @@ async fn without_a_thread_a_call_goes_on_where_it_is() {
     let taken: Vec<_> = std::iter::from_fn(|| rig.lanes.count_thread()).collect();
     assert_eq!(taken.len(), THREADS_MAX);
     let deadline = Deadline::start(DEADLINE);
-    let ride = rig.lanes.ride(Lane::Slow, &rig.desk, &deadline.clone(), compute(deadline, 5));
+    let ride = rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline.clone(), compute(deadline, 5));
     assert_eq!(ride.await.0, thread_name());
     drop(taken);
     rig.all_end().await;
@@ -229,8 +229,8 @@ async fn what_a_call_uses_is_charged_to_its_deadline_and_what_it_waits_is_not() 
     let rig = Rig::new();
     let deadline = Deadline::start(SHORT * 4);
     let waits = async { tokio::time::sleep(SHORT * 5).await };
-    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, waits).await;
+    rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, waits).await;
     assert!(!deadline.has_passed());
-    rig.lanes.ride(Lane::Slow, &rig.desk, &deadline, compute(deadline.clone(), 4)).await;
+    rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, compute(deadline.clone(), 4)).await;
     assert!(deadline.has_passed());
 }

@@ -38,7 +38,7 @@ fn a_restart_of_the_daemon_takes_nothing_back_but_a_fault_does() {
     proof.good_call();
     proof.good_call();
     let mut noted = trial();
-    proof.noted(&mut noted, now + Duration::from_secs(40));
+    proof.note(&mut noted, now + Duration::from_secs(40));
     assert_eq!((noted.elapsed_s, noted.good_calls, noted.starts), (40, 2, 0));
     let later = now + Duration::from_secs(1000);
     let mut proof = Proof::new(WANTED, Some(&noted), later);
@@ -53,7 +53,7 @@ fn a_restart_of_the_daemon_takes_nothing_back_but_a_fault_does() {
 fn starts_are_forgiven_by_a_good_call_only() {
     let mut noted = trial();
     noted.good_calls = 1;
-    Proof::new(WANTED, Some(&noted), Instant::now()).noted(&mut noted, Instant::now());
+    Proof::new(WANTED, Some(&noted), Instant::now()).note(&mut noted, Instant::now());
     assert_eq!(noted.starts, 2);
 }
 
@@ -75,4 +75,18 @@ fn time_may_not_be_wanted_at_all() {
     proof.good_call();
     assert!(proof.passed(now));
     assert!(Proof::new(Probation { good_calls: 0, time: Duration::ZERO }, None, now).passed(now));
+}
+
+#[test]
+fn progress_is_written_down_however_busy_the_plugin_is() {
+    let now = Instant::now();
+    let mut proof = Proof::new(WANTED, None, now);
+    for second in 0..10 {
+        assert_eq!(proof.next_look(now + Duration::from_secs(second)), now + NOTE_GAP);
+    }
+    proof.note(&mut trial(), now + NOTE_GAP);
+    (0..3).for_each(|_| proof.good_call());
+    assert_eq!(proof.next_look(now + NOTE_GAP), now + 2 * NOTE_GAP);
+    proof.note(&mut trial(), now + Duration::from_secs(55));
+    assert_eq!(proof.next_look(now + Duration::from_secs(56)), now + WANTED.time);
 }

@@ -96,7 +96,9 @@ impl Rights {
         }
         let real = seen.to_string_lossy();
         let what = format!("have {path}, which leads to {real}");
-        seen.to_str().and_then(|seen| self.check_directory(seen, write)).ok_or_else(|| self.not_allowed(&what, "directories"))
+        seen.to_str()
+            .and_then(|seen| self.check_directory(seen, write))
+            .ok_or_else(|| self.not_allowed(&what, "directories"))
     }
 
     /// The sentence for a plugin that wants to change what it may only read.

@@ -61,6 +61,13 @@ impl Rights {
         self.check(real_text).map_err(|reason| format!("{path} leads to {real_text}, but {reason}"))
     }
 
+    /// Whether this is there and, by its real path, no place of the daemon's own.
+    pub(crate) fn is_open(&self, place: &Path) -> bool {
+        place
+            .canonicalize()
+            .is_ok_and(|real| !self.private_directories.iter().any(|directory| real.starts_with(directory)))
+    }
+
     /// Whether something in this directory might be allowed; the root is the empty text.
     pub(crate) fn may_lead_on(&self, directory: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed.leads_through(directory))

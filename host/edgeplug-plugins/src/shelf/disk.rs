@@ -91,7 +91,8 @@ impl Disk {
         };
         let aside = self.directory.join(BROKEN);
         let moved = fs::rename(&path, &aside);
-        let kept = moved.map_or_else(|error| format!("it cannot be moved away: {error}"), |()| aside.display().to_string());
+        let kept =
+            moved.map_or_else(|error| format!("it cannot be moved away: {error}"), |()| aside.display().to_string());
         let reason = format!(
             "{} cannot be used ({broken}); the last good version and what was switched off are forgotten; see {kept}",
             path.display()

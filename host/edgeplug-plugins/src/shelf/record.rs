@@ -148,7 +148,10 @@ impl Record {
             return Err(format!("it is of form {}; this daemon reads form {SCHEMA}", record.schema));
         }
         if record.set_aside.len() > FAILURES_MAX {
-            return Err(format!("it names {} failed versions; at most {FAILURES_MAX} are kept", record.set_aside.len()));
+            return Err(format!(
+                "it names {} failed versions; at most {FAILURES_MAX} are kept",
+                record.set_aside.len()
+            ));
         }
         let manifest = record.good.as_ref().and_then(|good| good.manifest.as_ref()).map_or(0, String::len);
         let signature = record.good.as_ref().and_then(|good| good.signature.as_ref()).map_or(0, String::len);

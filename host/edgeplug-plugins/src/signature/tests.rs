@@ -4,8 +4,8 @@ use minisign::KeyPair;
 
 use super::*;
 
-/// Made by minisign 0.11 as Debian 12 has it, for [`VECTOR`] as `weather.wasm`: hashed before it was signed, which is the
-/// default, and with `-l` as earlier releases signed.
+/// Made by minisign 0.11 as Debian 12 has it, for [`VECTOR`] as `weather.wasm`: hashed before it was signed, which is
+/// the default, and with `-l` as earlier releases signed.
 const VECTOR: &[u8] = b"a small known file\n";
 const VECTOR_KEY: &str = "RWTSMa2zO4FnqFNOtr8HEPSD0MD+zKHbhnVUhpDSGmsLuPE4mvuqhtIE";
 const VECTOR_KEY_ID: &str = "A867813BB3AD31D2";
@@ -113,7 +113,10 @@ fn what_is_no_signature_is_refused_in_words() {
     ];
     for text in hostile {
         let reason = vector().check("weather.wasm", VECTOR, Some(&text)).expect_err(&text);
-        assert!(reason.starts_with("weather.wasm.minisig is no minisign signature; sign it with `minisign -S"), "{reason}");
+        assert!(
+            reason.starts_with("weather.wasm.minisig is no minisign signature; sign it with `minisign -S"),
+            "{reason}"
+        );
     }
 }
 
@@ -126,7 +129,8 @@ fn a_refusal_names_the_file_the_keys_and_the_command() {
          'version:1.2.3 file:weather.wasm'` by a key of `plugins.keys` (A867813BB3AD31D2)"
     );
     let stranger = Signer::new();
-    let reason = require(&[&stranger.key()]).check("weather.wasm", VECTOR, Some(VECTOR_SIGNATURE)).expect_err("stranger");
+    let reason =
+        require(&[&stranger.key()]).check("weather.wasm", VECTOR, Some(VECTOR_SIGNATURE)).expect_err("stranger");
     assert!(reason.starts_with("it is signed by key A867813BB3AD31D2, which is none of ours; "), "{reason}");
     let own = SigningKey::parse(&stranger.key()).expect("key");
     assert!(reason.ends_with(&format!("({})", own.id())), "{reason}");

@@ -12,12 +12,12 @@ struct Plugin {
 impl Plugin {
     fn new() -> Self {
         let now = Instant::now();
-        Self { standing: Standing::at(now), now, said: Vec::new() }
+        Self { standing: Standing::at(now, true), now, said: Vec::new() }
     }
 
     /// One call and the rest after it.
     fn call(&mut self, cpu: Duration, rest: Duration) -> Lane {
-        let lane = self.standing.lane_at(self.now);
+        let lane = self.lane();
         self.now += cpu;
         let used = Used { uncharged: cpu, cpu, overran: false, is_usual: true };
         self.said.extend(self.standing.ended_at(used, self.now));
@@ -26,7 +26,9 @@ impl Plugin {
     }
 
     fn lane(&self) -> Lane {
-        self.standing.lane_at(self.now)
+        let mut inner = self.standing.lock();
+        inner.charge(Duration::ZERO, self.now);
+        inner.lane()
     }
 }
 
@@ -86,7 +88,9 @@ fn after_an_overrun_calls_wait_for_an_idle_machine_until_one_ends_in_time() {
     let mut plugin = Plugin::new();
     let overrun = Used { uncharged: MS, cpu: MS, overran: true, is_usual: true };
     plugin.standing.ended_at(overrun, plugin.now);
-    assert_eq!(plugin.call(BRIEF, MS), Lane::Idle);
+    let restart = Used { uncharged: MS, cpu: MS, overran: false, is_usual: false };
+    plugin.standing.ended_at(restart, plugin.now);
+    assert_eq!(plugin.call(BRIEF, MS), Lane::Idle, "a restart forgives nothing");
     assert_eq!(plugin.lane(), Lane::Slow);
 }
 
@@ -102,11 +106,21 @@ fn a_slow_start_says_nothing_about_calls() {
 fn calls_are_measured_exactly_once_they_are_worth_it() {
     let mut plugin = Plugin::new();
     plugin.call(BRIEF / 2, MS);
-    assert!(!plugin.standing.wants_exact());
+    assert!(!plugin.standing.begin().1);
     plugin.call(BRIEF, MS);
-    assert!(plugin.standing.wants_exact());
+    assert!(plugin.standing.begin().1);
     for _ in 0..super::EXACT_CALLS {
         plugin.call(BRIEF / 2, MS);
     }
-    assert!(!plugin.standing.wants_exact());
+    assert!(!plugin.standing.begin().1);
+}
+
+#[test]
+fn in_a_trial_nobody_is_judged_by_the_share() {
+    let now = Instant::now();
+    let mut plugin = Plugin { standing: Standing::at(now, false), now, said: Vec::new() };
+    for _ in 0..100 {
+        plugin.call(1000 * MS, Duration::ZERO);
+    }
+    assert_eq!((plugin.lane(), plugin.said.len()), (Lane::Slow, 0));
 }

@@ -47,7 +47,6 @@ impl Task {
         self.seat.slot.status().rollbacks += 1;
         let short = failed.version.sha256.get(..SHORT_HASH_LEN).unwrap_or_default();
         let words = format!("version {short} was rolled back: {reason}");
-        tracing::error!(plugin = self.seat.plugin, sha256 = failed.version.sha256, reason, "plugin is rolled back");
         self.note(&words);
         let (plugin, sha256) = (self.seat.plugin.clone(), failed.version.sha256);
         self.emit(PluginEvent::RolledBack { plugin, sha256, reason: reason.to_owned() }).await;

@@ -44,7 +44,8 @@ impl Task {
             return Ok("it is being started again now".to_owned());
         }
         let started = current.blueprint.start().await;
-        let new = started.map_err(|failure| format!("a new instance does not start, the old one goes on: {failure}"))?;
+        let new =
+            started.map_err(|failure| format!("a new instance does not start, the old one goes on: {failure}"))?;
         let (new, how) = match self.hand_over(new).await {
             Ok((new, Some(_))) => (new, "restarted with what it had saved"),
             Ok((new, None)) => (new, "restarted"),
@@ -54,7 +55,10 @@ impl Task {
                     return Err(problem);
                 };
                 let started = current.blueprint.start().await;
-                (started.map_err(|failure| failure.to_string())?, "restarted with nothing: it did not take its own state")
+                (
+                    started.map_err(|failure| failure.to_string())?,
+                    "restarted with nothing: it did not take its own state",
+                )
             }
         };
         {

@@ -109,10 +109,13 @@ impl Task {
         status.swaps += u64::from(self.was_up);
     }
 
-    fn keep_state(&self, of: &VersionId, saved: Saved) {
+    fn keep_state(&mut self, of: &VersionId, saved: Saved) {
         let (shelf, of) = (Arc::clone(&self.seat.shelf), of.clone());
-        // Not awaited: the next call may come now. An abort of the daemon finds what was kept before, or nothing.
-        tokio::spawn(async move { shelf.keep_state(of, saved).await });
+        // Not awaited: the next call may come now. After a kill there is what was kept before, or nothing.
+        self.writing.spawn(async move {
+            shelf.keep_state(of, saved).await;
+            None
+        });
     }
 
     /// A version that does not start, or does not take what the old one hands over.
@@ -177,7 +180,7 @@ impl Task {
 
     pub(super) async fn come_up(&mut self, instance: Instance, change: Change) {
         self.restart_at = None;
-        let mut remarks = instance.problems().to_vec();
+        self.seat.slot.remark(instance.problems());
         if let Some(old) = self.instance.replace(instance) {
             self.dismiss(old);
         }
@@ -199,8 +202,6 @@ impl Task {
             let mut status = self.seat.slot.status();
             status.state = PluginState::Running;
             status.sha256.clone_from(&version.sha256);
-            status.version = provenance.version.map(|version| version.to_string());
-            status.signed_by.clone_from(&provenance.key_id);
             status.exports = blueprint.exports;
             status.interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
             status.grants.clone_from(grants);
@@ -209,8 +210,7 @@ impl Task {
                 status.problem = None;
             }
         }
-        remarks.extend(provenance.words.clone());
-        self.seat.slot.remark((!remarks.is_empty()).then(|| remarks.join("; ")));
+        self.seat.slot.certify(provenance);
         if let Some(words) = provenance.words.as_ref().filter(|_| change != Change::Restarted) {
             tracing::warn!(plugin = self.seat.plugin, problem = words, "plugin runs all the same");
             self.note(words);

@@ -53,30 +53,31 @@ impl Task {
         let shelf = Arc::clone(&self.seat.shelf);
         let number = shelf.confirm(as_good(current));
         // A disk that fails is said in the status.
-        self.confirming.spawn(async move {
-            let _ = shelf.written(number).await;
-            sha256
+        self.writing.spawn(async move {
+            if let Some(number) = number {
+                let _ = shelf.written(number).await;
+            }
+            Some(sha256)
         });
     }
 
-    /// It is on disk.
-    pub(super) async fn confirmed(&mut self, written: Result<String, JoinError>) {
-        if let Ok(sha256) = written {
-            tracing::info!(plugin = self.seat.plugin, sha256, "plugin version proved itself");
+    /// It is on disk, or never will be.
+    pub(super) async fn written(&mut self, written: Result<Option<String>, JoinError>) {
+        if let Ok(Some(sha256)) = written {
             self.emit(PluginEvent::Confirmed { plugin: self.seat.plugin.clone(), sha256 }).await;
         }
     }
 
     /// How far the version that runs is, for the shelf.
-    pub(super) fn trial_under_way(&self) -> Option<Trial> {
-        let (proof, current) = (self.proof.as_ref()?, self.current.as_ref()?);
-        let mut trial = self.seat.shelf.record().trial.filter(|trial| trial.id == current.id);
-        let trial = trial.get_or_insert(Trial { id: current.id.clone(), elapsed_s: 0, good_calls: 0, starts: 0 });
-        proof.noted(trial, Instant::now());
-        Some(trial.clone())
+    pub(super) fn trial_under_way(&mut self) -> Option<Trial> {
+        let (proof, current) = (self.proof.as_mut()?, self.current.as_ref()?);
+        let known = self.seat.shelf.record().trial.filter(|trial| trial.id == current.id);
+        let mut trial = known.unwrap_or(Trial { id: current.id.clone(), elapsed_s: 0, good_calls: 0, starts: 0 });
+        proof.note(&mut trial, Instant::now());
+        Some(trial)
     }
 
-    pub(super) fn note_proof(&self) {
+    pub(super) fn note_proof(&mut self) {
         self.show_proof();
         if let Some(trial) = self.trial_under_way() {
             self.seat.shelf.change(|record| record.trial = Some(trial));
@@ -90,10 +91,14 @@ impl Task {
 
     /// The daemon stops well, so it was not this version that ended it.
     pub(super) async fn note_end(&mut self) {
-        if let Some(mut trial) = self.trial_under_way() {
-            trial.starts = 0;
-            let _ = self.seat.shelf.changed(|record| record.trial = Some(trial)).await;
-        }
-        while self.confirming.join_next().await.is_some() {}
+        while self.writing.join_next().await.is_some() {}
+        let trial = self.trial_under_way();
+        let number = self.seat.shelf.change(|record| {
+            if let Some(trial) = trial {
+                record.trial = Some(Trial { starts: 0, ..trial });
+            }
+        });
+        // Also for what was changed before. A disk that fails was said.
+        let _ = self.seat.shelf.written(number).await;
     }
 }

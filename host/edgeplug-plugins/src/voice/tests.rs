@@ -76,3 +76,15 @@ fn the_hint_of_rust_to_set_a_variable_is_no_last_word() {
     voice.stream(Stream::Error).write(said.into()).expect("write");
     assert_eq!(voice.last_words(), "thread '<unnamed>' (1) panicked at src/lib.rs:3:5:; too hot");
 }
+
+#[test]
+fn what_deceives_a_reader_is_written_out() {
+    let written = cleaned("safe\u{202e}gnp.exe\u{2028}next \u{2066}x\u{2069}\u{200f} äöü 漢字");
+    assert_eq!(written, "safe\\u{202e}gnp.exe\\u{2028}next \\u{2066}x\\u{2069}\\u{200f} äöü 漢字");
+}
+
+#[test]
+fn a_line_is_bounded_as_it_is_written() {
+    let text = cleaned(&"\u{1b}".repeat(5000));
+    assert!(text.len() <= MESSAGE_LEN_MAX + '…'.len_utf8() && text.ends_with("\\u{1b}…"), "{} bytes", text.len());
+}

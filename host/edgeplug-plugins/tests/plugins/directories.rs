@@ -98,14 +98,23 @@ async fn a_directory_for_reading_is_not_written_and_the_log_says_why() {
     let (mut rig, data) = Ground::new().granted(false).await;
     assert_eq!(does(&mut rig, "read /data/a").await.as_deref(), Ok("granted"));
     for command in [
-        "write /data/a x", "append /data/a x", "new /data/b", "make /data/b", "remove /data/a", "rename /data/a /data/b",
+        "write /data/a x",
+        "append /data/a x",
+        "new /data/b",
+        "make /data/b",
+        "remove /data/a",
+        "rename /data/a /data/b",
         "link /data/a /data/b",
     ] {
         does(&mut rig, command).await.expect_err(command);
     }
     assert_eq!(fs::read_dir(&data).expect("list").count(), 1);
     assert_eq!(fs::read_to_string(data.join("a")).expect("read"), "granted");
-    assert!(said(&rig, &["\"probe\" may not change \"a\"", "probe.toml", "[plugins.allow.probe]"]), "{:?}", rig.log(PLUGIN));
+    assert!(
+        said(&rig, &["\"probe\" may not change \"a\"", "probe.toml", "[plugins.allow.probe]"]),
+        "{:?}",
+        rig.log(PLUGIN)
+    );
 }
 
 #[tokio::test]
@@ -119,7 +128,9 @@ async fn nothing_leads_out_of_a_granted_directory() {
     symlink("/proc/self/mem", ground.data.join("memory")).expect("link");
     let (mut rig, data) = ground.granted(true).await;
     assert_eq!(does(&mut rig, "read /data/inside").await.as_deref(), Ok("granted"));
-    for path in ["/data/../secret", "/data/absolute", "/data/relative", "/data/up/secret", "/data/memory", "/etc/hostname"] {
+    for path in
+        ["/data/../secret", "/data/absolute", "/data/relative", "/data/up/secret", "/data/memory", "/etc/hostname"]
+    {
         does(&mut rig, &format!("read {path}")).await.expect_err(path);
         does(&mut rig, &format!("write {path} x")).await.expect_err(path);
     }
@@ -218,6 +229,8 @@ async fn a_directory_needs_both_sides_and_its_real_name() {
     ] {
         assert!(said(&rig, &parts), "{parts:?}: {:?}", rig.log(PLUGIN));
     }
+    let problem = rig.plugins.list().remove(0).problem.expect("a problem");
+    assert!(problem.contains("has no directory") && problem.contains(&missing), "{problem}");
 }
 
 #[tokio::test]
@@ -230,7 +243,10 @@ async fn no_grant_reaches_the_daemons_own_directories() {
     ground.allow(&here, true);
     let asked = ["", "plugins", "cache", "shelf", "private"].map(|name| {
         fs::create_dir_all(here.join(name)).expect("directory");
-        format!("{{ path = {:?}, guest = \"/{name}x\" }}", here.join(name).to_str().expect("utf-8").trim_end_matches('/'))
+        format!(
+            "{{ path = {:?}, guest = \"/{name}x\" }}",
+            here.join(name).to_str().expect("utf-8").trim_end_matches('/')
+        )
     });
     for closed in ["cache", "shelf"] {
         let closed = here.join(closed);

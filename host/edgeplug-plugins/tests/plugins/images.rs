@@ -8,6 +8,9 @@ use edgeplug_plugins::{EngineKind, compile_for_image};
 
 use crate::rig::{Setup, compiler, guest};
 
+/// What was done to an artefact, and how.
+type Tamper<'a> = (&'a str, &'a dyn Fn(&Path));
+
 fn nowhere() -> PathBuf {
     "/nowhere/edgeplug-compiler".into()
 }
@@ -51,7 +54,7 @@ async fn what_others_may_have_changed_is_passed_over_and_left_alone() {
         bytes[middle] ^= 1;
         fs::write(path, bytes).expect("write");
     };
-    let tampers: [(&str, &dyn Fn(&Path)); 7] = [
+    let tampers: [Tamper<'_>; 7] = [
         ("a directory open to all", &|path| chmod(path.parent().expect("directory"), 0o777)),
         ("a directory open to a group", &|path| chmod(path.parent().expect("directory"), 0o775)),
         ("a file open to a group", &|path| chmod(path, 0o664)),

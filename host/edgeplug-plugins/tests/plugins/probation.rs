@@ -36,6 +36,14 @@ fn shelved(directory: &tempfile::TempDir) -> Vec<String> {
     names.filter_map(|name| name.strip_suffix(".wasm").map(str::to_owned)).collect()
 }
 
+/// Waits until the shelf says so on disk, which nobody else does.
+async fn recorded(rig: &Rig, words: &str) {
+    let record = rig.directory.path().join("shelf/p/record.json");
+    while !std::fs::read_to_string(&record).expect("record").contains(words) {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_version_that_traps_is_rolled_back_with_the_state_of_the_swap() {
     let mut rig = trusted("[config]\nevery = \"1\"\nsaved = \"the way so far\"").await;
@@ -171,11 +179,7 @@ fn a_probation_goes_on_after_the_daemon_was_killed() {
         rig.up("p").await;
         rig.sample("p").await.expect("sample");
         rig.sample("p").await.expect("sample");
-        let record = rig.directory.path().join("shelf/p/record.json");
-        // Nobody waits for it but this test.
-        while !std::fs::read_to_string(&record).expect("record").contains("\"good_calls\": 2") {
-            tokio::task::yield_now().await;
-        }
+        recorded(&rig, "\"good_calls\": 2").await;
         rig.directory
     });
     let directory = killed(async {
@@ -191,6 +195,7 @@ fn a_probation_goes_on_after_the_daemon_was_killed() {
         assert_eq!(rig.up("p").await, Change::RolledBack);
         let samples = rig.sample("p").await.expect("sample");
         assert_eq!(value(&samples, "restored"), Some(&json!("a")), "the state of the swap outlived the daemon");
+        recorded(&rig, "trapping as configured").await;
         rig.directory
     });
     killed(async {
@@ -289,6 +294,7 @@ async fn versions_of_one_component_under_several_names_are_judged_apart() {
     }
     rig.sample("bad").await.expect_err("a trap");
     rig.rolled_back("bad").await;
+    assert_eq!(rig.up("bad").await, Change::RolledBack);
     rig.sample("good").await.expect("sample");
     assert_eq!(rig.confirmed("good").await, sha256(&guest("traps")));
     assert_eq!(rig.status("bad").sha256, sha256(&guest("probe")));

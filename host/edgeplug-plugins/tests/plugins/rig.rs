@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use edgeplug_plugins::{
-    Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, PluginStatus, Plugins, PluginsOptions,
-    Policy, Probation, Reply, Resolver, SampleOutcome, TwinFailure,
+    Answer, Ask, Change, Command, DeviceInfo, Limits, Pattern, PluginEvent, PluginPolicy, PluginStatus, Plugins,
+    PluginsOptions, Policy, Probation, Reply, Resolver, SampleOutcome, TwinFailure,
 };
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;

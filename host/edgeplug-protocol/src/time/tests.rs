@@ -25,3 +25,10 @@ fn what_is_no_moment_is_refused() {
         assert!(Timestamp::parse(text).is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn years_before_0_are_no_moments_of_the_wire() {
+    let first = Timestamp::from_unix(-62_167_219_200, 0).expect("the first second of the year 0");
+    assert_eq!(first.as_str(), "0000-01-01T00:00:00.000Z");
+    assert!(Timestamp::from_unix(-62_167_219_201, 999_999_999).is_err());
+}

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Transforms;
 use crate::event::Event;
-use crate::rig::{LATENCY, Rig, cases, reading};
+use crate::rig::{Filtered, LATENCY, Rig, cases, reading};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,15 +42,15 @@ fn numbers(samples: Vec<Sample>, change: impl Fn(i64) -> i64) -> Vec<Sample> {
     numbers.map(|number| reading("n", change(number))).collect()
 }
 
-fn doubled(_: &str, samples: Vec<Sample>) -> Option<Result<Vec<Sample>, CallFailure>> {
+fn doubled(_: &str, samples: Vec<Sample>) -> Filtered {
     Some(Ok(numbers(samples, |number| number * 2)))
 }
 
-fn broken(_: &str, _: Vec<Sample>) -> Option<Result<Vec<Sample>, CallFailure>> {
+fn broken(_: &str, _: Vec<Sample>) -> Filtered {
     Some(Err(CallFailure("the plugin trapped: unreachable".to_owned())))
 }
 
-fn silent(_: &str, _: Vec<Sample>) -> Option<Result<Vec<Sample>, CallFailure>> {
+fn silent(_: &str, _: Vec<Sample>) -> Filtered {
     None
 }
 
@@ -79,9 +79,7 @@ fn the_cloud_gets_what_the_filter_made_of_a_wired_plugins_readings_and_nothing_e
 #[test]
 fn filters_stand_in_a_row_and_none_filters_itself() {
     let mut rig = wired(&[("p", &["double", "increment"]), ("*", &["increment"])], TransformFailure::Pass);
-    rig.transform = |filter, samples| {
-        Some(Ok(numbers(samples, |n| if filter == "double" { n * 2 } else { n + 1 })))
-    };
+    rig.transform = |filter, samples| Some(Ok(numbers(samples, |n| if filter == "double" { n * 2 } else { n + 1 })));
     offered_by(&mut rig, "p", 1, vec![reading("n", 10)]);
     rig.pass(SECOND);
     offered_by(&mut rig, "q", 2, vec![reading("n", 10)]);
@@ -148,7 +146,9 @@ fn a_failing_or_missing_filter_lets_readings_pass_or_has_them_dropped() {
             let reason = if is_missing { "not running" } else { "trapped" };
             assert!(status.trouble[0].reason.contains(reason), "{status:?}");
             match (failure, &outcomes[..]) {
-                (TransformFailure::Pass, [Outcome::Accepted]) => assert_eq!((status.unfiltered, status.dropped), (2, 0)),
+                (TransformFailure::Pass, [Outcome::Accepted]) => {
+                    assert_eq!((status.unfiltered, status.dropped), (2, 0))
+                }
                 (TransformFailure::Drop, [Outcome::Rejected(why)]) => {
                     assert!(why.contains(reason) && why.contains("filter f"), "{why}");
                     assert_eq!((status.unfiltered, status.dropped), (0, 2));

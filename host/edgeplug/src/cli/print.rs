@@ -166,3 +166,6 @@ pub(super) fn children(children: &Value) -> String {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgeplug_plugins::{
-    EngineKind, KeyError, Limits, PluginPolicy, Policy, Probation, SignatureMode, SignaturePolicy,
-};
+use edgeplug_plugins::{EngineKind, KeyError, Limits, PluginPolicy, Policy, Probation, SignatureMode, SignaturePolicy};
 use edgeplug_session::config::{TransformFailure, Transforms};
 use serde::Deserialize;
 
@@ -159,8 +157,7 @@ impl TypedPlugins {
         let rescan_s = range("rescan_s", self.rescan_s, usual.rescan.as_secs(), RESCAN_S, "seconds")?;
         let probation_s =
             range("probation_s", self.probation_s, usual.probation.time.as_secs(), PROBATION_S, "seconds")?;
-        let restart_min_ms =
-            range("restart_min_ms", self.restart_min_ms, ms(usual.restart_min), RESTART_MIN_MS, "ms")?;
+        let restart_min_ms = range("restart_min_ms", self.restart_min_ms, ms(usual.restart_min), RESTART_MIN_MS, "ms")?;
         let good_calls =
             count("probation_calls", self.probation_calls, usual.probation.good_calls, PROBATION_CALLS, "calls")?;
         let quarantine_strikes = count(

@@ -113,7 +113,11 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
             Exit::ConfigInvalid,
             &["line 8", "plugins.cache_images", "absolute"],
         ),
-        (format!("{GOOD}[plugins]\nrescan_s = 0\n"), Exit::ConfigInvalid, &["line 8", "plugins.rescan_s", "default 10"]),
+        (
+            format!("{GOOD}[plugins]\nrescan_s = 0\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "plugins.rescan_s", "default 10"],
+        ),
         (
             format!("{GOOD}[plugins]\nquarantine_strikes = 0\n"),
             Exit::ConfigInvalid,
@@ -134,7 +138,11 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
             Exit::ConfigInvalid,
             &["line 8", "plugins.transforms.*", "twice"],
         ),
-        (format!("{GOOD}[plugins.transforms]\na = [\"*\"]\n"), Exit::ConfigInvalid, &["plugins.transforms.a", "sources only"]),
+        (
+            format!("{GOOD}[plugins.transforms]\na = [\"*\"]\n"),
+            Exit::ConfigInvalid,
+            &["plugins.transforms.a", "sources only"],
+        ),
         (
             format!("{GOOD}[plugins]\ntransform_failure = \"keep\"\n"),
             Exit::ConfigWrongType,
@@ -250,7 +258,9 @@ fn the_example_that_is_installed_is_understood_and_says_the_defaults() {
     let shown = |config: &Config| {
         let Config { session, outbox, link, identity, plugins, .. } = config;
         let PluginsConfig { directory, engine, cache_images, signature, limits, .. } = plugins;
-        format!("{session:?} {outbox:?} {link:?} {identity:?} {directory:?} {engine} {cache_images:?} {signature:?} {limits:?}")
+        format!(
+            "{session:?} {outbox:?} {link:?} {identity:?} {directory:?} {engine} {cache_images:?} {signature:?} {limits:?}"
+        )
     };
     assert_eq!(shown(&bare), shown(&all));
 }

@@ -285,3 +285,63 @@ fn what_was_typed_wrong_is_said_before_anything_runs() {
     let said = rig.plugin(["try", "script.wasm", "--virtual-time", "1m"]);
     assert!(said.code == 35 && said.err.contains("does not run"), "{said:?}");
 }
+
+#[test]
+fn a_reading_that_the_daemon_would_not_take_fails_the_trial() {
+    let rig = Rig::new();
+    rig.guest("reader");
+    rig.write("reader.toml", "interval_s = 60\nfiles = [\"/log\"]\n[config]\npath = \"/log\"\n");
+    std::fs::create_dir_all(rig.path("machine")).unwrap();
+    rig.write("machine/log", &"x".repeat(70_000));
+    let said = rig.plugin(["try", "reader.wasm", "--root", "machine", "--virtual-time", "1m"]);
+    assert_eq!(said.code, 36, "{said:?}");
+    assert!(said.err.contains("2 readings were not taken"), "{said:?}");
+    assert!(said.out.contains("2 calls, 0 failed; 0 readings, 2 not taken; "), "{said:?}");
+}
+
+#[test]
+fn a_plugin_that_sleeps_for_too_long_fails_as_it_would_in_the_daemon() {
+    let rig = Rig::new();
+    rig.guest("probe");
+    rig.write("probe.toml", "interval_s = 60\n[limits]\ndeadline_ms = 1000\n");
+    let trial = ["try", "probe.wasm", "--virtual-time", "1m", "--json", "--command"];
+    let said = rig.plugin(trial.iter().chain(&["sleep 3"]).copied());
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = rig.plugin(trial.iter().chain(&["sleep 10"]).copied());
+    assert_eq!(said.code, 36, "{said:?}");
+    let command = &said.events("command")[0];
+    assert_eq!((&command["at_s"], &command["outcome"]), (&json!(4.0), &json!("fault")), "{said:?}");
+}
+
+#[test]
+fn the_cloud_is_heard_as_the_daemon_passes_it_on() {
+    let rig = Rig::new();
+    rig.guest("probe");
+    rig.write("probe.toml", "interval_s = 60\ndisconnect = true\n[commands]\nnames = [\"device\"]\n");
+    let said = rig.plugin([
+        "try",
+        "probe.wasm",
+        "--virtual-time",
+        "1m",
+        "--json",
+        "--command",
+        "device disconnect",
+        "--desired",
+        "+10s {\"limit\":4}",
+        "--command",
+        "+20s device reconnect",
+        "--command",
+        "+30s twin get",
+    ]);
+    assert!(said.code == 36 && said.err.contains("1 of 7 calls failed"), "{said:?}");
+    insta::assert_snapshot!(story(&said).join("\n"), @r#"
+    desired {} ok
+    asked device.disconnect
+    command command-1 done done
+    desired {"limit":4} waits
+    asked device.reconnect
+    command command-2 done done
+    desired {"limit":4} ok
+    command command-3 not taken `names` under [commands] in the manifest has only device
+    "#);
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use edgeplug_plugins::{
     Answer, Ask, Command, Connection, DesiredChange, DeviceInfo, EngineKind, FinishFailure, Limits, NotReady,
-    PluginEvent, PluginPolicy, Plugins, PluginsOptions, Policy, Probation, SampleOutcome, SignaturePolicy, Straggler,
+    PluginEvent, PluginPolicy, PluginState, Plugins, PluginsOptions, Policy, Probation, SampleOutcome, SignaturePolicy,
     TwinDocument, Update,
 };
 use edgeplug_protocol::sample::Sample;
@@ -28,8 +28,8 @@ const SWAP_PAUSE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked whether an attack has come to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long plugins may take to end; one that is being started has five seconds.
-const STOP: Duration = Duration::from_secs(8);
+/// How long plugins may take to end.
+const STOP: Duration = Duration::from_secs(2);
 /// Lines of the attacker's log that are looked at.
 const LOG_LINES: usize = 500;
 /// Texts and readings kept of each kind.
@@ -44,7 +44,8 @@ const TEXT_LEN_MAX: usize = 16 << 10;
 pub fn run(task: &Path) -> anyhow::Result<()> {
     let task: Task = serde_json::from_slice(&std::fs::read(task)?)?;
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).event_interval(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).event_interval(2).enable_all().build()?;
     let report = runtime.block_on(async move { tokio::spawn(play(task)).await? })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
@@ -83,6 +84,7 @@ async fn play(task: Task) -> anyhow::Result<Report> {
     anyhow::ensure!(host.neighbour_up, "the neighbour did not come up: {:?}", host.report.words);
     host.until(Instant::now() + alone, |_| false).await?;
     println!("{ATTACK}");
+    let began = Instant::now();
     host.let_in()?;
     // Compiling is over when it is up or refused; only then the clock of the attack begins.
     host.is_attack = true;
@@ -92,6 +94,7 @@ async fn play(task: Task) -> anyhow::Result<Report> {
     while Instant::now() < patience && !host.has_come_to(&task.until) {
         host.until(Instant::now() + LOOK_EVERY, |_| false).await?;
     }
+    host.report.attack_ms = milliseconds(began);
     host.finish().await
 }
 
@@ -169,9 +172,8 @@ impl Host {
         match until {
             Until::Nothing => true,
             Until::Quarantined => {
-                let list = serde_json::to_value(self.plugins.list()).unwrap_or_default();
-                let mut list = list.as_array().into_iter().flatten();
-                list.any(|status| status["plugin"] == ATTACKER && status["state"] == "quarantined")
+                let mut list = self.plugins.list().into_iter();
+                list.any(|status| status.plugin == ATTACKER && status.state == PluginState::Quarantined)
             }
             Until::Said(words) => {
                 let log = self.plugins.log_tail(ATTACKER, 0, LOG_LINES);
@@ -231,13 +233,18 @@ impl Host {
             Errand::Swap => {
                 let number = call.to_le_bytes();
                 let section = [&[0, 12, 3][..], b"two", &number].concat();
+                // Once: a file that changes while it is compiled is compiled again, and again.
+                self.is_over = true;
                 self.write(&[&self.component[..], &section].concat())?;
-                self.next_errand = Some(Instant::now() + SWAP_PAUSE);
                 return Ok(());
             }
             Errand::Remove => {
                 let file = self.stage.join("plugins").join(format!("{ATTACKER}.wasm"));
-                if file.exists() { std::fs::remove_file(file)? } else { self.write(&self.component)? }
+                if file.exists() {
+                    std::fs::remove_file(file)?
+                } else {
+                    self.write(&self.component)?
+                }
                 self.plugins.rescan();
                 self.next_errand = Some(Instant::now() + SWAP_PAUSE);
                 return Ok(());
@@ -283,9 +290,7 @@ impl Host {
                 keep(&mut self.report.words, reason);
             }
             PluginEvent::Refused { plugin, reason, .. } => {
-                if plugin != NEIGHBOUR || self.is_attack {
-                    keep(&mut self.report.words, format!("{plugin}: {reason}"));
-                }
+                keep(&mut self.report.words, format!("{plugin}: {reason}"));
             }
             PluginEvent::Sampled { plugin, call, result } if plugin == NEIGHBOUR => {
                 let Some((asked, at)) = self.asked_neighbour.take() else { return };
@@ -374,12 +379,11 @@ impl Host {
             if self.report.readings.len() == KEPT_MAX {
                 break;
             }
-            let mut value = serde_json::to_value(sample).unwrap_or_default();
-            if value.to_string().len() > TEXT_LEN_MAX {
-                value = format!("a reading of {} bytes", value.to_string().len()).into();
-            }
-            if !self.report.readings.contains(&value) {
-                self.report.readings.push(value);
+            let length = serde_json::to_string(&sample).map_or(0, |text| text.len());
+            let large = || Sample { device: None, time: None, values: vec![("bytes".to_owned(), length.into())] };
+            let sample = if length > TEXT_LEN_MAX { large() } else { sample };
+            if !self.report.readings.contains(&sample) {
+                self.report.readings.push(sample);
             }
         }
     }
@@ -417,26 +421,34 @@ impl Host {
 
     async fn finish(mut self) -> anyhow::Result<Report> {
         self.is_over = true;
-        self.report.list = serde_json::to_value(self.plugins.list())?;
+        self.report.list = serde_json::from_value(serde_json::to_value(self.plugins.list())?)?;
         let page = self.plugins.log_tail(ATTACKER, 0, LOG_LINES);
         self.report.log = page.into_iter().flat_map(|page| page.lines).map(|line| line.text).collect();
         // Whoever stops goes on answering, or plugins wait for answers.
         let plugins = Arc::clone(&self.plugins);
+        let began = Instant::now();
         let stopping = plugins.stop(STOP);
         tokio::pin!(stopping);
-        let stragglers = loop {
+        loop {
             tokio::select! {
-                stragglers = &mut stopping => break stragglers,
+                _stragglers = &mut stopping => break,
                 event = self.events.recv() => match event {
                     Some(event @ (PluginEvent::Offered { .. } | PluginEvent::Asked { .. })) => self.hear(event),
                     Some(_) => {}
-                    None => break stopping.await,
+                    None => {
+                        stopping.await;
+                        break;
+                    }
                 },
             }
-        };
-        self.report.straggled = stragglers.contains(&Straggler { plugin: ATTACKER.to_owned() });
+        }
+        self.report.stop_ms = milliseconds(began);
         Ok(self.report)
     }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Each text once, so many, so long.

@@ -1,14 +1,14 @@
 //! Whether a wall stood: what must hold of every attack, and what of this one.
 
+use edgeplug_protocol::sample::Sample;
 use serde_json::Value;
 
 use super::run::{Footprint, Seen};
 use super::stage::Stage;
-use super::task::{ATTACKER, NEIGHBOUR, Report};
+use super::task::{ATTACKER, NEIGHBOUR, Report, Status};
 use super::wall::{Ends, Wall};
 
-/// What an attacker with 16 MiB may cost the daemon beyond that: its answer copied twice (16 MiB may move in a call), its
-/// code, its log, its figures.
+/// What an attacker with 16 MiB may cost the daemon: these, its tables, its code, its answer copied twice, its log.
 const RSS_GROWTH_KB_MAX: u64 = 64 << 10;
 /// Two workers, the lanes, the tickers, the watchers, and the runtime's threads for files.
 const THREADS_MAX: u64 = 96;
@@ -23,11 +23,16 @@ const OFFERED_PER_S: u64 = 1000;
 const OFFERED_BURST: u64 = 5000;
 /// What a plugin may keep (`wit/imports.wit`, `state`).
 const KEPT_BYTES_MAX: u64 = 64 << 10;
-/// Changes a second that it may have kept, and at once; and what it may send.
+/// Changes a second that it may have kept, and at once.
 const KEPT_CHANGES_PER_S: u64 = 10;
 const KEPT_CHANGES_BURST: u64 = 100;
-const OFFERED_BYTES_PER_S: u64 = 1 << 20;
-const OFFERED_BYTES_BURST: u64 = 8 << 20;
+/// Bytes a second that it may send, and at once: 256 KiB and 2.5 MiB, and what JSON adds.
+const OFFERED_BYTES_PER_S: u64 = 300 << 10;
+const OFFERED_BYTES_BURST: u64 = 3 << 20;
+/// Longest single call of the neighbour: a percentile hides one that waited for as long as everything stood still.
+const NEIGHBOUR_MS_MAX: u64 = 1000;
+/// The daemon's side gives plugins two seconds.
+const STOP_MS_MAX: u64 = 4000;
 /// Said, as much of it as helps.
 const SAID_LEN_MAX: usize = 1000;
 /// Longest text about one fault or refusal.
@@ -42,23 +47,23 @@ pub(super) struct Judgement {
     pub(super) is_quarantined: bool,
 }
 
-pub(super) fn judge(wall: &Wall, stage: &Stage, seen: &Seen, attack_ms: u64) -> Judgement {
+pub(super) fn judge(wall: &Wall, stage: &Stage, seen: &Seen) -> Judgement {
     let Seen { footprint, report } = seen;
-    let status = |plugin: &str| report.list.as_array()?.iter().find(|status| status["plugin"] == plugin).cloned();
-    let attacker = status(ATTACKER).unwrap_or_default();
-    let state = attacker["state"].as_str().unwrap_or("unknown").to_owned();
+    let status = |plugin: &str| report.list.iter().find(|status| status.plugin == plugin);
+    let attacker = status(ATTACKER);
+    let state = attacker.map_or("unknown", |status| &status.state);
     let is_quarantined = state == "quarantined";
-    let mut breaches = of_any(footprint, report, attack_ms);
+    let mut breaches = of_any(footprint, report);
     if serde_json::to_string(report).is_ok_and(|text| text.contains(stage.canary())) {
         breaches.push("the secret came out".to_owned());
     }
-    if status(NEIGHBOUR).is_none_or(|status| status["state"] != "running" || status["faults"] != 0) {
+    if status(NEIGHBOUR).is_none_or(|status| status.state != "running" || status.faults != 0) {
         breaches.push("the neighbour fell".to_owned());
     }
     let through = report.readings.iter().filter_map(|reading| value(reading, "through"));
     breaches.extend(through.map(|what| format!("it got through: {what}")));
 
-    let said = said(report, &attacker);
+    let said = said(report, attacker);
     let words = said.iter().find(|text| text.contains(wall.words)).cloned();
     if words.is_none() && !wall.words.is_empty() {
         let mut said = format!("{said:?}");
@@ -84,15 +89,17 @@ pub(super) fn judge(wall: &Wall, stage: &Stage, seen: &Seen, attack_ms: u64) -> 
     Judgement { seen, breaches, is_quarantined }
 }
 
-fn of_any(footprint: &Footprint, report: &Report, attack_ms: u64) -> Vec<String> {
+fn of_any(footprint: &Footprint, report: &Report) -> Vec<String> {
     let mut breaches = Vec::new();
     let mut most = |what: &str, is: u64, most: u64| {
         if is > most {
             breaches.push(format!("{is} {what}; {most} are the most"));
         }
     };
-    // All the while it ran, compiling and the end included.
-    let seconds = attack_ms.div_ceil(1000) + 5;
+    let seconds = (report.attack_ms + report.stop_ms).div_ceil(1000);
+    most("ms to end it", report.stop_ms, STOP_MS_MAX);
+    let slowest_us = report.attack_us.iter().max().copied().unwrap_or(0);
+    most("ms in one call of the neighbour", u64::from(slowest_us / 1000), NEIGHBOUR_MS_MAX);
     most("KiB more of memory", footprint.rss_kb.saturating_sub(footprint.rss_kb_alone), RSS_GROWTH_KB_MAX);
     most("threads", footprint.threads, THREADS_MAX);
     most("descriptors", footprint.descriptors, DESCRIPTORS_MAX);
@@ -114,9 +121,6 @@ fn of_any(footprint: &Footprint, report: &Report, attack_ms: u64) -> Vec<String>
     if !report.stolen.is_empty() {
         breaches.push(format!("asked in another's name: {:?}", report.stolen));
     }
-    if report.straggled {
-        breaches.push("it had to be cut off at the stop".to_owned());
-    }
     breaches
 }
 
@@ -127,19 +131,17 @@ pub(super) fn misleads(letter: char) -> bool {
 }
 
 /// Everything in words: of the host and of the guest.
-fn said(report: &Report, attacker: &Value) -> Vec<String> {
+fn said(report: &Report, attacker: Option<&Status>) -> Vec<String> {
     let mut said = report.words.clone();
     said.extend(report.readings.iter().map(|reading| match value(reading, "refused") {
         Some(refused) => refused.to_string(),
-        None => reading.to_string(),
+        None => serde_json::to_string(reading).unwrap_or_default(),
     }));
-    said.extend(attacker["problem"].as_str().map(str::to_owned));
+    said.extend(attacker.and_then(|status| status.problem.clone()));
     said.extend(report.log.iter().cloned());
     said
 }
 
-/// One attribute of a sample as JSON.
-fn value<'a>(sample: &'a Value, name: &str) -> Option<&'a Value> {
-    let values = sample["values"].as_array()?;
-    values.iter().find(|pair| pair[0] == name).map(|pair| &pair[1])
+fn value<'a>(sample: &'a Sample, name: &str) -> Option<&'a Value> {
+    sample.values.iter().find(|(attribute, _)| attribute == name).map(|(_, value)| value)
 }

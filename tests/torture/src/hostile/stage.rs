@@ -1,4 +1,5 @@
-//! Where an attack takes place, seen from outside: canaries, a socket that nobody may reach, and somebody who exchanges files.
+//! Where an attack takes place, and what is found there afterwards: canaries, a socket that nobody may reach, somebody who
+//! exchanges files, the daemon's log.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -25,10 +26,11 @@ const HARMLESS: &str = "harmless, and granted";
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) struct Stage {
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     root: PathBuf,
     /// In every secret of this stage, and nowhere else.
     canary: String,
+    cache: PathBuf,
     port: u16,
     /// Connections and datagrams that came.
     visits: Arc<AtomicU64>,
@@ -38,7 +40,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Lays out files and sockets for a wall.
-    pub(super) fn set(wall: &Wall) -> anyhow::Result<Self> {
+    pub(super) fn set(wall: &Wall, cache: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("hostile").tempdir()?;
         let root = directory.path().canonicalize()?;
         let canary = format!("canary-{:016x}", Random::new(Random::any_seed()).number());
@@ -46,9 +48,10 @@ impl Stage {
         let port = listener.local_addr()?.port();
         let datagrams = UdpSocket::bind(("127.0.0.1", port))?;
         let mut stage = Self {
-            directory,
+            _directory: directory,
             root,
             canary,
+            cache: cache.to_owned(),
             port,
             visits: Arc::default(),
             over: Arc::default(),
@@ -71,9 +74,11 @@ impl Stage {
         &self.canary
     }
 
-    /// `{stage}`, `{port}` and `{uid}` in manifests, policies and configurations.
+    /// `{stage}`, `{cache}` and `{port}` in manifests and policies.
     pub(super) fn filled(&self, text: &str) -> String {
-        text.replace("{stage}", &self.root.display().to_string()).replace("{port}", &self.port.to_string())
+        text.replace("{stage}", &self.root.display().to_string())
+            .replace("{cache}", &self.cache.display().to_string())
+            .replace("{port}", &self.port.to_string())
     }
 
     fn lay_files(&self) -> anyhow::Result<()> {
@@ -204,7 +209,9 @@ impl Stage {
                 found.push(format!("plugins/{name} appeared"));
             }
         }
-        if fs::read(self.root.join("plugins").join(format!("{NEIGHBOUR}.wasm")))? != fs::read(programs::guest("ten-readings")?)? {
+        if fs::read(self.root.join("plugins").join(format!("{NEIGHBOUR}.wasm")))?
+            != fs::read(programs::guest("ten-readings")?)?
+        {
             found.push("the neighbour's file was changed".to_owned());
         }
         found.extend(self.log_was_forged()?);
@@ -231,11 +238,6 @@ impl Stage {
             found.push("the daemon's log holds the secret".to_owned());
         }
         Ok(found)
-    }
-
-    /// Kept for whoever looks into a breach.
-    pub(super) fn keep(&mut self) {
-        self.directory.disable_cleanup(true);
     }
 }
 

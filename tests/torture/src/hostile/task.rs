@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use edgeplug_protocol::sample::Sample;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The plugin that is measured.
 pub(super) const NEIGHBOUR: &str = "neighbour";
@@ -71,8 +71,8 @@ pub(super) struct Report {
     pub(super) failed: u32,
     /// Why files were not taken and calls failed, each once.
     pub(super) words: Vec<String>,
-    /// Samples that the attacker gave, as JSON.
-    pub(super) readings: Vec<Value>,
+    /// Samples that the attacker answered with, each once.
+    pub(super) readings: Vec<Sample>,
     /// Most samples in one answer.
     pub(super) samples_max: u64,
     /// Samples that it sent by itself and that came to the daemon.
@@ -87,8 +87,18 @@ pub(super) struct Report {
     pub(super) stolen: Vec<String>,
     /// The attacker's log.
     pub(super) log: Vec<String>,
-    /// `plugin list`.
-    pub(super) list: Value,
-    /// The attacker was cut off at the end.
-    pub(super) straggled: bool,
+    pub(super) list: Vec<Status>,
+    /// How long the attack lasted.
+    pub(super) attack_ms: u64,
+    /// How long it took to end the plugins, by force in the end.
+    pub(super) stop_ms: u64,
+}
+
+/// A plugin's line of `plugin list`, as much of it as counts here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Status {
+    pub(super) plugin: String,
+    pub(super) state: String,
+    pub(super) faults: u64,
+    pub(super) problem: Option<String>,
 }

@@ -3,7 +3,7 @@
 use super::fixture::Fixture;
 use super::task::Errand;
 
-/// What is tried. The first nineteen are the list of those that must be there; a test counts them.
+/// What is tried. Those down to `CompilerBomb` must each have a wall; a test looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     DotDot,

@@ -7,6 +7,7 @@ mod exports;
 mod files;
 mod floods;
 mod network;
+pub(super) mod open;
 mod process;
 mod texts;
 

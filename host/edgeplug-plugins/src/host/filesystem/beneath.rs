@@ -145,12 +145,9 @@ fn through(reference: &OwnedFd, wanted: &Wanted) -> Result<Found, NotOpened> {
     }
     let truncate = if wanted.truncate { OFlags::TRUNC } else { OFlags::empty() };
     let itself = format!("/proc/self/fd/{}", reference.as_raw_fd());
-    let opened = reopen(itself, wanted.access() | truncate, Mode::empty()).map_err(|error| failed_to_open(error))?;
+    let opened =
+        reopen(itself, wanted.access() | truncate, Mode::empty()).map_err(|error| NotOpened::Failed(error.into()))?;
     Ok(if is_directory { Found::Directory(opened.into()) } else { Found::File(opened.into()) })
-}
-
-fn failed_to_open(error: Errno) -> NotOpened {
-    NotOpened::Failed(error.into())
 }
 
 fn failed(error: Errno) -> NotOpened {

@@ -27,7 +27,9 @@ fn a_release_reads_as_it_is_printed() {
 
 #[test]
 fn what_is_no_release_is_refused() {
-    for text in ["", ".", "1.", ".1", "1..2", "1.2.3.4.5", "v1", "1.2.3-rc1", "+1", "-1", " 1", "1 ", "4294967296", "１"] {
+    for text in
+        ["", ".", "1.", ".1", "1..2", "1.2.3.4.5", "v1", "1.2.3-rc1", "+1", "-1", " 1", "1 ", "4294967296", "１"]
+    {
         assert_eq!(text.parse::<ReleaseVersion>(), Err(NotAVersion), "{text:?}");
     }
 }

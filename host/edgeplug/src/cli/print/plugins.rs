@@ -168,10 +168,7 @@ fn row(plugin: &Plugin<'_>) -> [String; 10] {
         plugin.number("/errors").to_string(),
         plugin.number("/faults").to_string(),
         plugin.number("/restarts").to_string(),
-        unless(
-            plugin.number("/figures/latency/count") == 0,
-            time(plugin.number("/figures/latency/p99_us")),
-        ),
+        unless(plugin.number("/figures/latency/count") == 0, time(plugin.number("/figures/latency/p99_us"))),
         unless(memory == 0, mebibytes(memory)),
     ]
 }
@@ -190,8 +187,7 @@ fn remarks(plugin: &Plugin<'_>) -> Vec<String> {
         _ => {}
     }
     if plugin.0.get("probation").is_some_and(Value::is_object) {
-        let (calls, wanted) =
-            (plugin.number("/probation/good_calls"), plugin.number("/probation/good_calls_wanted"));
+        let (calls, wanted) = (plugin.number("/probation/good_calls"), plugin.number("/probation/good_calls_wanted"));
         let seconds = plugin.number("/probation/seconds_left");
         remarks.push(format!("on probation: {calls} of {wanted} good calls, {seconds} s left"));
     }
@@ -199,13 +195,10 @@ fn remarks(plugin: &Plugin<'_>) -> Vec<String> {
         let hash: String = plugin.text("/set_aside/sha256").chars().take(HASH_SHOWN).collect();
         remarks.push(format!("version {hash} is set aside: {}", plugin.text("/set_aside/reason")));
     }
-    match plugin.text("/figures/lane") {
-        "slow" => remarks.push("its calls compute for long and have a thread of their own".to_owned()),
-        "idle" => remarks.push(
-            "it computes more than its share, or did not end in time: it runs when nobody else wants the processor"
-                .to_owned(),
-        ),
-        _ => {}
+    if plugin.text("/figures/lane") == "idle" {
+        let words =
+            "it computes more than its share, or did not end in time: it runs when nobody else wants the processor";
+        remarks.push(words.to_owned());
     }
     if !plugin.text("/problem").is_empty() {
         remarks.push(format!("problem: {}", plugin.text("/problem")));
@@ -243,7 +236,7 @@ fn time(us: u64) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ fn what_is_no_plugin_is_told_by_its_problem() {
 
 #[test]
 fn a_producer_without_a_version_is_its_name() {
-    let mut found = Inspection::default();
-    found.producers = [("Rust", ""), ("clang", "22.1")].map(|(name, version)| (name.into(), version.into())).into();
+    let producers = [("Rust", ""), ("clang", "22.1")].map(|(name, version)| (name.into(), version.into()));
+    let found = Inspection { producers: producers.into(), ..Inspection::default() };
     let words = words(Path::new("x.wasm"), &found);
     assert!(words.ends_with("  made by  Rust\n           clang: 22.1\n"), "{words}");
 }

@@ -93,7 +93,7 @@ pub(super) fn asked(request: &Ask) -> (String, Value) {
                 Ending::Failed(message) => ("failed", message),
             };
             let details = json!({ "ask": "acks.finish", "id": id, "outcome": outcome, "message": message });
-            (format!("acks.finish {id}: {outcome}: {message}"), details)
+            (format!("acks.finish {id:?}: {outcome}: {message}"), details)
         }
         Ask::KeepState { key, value: Some(value) } => {
             let details = json!({ "ask": "state.set", "key": key, "bytes": value.len() });

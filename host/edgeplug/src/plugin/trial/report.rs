@@ -25,6 +25,8 @@ pub(super) struct Sum {
     pub(super) failed_calls: u64,
     /// Readings returned or sent.
     pub(super) readings: u64,
+    /// Readings that the daemon would not take either: malformed, too large, or too many.
+    pub(super) rejected: u64,
     pub(super) log_lines: u64,
     /// What the daemon would have complained about, for instance readings left out.
     pub(super) complaints: u64,
@@ -106,12 +108,14 @@ impl Report {
 
     pub(super) fn end(&self, at: Duration) -> Result<(), Problem> {
         let sum = &self.sum;
+        let not_taken = if sum.rejected > 0 { format!(", {} not taken", sum.rejected) } else { String::new() };
         let mut words = format!(
-            "{} calls, {} failed; {} readings; {} lines logged, {} complaints of the daemon; longest call {:.1} ms, \
+            "{} calls, {} failed; {} readings{}; {} lines logged, {} complaints of the daemon; longest call {:.1} ms, \
              memory {} KiB",
             sum.calls,
             sum.failed_calls,
             sum.readings,
+            not_taken,
             sum.log_lines,
             sum.complaints,
             sum.worst_call_ms,
@@ -128,7 +132,8 @@ impl Report {
 /// the direction of writing, are shown escaped.
 fn one_line(words: &str) -> String {
     let steers = |letter: char| {
-        letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        letter.is_control()
+            || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let mut shown = String::with_capacity(words.len());
     for letter in words.chars() {

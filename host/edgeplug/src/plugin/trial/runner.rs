@@ -54,6 +54,8 @@ pub(super) struct Runner {
     fault_told: Option<String>,
     /// Whether it is being told what is wanted of the twin.
     is_telling: bool,
+    /// It made a connection itself, so it is to be told.
+    is_to_be_told: bool,
     /// Why it will never run (again).
     refused: Option<String>,
     /// Numbers of the last call, command and update.
@@ -77,6 +79,7 @@ impl Runner {
             calls_before_up: 0,
             fault_told: None,
             is_telling: false,
+            is_to_be_told: false,
             refused: None,
             call: 0,
             command: 0,
@@ -96,7 +99,10 @@ impl Runner {
             _ = tokio::signal::ctrl_c() => (),
         }
         self.stop().await?;
-        self.report.sum.memory_bytes_max = self.status().map_or(0, |status| status.memory_bytes_max);
+        if let Some(status) = self.status() {
+            self.report.sum.memory_bytes_max = status.memory_bytes_max;
+            self.report.sum.rejected = status.figures.rejected;
+        }
         self.report.sum.open = self.cloud.open();
         self.report.end(self.trial.elapsed())?;
         let sum = &self.report.sum;
@@ -104,6 +110,10 @@ impl Runner {
             Some(reason) => Err(Problem::new(Exit::PluginUnfit, format!("the plugin does not run: {reason}"))),
             None if sum.failed_calls > 0 => {
                 let text = format!("{} of {} calls failed", sum.failed_calls, sum.calls);
+                Err(Problem::new(Exit::PluginMisbehaved, text))
+            }
+            None if sum.rejected > 0 => {
+                let text = format!("{} readings were not taken; the lines of the host say why", sum.rejected);
                 Err(Problem::new(Exit::PluginMisbehaved, text))
             }
             None => Ok(()),
@@ -119,6 +129,9 @@ impl Runner {
         }
         let mut sample_at = Duration::ZERO;
         while self.ready().await? {
+            if std::mem::take(&mut self.is_to_be_told) {
+                self.tell_all_desired().await?;
+            }
             let step_at = steps.front().map(|(at, _)| *at).filter(|at| *at <= sample_at);
             let at = step_at.unwrap_or(sample_at);
             if let Some(span) = span.filter(|span| at > *span) {
@@ -155,9 +168,14 @@ impl Runner {
             Step::Connection(on) => self.switch(on).await,
             Step::Desired(patch) => {
                 let change = self.cloud.desire(&patch);
+                let mut details = json!({ "desired": patch, "version": change.version });
+                if !self.cloud.connected {
+                    details["outcome"] = json!("waits");
+                    let words = format!("{}: waits for the connection", change.desired);
+                    return self.report.tell(self.trial.elapsed(), "desired", &words, details);
+                }
                 let answered =
                     self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
-                let details = json!({ "desired": patch, "version": change.version });
                 self.tell(&answered, "desired", &change.desired, details).await
             }
             Step::Command(text) => self.command(&text).await,
@@ -184,6 +202,11 @@ impl Runner {
     async fn command(&mut self, text: &str) -> Result<(), Problem> {
         self.command += 1;
         let id = format!("command-{}", self.command);
+        if let Some(reason) = self.out_of_scope(text) {
+            self.report.sum.calls += 1;
+            let details = json!({ "id": id, "text": text });
+            return self.tell(&Answered::not_taken(reason), "command", &format!("{text:?}"), details).await;
+        }
         let command = Command { id: id.clone(), text: text.to_owned(), device: None };
         self.cloud.give(&id);
         let answered = self.call(|plugins, name, call| plugins.command(name, call, command.clone())).await?;
@@ -191,6 +214,16 @@ impl Runner {
             self.cloud.end(&id);
         }
         self.tell(&answered, "command", &format!("{text:?}"), json!({ "id": id, "text": text })).await
+    }
+
+    /// Why the daemon would not give it this command.
+    fn out_of_scope(&self, text: &str) -> Option<String> {
+        let scope = self.status()?.commands;
+        let is_named = |name: &str| scope.names.iter().any(|named| named == name);
+        if scope.names.is_empty() || text.split_whitespace().next().is_some_and(is_named) {
+            return None;
+        }
+        Some(format!("`names` under [commands] in the manifest has only {}", scope.names.join(", ")))
     }
 
     async fn update(&mut self, file: &Path) -> Result<(), Problem> {
@@ -419,7 +452,9 @@ impl Runner {
             PluginEvent::Asked { ask, request, .. } => {
                 let (words, details) = asked(&request);
                 self.report.tell(at, "asked", &words, details)?;
+                let was_connected = self.cloud.connected;
                 let answer = self.cloud.answer(&request);
+                self.is_to_be_told |= self.cloud.connected && !was_connected;
                 if matches!(request, Ask::Disconnect | Ask::Reconnect) {
                     self.connect(self.cloud.connected);
                 }
@@ -427,7 +462,7 @@ impl Runner {
                 Ok(())
             }
             PluginEvent::Progress { id, percent, message, .. } => {
-                let words = format!("{id}: {percent} % {message}");
+                let words = format!("{id:?}: {percent} % {message}");
                 self.report.tell(at, "progress", &words, json!({ "id": id, "percent": percent, "message": message }))
             }
             // There is one version of the file.

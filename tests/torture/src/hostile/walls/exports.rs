@@ -14,14 +14,18 @@ pub(super) fn walls() -> Vec<Wall> {
     vec![
         exports(Word::EndlessLoop, "loop-in-sample", "spin", "sample", late).ends(ends).short(),
         exports(Word::EndlessLoop, "loop-in-command", "spin", "command", late).errand(Errand::Command).ends(ends),
-        exports(Word::EndlessLoop, "loop-in-desired-changed", "spin", "desired", late).errand(Errand::Desired).ends(ends),
+        exports(Word::EndlessLoop, "loop-in-desired-changed", "spin", "desired", late)
+            .errand(Errand::Desired)
+            .ends(ends),
         exports(Word::EndlessLoop, "loop-in-connection-changed", "spin", "connection", late)
             .errand(Errand::Connection)
             .ends(ends),
         exports(Word::EndlessLoop, "loop-in-update", "spin", "update", late).errand(Errand::Update).ends(ends),
         exports(Word::EndlessLoop, "loop-in-transform", "spin", "transform", late).errand(Errand::Transform).ends(ends),
         exports(Word::EndlessStart, "loop-in-start", "spin", "start", "").ends(Ends::Refused),
-        exports(Word::EndlessLoop, "loop-in-save-state", "spin", "save", "saved no state").errand(Errand::Swap).ends(Ends::Contained),
+        exports(Word::EndlessLoop, "loop-in-save-state", "spin", "save", "saved no state")
+            .errand(Errand::Swap)
+            .ends(Ends::Contained),
         exports(Word::EndlessLoop, "loop-in-restore-state", "spin", "restore", "does not take the state")
             .errand(Errand::Swap)
             .ends(Ends::Contained),
@@ -33,7 +37,9 @@ pub(super) fn walls() -> Vec<Wall> {
         exports(Word::Crash, "trap-in-connection-changed", "trap", "connection", trapped)
             .errand(Errand::Connection)
             .ends(ends),
-        exports(Word::Crash, "trap-in-save-state", "trap", "save", "saved no state").errand(Errand::Swap).ends(Ends::Contained),
+        exports(Word::Crash, "trap-in-save-state", "trap", "save", "saved no state")
+            .errand(Errand::Swap)
+            .ends(Ends::Contained),
         exports(Word::Crash, "trap-in-restore-state", "trap", "restore", "does not take the state")
             .errand(Errand::Swap)
             .ends(Ends::Contained),

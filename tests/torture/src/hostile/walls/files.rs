@@ -73,6 +73,7 @@ pub(super) fn walls() -> Vec<Wall> {
                 "/proc/1/mem",
                 "/proc/self/task/1/mem",
                 "/proc/kcore",
+                "/proc/kmsg",
                 "/dev/mem",
                 "/dev/zero",
                 "/sys/kernel/debug/x",
@@ -88,15 +89,11 @@ pub(super) fn walls() -> Vec<Wall> {
         reads(
             Word::AbsolutePath,
             "files-of-the-daemon",
-            &[
-                "{stage}/state/secret",
-                "{stage}/shelf/neighbour/record.json",
-                "{stage}/shelf/attacker/record.json",
-            ],
+            &["{stage}/state/secret", "{stage}/shelf/neighbour/record.json", "{stage}/shelf/attacker/record.json"],
             "a directory of the daemon itself",
         )
-        .config("find", "{stage}/state/*\n{stage}/shelf/*/*")
-        .granted(r#"files = ["{stage}/state/*", "{stage}/shelf/*/*"]"#),
+        .config("find", "{stage}/state/*\n{stage}/shelf/*/*\n{cache}/*")
+        .granted(r#"files = ["{stage}/state/*", "{stage}/shelf/*/*", "{cache}/*"]"#),
         reads(
             Word::Others,
             "files-no-file",
@@ -107,9 +104,6 @@ pub(super) fn walls() -> Vec<Wall> {
         Wall::new(Word::Others, "files-of-a-twin", Fixture::Files, "its manifest does not ask")
             .config("read", "{stage}/granted/data")
             .allows(r#"files = ["{stage}/granted/*"]"#)
-            .twin(
-                "twin",
-                "component = \"attacker.wasm\"\ninterval_s = 3600\nfiles = [\"{stage}/granted/*\"]\n",
-            ),
+            .twin("twin", "component = \"attacker.wasm\"\ninterval_s = 3600\nfiles = [\"{stage}/granted/*\"]\n"),
     ]
 }

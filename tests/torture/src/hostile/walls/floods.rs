@@ -4,8 +4,7 @@ use crate::hostile::fixture::Fixture;
 use crate::hostile::wall::{Ends, Wall, Word};
 
 pub(super) fn walls() -> Vec<Wall> {
-    let flood =
-        |word, name, way: &str, words| Wall::new(word, name, Fixture::Floods, words).config("way", way);
+    let flood = |word, name, way: &str, words| Wall::new(word, name, Fixture::Floods, words).config("way", way);
     let ends = Ends::Quarantined;
     vec![
         flood(Word::HostCallFlood, "flood-of-calls", "config", "").ends(ends).short(),
@@ -13,9 +12,10 @@ pub(super) fn walls() -> Vec<Wall> {
         flood(Word::HostCallFlood, "flood-of-randomness", "random", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-refusals", "files", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-looks-at-the-store", "state-get", "").ends(ends),
-        flood(Word::HostCallFlood, "flood-of-writes-to-the-store", "state-set", "").ends(ends),
+        flood(Word::HostCallFlood, "flood-of-writes-to-the-store", "state-set", "too often").ends(Ends::Contained),
         flood(Word::HostCallFlood, "flood-of-twin-reports", "twin", "").ends(ends),
-        flood(Word::HostCallFlood, "flood-of-disconnections", "disconnect", "").granted("disconnect = true").ends(ends),
+        flood(Word::HostCallFlood, "flood-of-disconnections", "disconnect", "").asks("disconnect = true")
+            .allows("allow_disconnect = true").ends(ends),
         flood(Word::HostCallFlood, "flood-of-readings", "send", "tried").config("calls", "3").short(),
         flood(Word::HostCallFlood, "flood-of-readings-without-end", "send", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-progress", "progress", "").config("calls", "3000"),
@@ -26,11 +26,4 @@ pub(super) fn walls() -> Vec<Wall> {
         flood(Word::LogFlood, "write-of-8-mib-at-once", "write", "").ends(ends),
         flood(Word::LogFlood, "flood-of-output", "output", "line").ends(ends),
     ]
-    .into_iter()
-    .map(|wall| match wall.word {
-        // The operator's word for `disconnect` is another one.
-        Word::HostCallFlood if wall.allows.contains("disconnect") => Wall { allows: "allow_disconnect = true\n".to_owned(), ..wall },
-        _ => wall,
-    })
-    .collect()
 }

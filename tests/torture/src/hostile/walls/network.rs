@@ -1,7 +1,7 @@
 //! Outgoing connections, through `wasi:sockets`.
 
 use crate::hostile::fixture::Fixture;
-use crate::hostile::wall::{Wall, Word};
+use crate::hostile::wall::{Ends, Wall, Word};
 
 fn tries(word: Word, name: &'static str, attempts: &[&str]) -> Wall {
     Wall::new(word, name, Fixture::Network, "").config("try", attempts.join("\n"))
@@ -40,9 +40,12 @@ pub(super) fn walls() -> Vec<Wall> {
             ],
         )
         .asks(
-            r#"network = ["tcp://127.0.0.1:{port}", "tcp://127.0.0.2:{port}", "tcp://[::1]:{port}", "udp://127.0.0.1:{port}", "tcp://169.254.169.254:80"]"#,
+            r#"network = ["tcp://127.0.0.1:{port}", "tcp://127.0.0.2:{port}", "tcp://[::1]:{port}", "udp://127.0.0.1:{port}"]"#,
         )
         .allows(r#"network = ["tcp://0.0.0.0/0:*", "udp://0.0.0.0/0:*", "tcp://[::/0]:*", "tcp://*:*"]"#),
+        Wall::new(Word::Network, "network-secrets-of-clouds", Fixture::Network, "cannot be granted")
+            .asks(r#"network = ["tcp://169.254.169.254:80"]"#)
+            .ends(Ends::Refused),
         tries(
             Word::Network,
             "network-other-port",
@@ -54,7 +57,7 @@ pub(super) fn walls() -> Vec<Wall> {
             "network-listen",
             &["listen 127.0.0.1:0", "listen 0.0.0.0:0", "listen [::]:0", "listen 127.0.0.1:{port}"],
         )
-        .asks(r#"network = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:1"]"#)
+        .asks(r#"network = ["tcp://127.0.0.1:1"]"#)
         .allows(r#"network = ["tcp://127.0.0.1:*", "udp://127.0.0.1:*"]"#),
         tries(
             Word::Network,

@@ -102,7 +102,7 @@ pub(super) fn type_tree() -> Vec<Wall> {
 }
 
 pub(super) fn instance_storm() -> Vec<Wall> {
-    vec![traps(Word::InstanceStorm, "instance-storm", Fixture::InstanceStorm, "instance").short()]
+    vec![traps(Word::InstanceStorm, "instance-storm", Fixture::InstanceStorm, "count too high").short()]
 }
 
 pub(super) fn instance_tree() -> Vec<Wall> {

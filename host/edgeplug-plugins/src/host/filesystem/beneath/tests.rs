@@ -51,7 +51,10 @@ fn fails(errno: Errno) -> impl Fn(&NotOpened) -> bool {
 fn files_are_made_opened_and_cut_as_asked() {
     let ground = Ground::new();
     assert!(matches!(ground.open("a", "r"), Ok(Found::File(_))));
-    assert!(matches!(ground.open("d", "r"), Ok(Found::Directory(_))) && matches!(ground.open(".", "rd"), Ok(Found::Directory(_))));
+    assert!(
+        matches!(ground.open("d", "r"), Ok(Found::Directory(_)))
+            && matches!(ground.open(".", "rd"), Ok(Found::Directory(_)))
+    );
     let Ok(Found::File(mut made)) = ground.open("d/new", "rwc") else { panic!("made") };
     made.write_all(b"text").expect("write");
     ground.open("d/new", "rwcx").map(|_| ()).expect_err("is there");

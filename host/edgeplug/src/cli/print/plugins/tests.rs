@@ -59,7 +59,6 @@ fn one_plugin_is_shown_with_all_its_figures() {
     }));
     insta::assert_snapshot!(shown, @r"
     load  running
-      its calls compute for long and have a thread of their own
       problem: the plugin answered: no sensor
       version    0123456789abcdef
       release    1.2.3, signed by AB12
