@@ -95,8 +95,7 @@ pub trait Mqtt: Send + Sync {
     ///
     /// # Errors
     /// [`PublishError`], and nothing was queued.
-    fn publish(&self, connection: ConnectionId, ticket: u64, topic: String, payload: Bytes)
-    -> Result<(), PublishError>;
+    fn publish(&self, connection: ConnectionId, ticket: u64, topic: &str, payload: Bytes) -> Result<(), PublishError>;
 
     /// Tells the broker that a message is done with. Does nothing for an older connection, for a message that came with
     /// QoS 0, or when it was acknowledged before.

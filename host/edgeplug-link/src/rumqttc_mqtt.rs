@@ -108,6 +108,29 @@ struct LiveState {
     /// Messages to acknowledge, by packet identifier. A broker that repeats an identifier makes the older one stale.
     unacknowledged: HashMap<u16, DeliveryId>,
     deliveries: u64,
+    topics: Topics,
+}
+
+/// The topic looked at last: most messages go to the one before's, and looking through a topic costs more than a copy.
+#[derive(Debug, Default)]
+struct Topics {
+    last: Option<(String, ValidatedTopic)>,
+}
+
+impl Topics {
+    fn look_at(&mut self, topic: &str) -> Result<ValidatedTopic, PublishError> {
+        if let Some((last, valid)) = &self.last
+            && last == topic
+        {
+            return Ok(valid.clone());
+        }
+        if topic.len() > usize::from(u16::MAX) || topic.contains('\0') {
+            return Err(PublishError::Topic);
+        }
+        let valid = ValidatedTopic::new(topic).map_err(|_| PublishError::Topic)?;
+        self.last = Some((topic.to_owned(), valid.clone()));
+        Ok(valid)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -169,13 +192,7 @@ impl Mqtt for RumqttcMqtt {
         Ok(())
     }
 
-    fn publish(
-        &self,
-        connection: ConnectionId,
-        ticket: u64,
-        topic: String,
-        payload: Bytes,
-    ) -> Result<(), PublishError> {
+    fn publish(&self, connection: ConnectionId, ticket: u64, topic: &str, payload: Bytes) -> Result<(), PublishError> {
         let current = lock(&self.current);
         match current.as_ref().filter(|current| current.live.id == connection) {
             Some(current) => current.live.publish(ticket, topic, payload),
@@ -214,17 +231,13 @@ impl Live {
         }
     }
 
-    fn publish(&self, ticket: u64, topic: String, payload: Bytes) -> Result<(), PublishError> {
+    fn publish(&self, ticket: u64, topic: &str, payload: Bytes) -> Result<(), PublishError> {
         let bytes = PUBLISH_OVERHEAD_BYTES_MAX + topic.len() + payload.len();
         if bytes > self.packet_bytes_max {
             return Err(PublishError::TooLarge { bytes, bytes_max: self.packet_bytes_max });
         }
-        if topic.len() > usize::from(u16::MAX) || topic.contains('\0') {
-            return Err(PublishError::Topic);
-        }
-        let topic = ValidatedTopic::new(topic).map_err(|_| PublishError::Topic)?;
-
         let mut state = lock(&self.state);
+        let topic = state.topics.look_at(topic)?;
         if state.phase != Phase::Up {
             return Ok(());
         }
@@ -331,8 +344,11 @@ impl Books<'_> {
 
     /// The broker acknowledged this identifier. Brokers do so in order, and then it is the first.
     pub(crate) fn delivered(&mut self, packet_id: u16) -> Option<u64> {
-        let at = self.0.sent.iter().position(|(sent, _)| *sent == packet_id)?;
-        self.0.sent.remove(at).map(|(_, ticket)| ticket)
+        let taken = match self.0.sent.iter().position(|(sent, _)| *sent == packet_id)? {
+            0 => self.0.sent.pop_front(),
+            at => self.0.sent.remove(at),
+        };
+        taken.map(|(_, ticket)| ticket)
     }
 }
 

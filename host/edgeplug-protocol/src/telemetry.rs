@@ -9,6 +9,7 @@
 //! Bodies are written straight into their bytes while the values are judged: this is the dearest step of a reading.
 
 mod body;
+mod decimal;
 mod edge;
 mod writer;
 

@@ -23,6 +23,8 @@ pub struct Template {
     pub devices: Vec<Device>,
     /// Attributes by tag; a device that is no gateway has the tag "".
     attributes: HashMap<String, Attributes, FxBuildHasher>,
+    /// An attribute's name needs escapes in JSON.
+    escapes: bool,
 }
 
 /// Attributes by name. The names are the cloud's, so nobody else can make them collide, and every value is looked up.
@@ -151,11 +153,12 @@ impl Template {
     /// An empty template for this company and template id.
     #[must_use]
     pub fn new(version: Version, cpid: impl Into<String>, id: impl Into<String>, devices: Vec<Device>) -> Self {
-        Self { version, id: id.into(), cpid: cpid.into(), devices, attributes: HashMap::default() }
+        Self { version, id: id.into(), cpid: cpid.into(), devices, attributes: HashMap::default(), escapes: false }
     }
 
     /// Declares an attribute for every device of a tag.
     pub fn declare(&mut self, tag: &str, name: &str, attribute: Attribute) {
+        self.escapes |= !is_plain(name);
         self.attributes.entry(tag.to_owned()).or_default().insert(name.to_owned(), attribute);
     }
 
@@ -180,9 +183,20 @@ impl Template {
         self.attributes.get(tag)
     }
 
+    /// Whether every attribute's name stands in JSON as it is.
+    pub(crate) fn has_plain_names(&self) -> bool {
+        !self.escapes
+    }
+
     /// How many attributes there are in all.
     #[must_use]
     pub fn attribute_count(&self) -> usize {
         self.attributes.values().map(HashMap::len).sum()
     }
+}
+
+/// Whether a text stands in JSON as it is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    // Without a way out before the end, so that it takes many bytes at a time.
+    !text.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }

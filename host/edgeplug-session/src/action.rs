@@ -64,7 +64,7 @@ pub enum Action {
         /// For [`crate::Event::Delivered`].
         ticket: Ticket,
         /// Topic.
-        topic: String,
+        topic: Arc<str>,
         /// Body.
         body: Bytes,
     },

@@ -238,7 +238,7 @@ impl Control {
         }
         let ticket = step.ticket();
         heartbeat.outstanding = Some(ticket);
-        let (connection, topic) = (online.connection, online.topics.heartbeat.clone());
+        let (connection, topic) = (online.connection, online.topics.heartbeat.as_str().into());
         step.act(Action::Publish { connection, ticket, topic, body: Bytes::from_static(b"{}") });
     }
 

@@ -3,7 +3,8 @@
 //! # Contract
 //! 1. Make a [`Session`] with its configuration and a seed for jitter; hand it [`Event::Restored`] first.
 //! 2. Hand it every event, with the clocks read once for each batch.
-//! 3. Drain [`Session::poll_action`] until it is empty and carry the actions out; none may wait for another.
+//! 3. Drain [`Session::poll_action`] until it is empty and carry the actions out; none may wait for another. What is due
+//!    after a batch of events is done at the first of these calls, once for all of them.
 //! 4. Sleep until an event comes or [`Session::poll_timeout`] passes; then hand it the event or [`Event::Woke`].
 //!
 //! # What must stay true
@@ -122,6 +123,10 @@ pub struct Session {
     /// What plugins know of the device; they begin with nothing.
     told_model: Option<Arc<DeviceModel>>,
     stop: Option<Stop>,
+    /// When the last event was, if what is due after it is not done.
+    due: Option<Now>,
+    /// The clocks as they were looked at last.
+    clocks_read: Option<Now>,
 }
 
 /// Coming to rest.
@@ -209,6 +214,8 @@ impl Session {
             told_connected: false,
             told_model: None,
             stop: None,
+            due: None,
+            clocks_read: None,
             config,
         }
     }
@@ -327,11 +334,15 @@ impl Session {
             }
             Event::Stop => self.begin_stop(now),
         }
-        self.advance(now);
+        self.due = Some(now);
     }
 
     /// The next thing to do, if any.
     pub fn poll_action(&mut self) -> Option<Action> {
+        // Here and not with each event, because it costs more than most events do.
+        if let Some(now) = self.due.take() {
+            self.advance(now);
+        }
         // Last, so that one action names the rows of many events.
         let mut action = self.actions.pop_front().or_else(|| self.uplink.take_removals())?;
         self.transform.reword(&mut action);
@@ -341,6 +352,9 @@ impl Session {
     /// When to wake the session if nothing happens before: monotonic time as in [`Now`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        if let Some(now) = self.due {
+            return Some(now.monotonic);
+        }
         if let Some(stop) = &self.stop {
             return match stop {
                 Stop::Draining { until, .. } | Stop::Closing { until } => Some(*until),
@@ -396,6 +410,14 @@ impl Session {
 
     /// What an event and the device's clocks tell about the time.
     fn read_clocks(&mut self, event: &Event, now: Now) {
+        let tells = matches!(
+            event,
+            Event::Restored(_) | Event::HttpDone { .. } | Event::LinkDown { .. } | Event::LinkUp { .. }
+        );
+        // One reading of the clocks serves many events.
+        if self.clocks_read.replace(now) == Some(now) && !tells {
+            return;
+        }
         let was_known = self.clock.is_anchored();
         self.clock.observe(now);
         match event {
@@ -418,7 +440,7 @@ impl Session {
         }
     }
 
-    /// Does what is due after any event.
+    /// Does what is due after events.
     fn advance(&mut self, now: Now) {
         if let Some(Stop::Draining { until, closed_by }) = self.stop {
             if self.world.online.is_some() && !self.uplink.is_drained() && now.monotonic < until {

@@ -285,6 +285,11 @@ impl Rig {
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
+        self.take(event);
+        self.drain();
+    }
+
+    fn take(&mut self, event: Event) {
         match &event {
             Event::Delivered { tickets, .. } => self.unacknowledged.retain(|ticket| !tickets.contains(ticket)),
             Event::LinkDown { connection, .. } => {
@@ -300,6 +305,9 @@ impl Rig {
         }
         self.disk.said(&event);
         self.session.handle(event, self.now());
+    }
+
+    fn drain(&mut self) {
         while let Some(action) = self.session.poll_action() {
             self.carry_out(action);
         }
@@ -368,7 +376,13 @@ impl Rig {
         match self.coming.first_entry().filter(|entry| entry.key().0 <= next) {
             Some(entry) => {
                 let event = entry.remove();
-                self.handle(event);
+                // As the shell does: all that is ready, then what follows from it.
+                self.take(event);
+                while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= next) {
+                    let event = entry.remove();
+                    self.take(event);
+                }
+                self.drain();
             }
             None => {
                 self.handle(Event::Woke);

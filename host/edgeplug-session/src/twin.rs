@@ -240,7 +240,7 @@ impl Twin {
         let ticket = step.ticket();
         self.unacknowledged.insert(ticket);
         self.asked.insert(self.last_request, Asked { question, until: step.now.monotonic + ANSWER_TIME_MAX });
-        step.act(Action::Publish { connection: online.connection, ticket, topic, body });
+        step.act(Action::Publish { connection: online.connection, ticket, topic: topic.into(), body });
     }
 
     fn failed(&mut self, question: Question, failure: &TwinFailure, step: &mut Step<'_>) {

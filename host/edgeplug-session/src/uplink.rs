@@ -31,6 +31,7 @@ mod tickets;
 mod window;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,6 +109,8 @@ pub(crate) struct Uplink {
     wake_at: Option<Duration>,
     /// The last moment written as text: several calls share a millisecond.
     stamp: Option<(i64, Timestamp)>,
+    /// Where the last message went: the next goes there, too.
+    last_topic: Option<Arc<str>>,
     complaints: Complaints,
     counts: UplinkCounts,
 }
@@ -307,7 +310,7 @@ impl Uplink {
             // In 2.1 nothing tells a late acknowledgement from one in time.
             let is_late = alarm.offline && alarm.version == Version::Legacy;
             let body = if is_late { offline_form(&alarm.body) } else { alarm.body.clone() };
-            let topic = address::of_alarm(&alarm, online, step.world).into_owned();
+            let topic = shared(&mut self.last_topic, &address::of_alarm(&alarm, online, step.world));
             self.publish(online, topic, Message::Alarm(alarm), body, step);
             return true;
         }
@@ -351,7 +354,7 @@ impl Uplink {
         let body = body_of(items.as_slice());
         let first = items.as_slice().first();
         let topic = first.map(|item| address::of_content(&item.content, item.offline, online, step.world));
-        let topic = topic.unwrap_or_default().into_owned();
+        let topic = shared(&mut self.last_topic, &topic.unwrap_or_default());
         if lane == Lane::Backlog {
             self.backlog.sent(now, step.config.backlog_per_s);
         }
@@ -376,7 +379,7 @@ impl Uplink {
         run
     }
 
-    fn publish(&mut self, online: &Online, topic: String, message: Message, body: Bytes, step: &mut Step<'_>) {
+    fn publish(&mut self, online: &Online, topic: Arc<str>, message: Message, body: Bytes, step: &mut Step<'_>) {
         if self.nothing_in_flight() {
             self.last_progress = step.now.monotonic;
         }
@@ -404,6 +407,14 @@ impl Uplink {
 
     fn wake(&mut self, at: Option<Duration>) {
         self.wake_at = self.wake_at.into_iter().chain(at).min();
+    }
+}
+
+/// The topic, as it was made for the last message if it is the same.
+fn shared(last: &mut Option<Arc<str>>, topic: &str) -> Arc<str> {
+    match last {
+        Some(last) if **last == *topic => Arc::clone(last),
+        _ => Arc::clone(last.insert(topic.into())),
     }
 }
 

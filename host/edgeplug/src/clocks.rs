@@ -49,6 +49,11 @@ impl Clocks {
         since_boot().saturating_sub(self.started)
     }
 
+    /// How long it had been running then.
+    pub(crate) fn uptime_at(&self, now: Now) -> Duration {
+        now.monotonic.saturating_sub(self.started)
+    }
+
     /// A moment of the session's monotonic clock, or an earlier one to look again.
     pub(crate) fn at(&self, monotonic: Duration) -> tokio::time::Instant {
         tokio::time::Instant::now() + monotonic.saturating_sub(since_boot()).min(SLEEP_MAX)

@@ -129,7 +129,7 @@ impl Cloud {
             Action::Disconnect { connection } => self.mqtt.disconnect(self.outward(connection)),
             Action::Publish { connection, ticket, topic, body } => {
                 let link = self.outward(connection);
-                if let Err(error) = self.mqtt.publish(link, ticket.0, topic, body) {
+                if let Err(error) = self.mqtt.publish(link, ticket.0, &topic, body) {
                     // Custody lies with the store: a new connection sends everything again.
                     tracing::error!(%error, "a message could not be handed to the link; connecting anew");
                     self.mqtt.disconnect(link);

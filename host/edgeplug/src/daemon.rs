@@ -13,7 +13,7 @@ use edgeplug_link::LinkEvent;
 use edgeplug_outbox::OutboxEvent;
 use edgeplug_plugins::{PluginEvent, Straggler};
 use edgeplug_session::event::{Event, Restored};
-use edgeplug_session::{Action, Session, SessionConfig};
+use edgeplug_session::{Action, Now, Session, SessionConfig};
 use tokio::sync::mpsc;
 
 use crate::api;
@@ -58,6 +58,7 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
     let mut daemon = Daemon {
         session: Session::new(config.session.clone(), fastrand::u64(..)),
         clocks: Clocks::start(),
+        now: None,
         store: Store::new(),
         cloud: Cloud::new(&config)?,
         plugins: PluginHost::new(),
@@ -80,6 +81,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
 struct Daemon {
     session: Session,
     clocks: Clocks,
+    /// The clocks in this turn, once they were looked at.
+    now: Option<Now>,
     store: Store,
     cloud: Cloud,
     plugins: PluginHost,
@@ -130,6 +133,7 @@ impl Daemon {
             }
             self.report();
             let (wake, begun) = (self.wake(), self.has_begun());
+            self.now = None;
             tokio::select! {
                 event = next(&mut inputs.outbox) => match event {
                     Some(event) => self.on_outbox(event),
@@ -188,8 +192,13 @@ impl Daemon {
         !matches!(self.phase, Phase::Opening)
     }
 
+    /// One reading of the clocks for each turn.
+    fn now(&mut self) -> Now {
+        *self.now.get_or_insert_with(|| self.clocks.now())
+    }
+
     fn feed(&mut self, event: Event) {
-        let now = self.clocks.now();
+        let now = self.now();
         if self.has_begun() {
             self.session.handle(event, now);
         }
@@ -328,7 +337,8 @@ impl Daemon {
     }
 
     fn act(&mut self, action: Action, inputs: &mut Inputs) -> Option<Event> {
-        let action = self.store.take(action, self.clocks.uptime())?;
+        let now = self.now();
+        let action = self.store.take(action, self.clocks.uptime_at(now))?;
         match action {
             Action::Sample { plugin, call } => self.plugins.sample(plugin, call),
             Action::Transform { plugin, call, samples } => self.plugins.transform(plugin, call, samples),

@@ -51,6 +51,8 @@ pub(crate) struct Durable {
     link_events: mpsc::Receiver<LinkEvent>,
     source: Source,
     started: Instant,
+    /// The clocks in this turn, once they were looked at.
+    turn_now: Option<Now>,
     sync_reply: Bytes,
     /// Answers of adapters that are left out here.
     answers: VecDeque<Event>,
@@ -82,6 +84,7 @@ impl Durable {
             link_events,
             source,
             started: Instant::now(),
+            turn_now: None,
             sync_reply: message::sync_reply(port),
             answers: VecDeque::new(),
             rows: Vec::new(),
@@ -134,6 +137,7 @@ impl Durable {
         self.carry_out()?;
         let wake = self.session.poll_timeout().map_or(PATIENCE, |at| at.saturating_sub(self.started.elapsed()));
         let wake = if self.waiting.is_empty() { wake } else { Duration::from_millis(10) };
+        self.turn_now = None;
         let room = take && self.offered - self.removed < UNDER_WAY_MAX;
         tokio::select! {
             event = self.outbox_events.recv() => self.on_outbox(event.context("the store ended")?)?,
@@ -178,7 +182,11 @@ impl Durable {
     }
 
     fn feed(&mut self, event: Event) {
-        let now = self.now();
+        // One reading of the clocks for each turn, as in the daemon.
+        let now = match self.turn_now {
+            Some(now) => now,
+            None => *self.turn_now.insert(self.now()),
+        };
         self.session.handle(event, now);
     }
 
@@ -251,7 +259,7 @@ impl Durable {
             }),
             Action::Publish { connection, ticket, topic, body } => {
                 let link = edgeplug_link::ConnectionId(connection.0);
-                self.mqtt.publish(link, ticket.0, topic, body)?;
+                self.mqtt.publish(link, ticket.0, &topic, body)?;
             }
             Action::Remove { rows } => {
                 let rows = rows.into_iter().map(|row| RowId(row.0.cast_signed())).collect();

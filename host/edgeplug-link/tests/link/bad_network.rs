@@ -43,7 +43,7 @@ async fn half_open(transport: Transport, in_flight: usize) -> (DownReason, Durat
     let start = Instant::now();
     for ticket in 0..in_flight {
         let payload = Bytes::from(vec![0; 200_000]);
-        rig.mqtt.publish(connection, ticket as u64, TOPIC.to_owned(), payload).unwrap();
+        rig.mqtt.publish(connection, ticket as u64, TOPIC, payload).unwrap();
     }
     (rig.down(connection).await, start.elapsed())
 }
@@ -75,7 +75,7 @@ async fn leaving_a_dead_link_ends_in_time() {
     let (connection, _) = rig.up(secure(relay.port())).await;
     relay.black_hole(true);
     for ticket in 1..=100 {
-        rig.mqtt.publish(connection, ticket, TOPIC.to_owned(), Bytes::from(vec![0; 200_000])).unwrap();
+        rig.mqtt.publish(connection, ticket, TOPIC, Bytes::from(vec![0; 200_000])).unwrap();
     }
     let start = Instant::now();
     rig.leave(connection).await;
@@ -90,7 +90,7 @@ async fn a_cut_in_the_middle_of_a_packet_is_a_closed_connection() {
     let mut rig = Rig::new(Some(ca.ca_file()));
     let (connection, _) = rig.up(secure(relay.port())).await;
     relay.cut_after(10_000);
-    rig.mqtt.publish(connection, 1, TOPIC.to_owned(), Bytes::from(vec![0; 200_000])).unwrap();
+    rig.mqtt.publish(connection, 1, TOPIC, Bytes::from(vec![0; 200_000])).unwrap();
     assert_eq!(rig.down(connection).await, DownReason::Closed);
 }
 

@@ -43,7 +43,7 @@ async fn only_what_was_not_acknowledged_comes_again() {
     let options = ConnectOptions { client_id: "cloud".into(), subscriptions: vec![], ..plain(broker.plain_port()) };
     let (cloud_up, _) = cloud.up(options).await;
     let send = |ticket, text: &'static str| {
-        cloud.mqtt.publish(cloud_up, ticket, topic.to_owned(), Bytes::from_static(text.as_bytes())).unwrap();
+        cloud.mqtt.publish(cloud_up, ticket, topic, Bytes::from_static(text.as_bytes())).unwrap();
     };
     let mut device = Rig::new(Some(ca.ca_file()));
 
@@ -78,7 +78,7 @@ async fn two_hundred_kilobytes_pass_each_way() {
     let (connection, _) = device.up(options).await;
     let large = Bytes::from((0..200_000_u32).map(|n| n as u8).collect::<Vec<_>>());
 
-    device.mqtt.publish(connection, 7, TOPIC.to_owned(), large.clone()).unwrap();
+    device.mqtt.publish(connection, 7, TOPIC, large.clone()).unwrap();
 
     let (mut delivered, mut received) = (false, false);
     while !(delivered && received) {

@@ -97,7 +97,7 @@ impl Rig {
     }
 
     pub(crate) fn publish(&self, connection: ConnectionId, ticket: u64) -> Result<(), PublishError> {
-        self.mqtt.publish(connection, ticket, TOPIC.to_owned(), Bytes::from(ticket.to_string()))
+        self.mqtt.publish(connection, ticket, TOPIC, Bytes::from(ticket.to_string()))
     }
 
     /// Plays custody: publishes tickets 1 to `count`, keeps each until it is delivered, and on every `Up` starts again

@@ -181,14 +181,14 @@ async fn a_publish_that_cannot_be_sent_is_refused_and_the_connection_lives() {
     let mut rig = Rig::new(None);
     let (connection, _) = rig.up(ConnectOptions { packet_bytes_max: 1000, ..plain(broker.port()) }).await;
 
-    let large = rig.mqtt.publish(connection, 1, "t".to_owned(), Bytes::from(vec![0; 991]));
+    let large = rig.mqtt.publish(connection, 1, "t", Bytes::from(vec![0; 991]));
     assert_eq!(large, Err(PublishError::TooLarge { bytes: 1001, bytes_max: 1000 }));
     for topic in ["", "a/+", "#", "a\0b", &"t".repeat(70_000)] {
-        let refused = rig.mqtt.publish(connection, 2, topic.to_owned(), Bytes::new());
+        let refused = rig.mqtt.publish(connection, 2, topic, Bytes::new());
         assert!(refused.is_err(), "{topic}");
     }
 
-    rig.mqtt.publish(connection, 3, "t".to_owned(), Bytes::from(vec![0; 990])).unwrap();
+    rig.mqtt.publish(connection, 3, "t", Bytes::from(vec![0; 990])).unwrap();
     assert_eq!(rig.delivered(connection).await, [3]);
 }
 
@@ -199,7 +199,7 @@ async fn two_hundred_kilobytes_pass_each_way() {
     let (connection, _) = rig.up(plain(broker.port())).await;
     let large = Bytes::from(vec![b'x'; 200_000]);
 
-    rig.mqtt.publish(connection, 1, TOPIC.to_owned(), large.clone()).unwrap();
+    rig.mqtt.publish(connection, 1, TOPIC, large.clone()).unwrap();
     assert_eq!(rig.delivered(connection).await, [1]);
     broker.push("t", large.clone()).unwrap();
 

@@ -31,7 +31,7 @@ async fn a_thousand_publishes_arrive_and_large_messages_pass_each_way() {
     let subscriptions = vec![TOPIC.to_owned()];
     let (connection, _) = rig.up(ConnectOptions { subscriptions, client_id: "d2".into(), ..options(front.port) }).await;
     let large = Bytes::from((0..200_000).map(|index| (index % 251) as u8).collect::<Vec<_>>());
-    edgeplug_link::Mqtt::publish(&rig.mqtt, connection, 1, TOPIC.to_owned(), large.clone()).unwrap();
+    edgeplug_link::Mqtt::publish(&rig.mqtt, connection, 1, TOPIC, large.clone()).unwrap();
     let mut came = false;
     let mut delivered = false;
     while !(came && delivered) {

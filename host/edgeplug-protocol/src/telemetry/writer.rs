@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::Accept;
 use super::body::{Body, BodyKind, Parts};
+use super::decimal;
 use crate::legacy::Sdk;
-use crate::template::{Device, Scalar, Template};
+use crate::template::{Device, Scalar, Template, is_plain};
 use crate::time::Timestamp;
 use crate::validation::fault_text;
 use crate::version::Version;
@@ -79,6 +80,18 @@ impl<'a> Writer<'a> {
         }
         put_text(&mut self.bytes, name);
         self.bytes.push(b':');
+        &mut self.bytes
+    }
+
+    /// The same for a name that the template declares.
+    fn declared_field(&mut self, name: &str) -> &mut Vec<u8> {
+        if !(self.begun && self.envelope.template.has_plain_names()) {
+            return self.field(name);
+        }
+        self.bytes.reserve(name.len() + b",\"\":".len() + VALUE_BYTES);
+        self.bytes.extend_from_slice(b",\"");
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(b"\":");
         &mut self.bytes
     }
 
@@ -194,7 +207,7 @@ impl<'a> Accept<'a> for Writer<'a> {
     }
 
     fn scalar(&mut self, name: &'a str, scalar: &'a Scalar, value: Cow<'a, Value>) -> Option<Cow<'a, Value>> {
-        put_rounded(self.field(name), scalar, &value);
+        put_rounded(self.declared_field(name), scalar, &value);
         None
     }
 
@@ -259,8 +272,19 @@ fn put_faulty(version: Version, bytes: &mut Vec<u8>, value: &Value) {
 fn put_rounded(bytes: &mut Vec<u8>, scalar: &Scalar, value: &Value) {
     match (scalar.decimals, value) {
         (Some(decimals), Value::Number(number)) if number.is_f64() => {
-            put(bytes, &rounded(number.as_f64().unwrap_or_default(), decimals));
+            let number = rounded(number.as_f64().unwrap_or_default(), decimals);
+            if !decimal::put(bytes, number) {
+                put(bytes, &number);
+            }
         }
+        _ => put_value(bytes, value),
+    }
+}
+
+fn put_value(bytes: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::String(text) => put_text(bytes, text),
+        Value::Number(number) if number.as_f64().is_some_and(|it| number.is_f64() && decimal::put(bytes, it)) => {}
         _ => put(bytes, value),
     }
 }
@@ -272,9 +296,7 @@ pub(super) fn rounded(number: f64, decimals: u8) -> f64 {
 
 /// Writes a text as JSON. Names and ids hardly ever hold anything that needs an escape.
 pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    // Without a way out before the end, so that it takes many bytes at a time.
-    let escapes = text.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
-    if !escapes {
+    if is_plain(text) {
         bytes.reserve(text.len() + 3);
         bytes.push(b'"');
         bytes.extend_from_slice(text.as_bytes());

@@ -146,7 +146,7 @@ impl Connect {
 
     pub(super) fn publish_question(&self, body: String, step: &mut Step<'_>) {
         let Some(open) = &self.open else { return };
-        let (connection, topic) = (open.connection, open.topics.device_info.clone());
+        let (connection, topic) = (open.connection, open.topics.device_info.as_str().into());
         let ticket = step.ticket();
         step.act(Action::Publish { connection, ticket, topic, body: body.into() });
     }

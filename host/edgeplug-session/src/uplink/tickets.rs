@@ -25,8 +25,12 @@ impl<T> InOrder<T> {
     }
 
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<T> {
-        let at = self.position(ticket)?;
-        self.0.remove(at).map(|(_, waiting)| waiting)
+        // Out of the middle costs moves that out of the front does not.
+        let taken = match self.position(ticket)? {
+            0 => self.0.pop_front(),
+            at => self.0.remove(at),
+        };
+        taken.map(|(_, waiting)| waiting)
     }
 
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {

@@ -172,7 +172,7 @@ impl Device {
             Action::Publish { connection, ticket, topic, body } => {
                 if self.is_of_readings(&topic) {
                     let body = String::from_utf8_lossy(&body).into_owned();
-                    self.show(Shown::Publish { topic, body });
+                    self.show(Shown::Publish { topic: topic.to_string(), body });
                 }
                 Some(Event::Delivered { connection, tickets: vec![ticket] })
             }
