@@ -21,6 +21,7 @@ use crate::bindings::{commands, connection_events, firmware, twin_events, types}
 use crate::call::{CallFailure, Command, Connection, DesiredChange, Reply, Update};
 use crate::convert::{self, to_guest};
 use crate::deadline::Deadline;
+use crate::figures::sample_len;
 use crate::host::{Guest, State};
 use crate::ports::{Indices, Ports};
 use crate::voice::{cleaned, told};
@@ -32,6 +33,11 @@ const TRANSFER_BYTES_MAX: usize = 2 << 20;
 const HANDLES_MAX: usize = 1000;
 /// Bytes of state handed from one version to the next (`wit/exports.wit`, `lifecycle`).
 const SAVED_BYTES_MAX: usize = 1 << 20;
+
+/// Samples that each call of `sensor.sample` may bring whatever came before, and their largest length in bytes. The host
+/// sets that pace; beyond them what is returned counts like what is sent (`inflow`).
+const ASKED_FOR: u32 = 10;
+const ASKED_FOR_LEN: usize = 512;
 
 pub(crate) struct Body {
     store: Store<State>,
@@ -101,12 +107,20 @@ impl Body {
             state.desk().book.rejected(samples.len());
             return Err(CallFailure::Error(reason));
         }
+        let mut asked_for = ASKED_FOR;
         let checked = samples.into_iter().filter_map(|sample| {
             let left_out = |reason: &String| {
                 state.desk().book.rejected(1);
                 state.complain(&format!("a sample was left out: {reason}"));
             };
-            let taken = convert::sample(sample).and_then(|sample| state.desk().admit(&sample).map(|()| sample));
+            let taken = convert::sample(sample).and_then(|sample| {
+                if asked_for > 0 && sample_len(&sample) <= ASKED_FOR_LEN {
+                    asked_for -= 1;
+                } else {
+                    state.desk().admit(&sample)?;
+                }
+                Ok(sample)
+            });
             taken.inspect_err(left_out).ok()
         });
         let checked: Vec<_> = checked.collect();

@@ -1,4 +1,4 @@
-//! How much a plugin may bring, asked for or sent: so many samples and bytes a second.
+//! How much a plugin may bring, sent or returned beyond what was asked for: so many samples and bytes a second.
 //!
 //! It needs no right to bring readings, and all plugins share one store: whoever floods it would drive out what others
 //! brought. Goes by the plugin's name, so that a restart refills nothing.

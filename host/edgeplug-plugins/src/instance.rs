@@ -23,6 +23,10 @@ use crate::tail::{LogLevel, LogStream};
 /// Setting up may take longer than a call: at least this.
 const START_DEADLINE_MIN: Duration = Duration::from_secs(5);
 
+/// What part of its deadline a call must have computed to be called an overrun: one that slept, or that a busy machine gave
+/// hardly any time, is none.
+const COMPUTED: u32 = 8;
+
 /// A component that was loaded, linked and found to fit.
 pub(crate) struct Blueprint {
     pub(crate) exports: Exports,
@@ -212,7 +216,7 @@ impl Instance {
         let used = Used {
             uncharged: spent.uncharged,
             cpu: spent.cpu,
-            overran: outcome == Outcome::Timeout && spent.cpu >= self.deadline / 2,
+            overran: outcome == Outcome::Timeout && spent.cpu >= self.deadline / COMPUTED,
             is_usual: !export.sets_up(),
         };
         if let Some(words) = desk.standing.ended(used) {

@@ -8,13 +8,13 @@
 //! What must stay true: no call holds a worker for longer than two ticks; a call is polled by one thread at a time; a call
 //! that nobody awaits any more is dropped where it is, within a tick; a panic in a call goes on where it is awaited; what
 //! a call uses is charged to its deadline and to its plugin's share. Timers and sockets of a call work on every lane, as
-//! its thread is inside the runtime.
+//! its thread is inside a runtime; no thread of the daemon's own is ever born on one of these.
 //!
 //! Deliberately absent: a pool. A thread that fell to the idle lane cannot leave it again, and to begin a thread costs
 //! little beside a call that is worth one. And a way back before the call ends: a call that computed once will do so
 //! again.
 //!
-//! It costs a call that stays one allocation. A thread of the idle lane that is stopped while it holds a lock (of a log, of
+//! It costs a call that stays one allocation, and the process a thread that sleeps while no such call waits for anything. A thread of the idle lane that is stopped while it holds a lock (of a log, of
 //! a queue) makes others wait for it, where other programs leave the machine no time at all.
 
 use std::future::poll_fn;
@@ -31,8 +31,9 @@ use serde::Serialize;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{oneshot, watch};
+use wasmtime::Engine;
 
 use crate::deadline::Deadline;
 use crate::desk::Desk;
@@ -41,6 +42,8 @@ use crate::ticker::Ticker;
 
 /// More than there are plugins (`scan`), and a few that start and stop; the others stay on the workers.
 const THREADS_MAX: usize = 300;
+/// Threads for the blocking work of calls that have a thread of their own.
+const BLOCKING_THREADS_MAX: usize = 64;
 /// The guest has a stack of its own; this one holds the futures around it.
 const STACK_BYTES: usize = 512 << 10;
 /// How nice a thread of the slow lane is: ten such together get as much as one worker that is always busy, which no worker
@@ -67,7 +70,12 @@ pub enum Lane {
 pub(crate) struct Lanes {
     ticker: Ticker,
     threads: Arc<watch::Sender<usize>>,
+    drivers: Arc<Drivers>,
 }
+
+/// Timers, sockets and blocking work of calls that are on threads of their own. Not the daemon's: whoever needs a thread
+/// for blocking work makes one like itself, and an idle one would go on to serve everybody.
+struct Drivers(Option<Runtime>);
 
 /// A call under way.
 pub(crate) struct Ride<T>(Place<T>);
@@ -111,8 +119,16 @@ struct Arrival<T> {
 struct Thread(Arc<watch::Sender<usize>>);
 
 impl Lanes {
-    pub(crate) fn new(ticker: Ticker) -> Self {
-        Self { ticker, threads: Arc::default() }
+    /// Starts the clock for the guests of this engine, and what they need beside it.
+    pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
+        let drivers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("plugin-io")
+            .enable_all()
+            .build()?;
+        let drivers = Arc::new(Drivers(Some(drivers)));
+        Ok(Self { ticker: Ticker::start(engine)?, threads: Arc::default(), drivers })
     }
 
     /// Makes a call, from this lane and with the exact clock or not. Awaited inside the runtime, it brings the answer and
@@ -225,14 +241,9 @@ impl<T> Load<T> {
 
 /// Carries a call to a thread of its own. When there is none it stays, which is said.
 fn depart<T: Send + 'static>(mut load: Load<T>) -> Result<oneshot::Receiver<Arrival<T>>, Load<T>> {
-    let begun = Handle::try_current().map_err(io::Error::other).and_then(|runtime| {
-        let thread = load.lanes.count_thread();
-        let thread = thread.ok_or_else(|| io::Error::other(format!("{THREADS_MAX} of them are busy")))?;
-        Ok((runtime, thread))
-    });
-    let (runtime, thread) = match begun {
-        Ok(begun) => begun,
-        Err(error) => return Err(load.stay(&error)),
+    let (Some(runtime), Some(thread)) = (load.lanes.drivers.handle(), load.lanes.count_thread()) else {
+        let error = io::Error::other(format!("{THREADS_MAX} of them are busy"));
+        return Err(load.stay(&error));
     };
     load.is_exact = true;
     let (sender, receiver) = oneshot::channel();
@@ -302,6 +313,22 @@ fn become_idle() {
 
 fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+impl Drivers {
+    /// None while they end.
+    fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Drivers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Whoever drops it may be a task, which must not wait.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Drop for Thread {

@@ -20,8 +20,8 @@
 //!
 //! Deliberately absent: a code generator. Compiling is the business of `edgeplug-compiler`, a child process.
 //!
-//! It costs one task per plugin, one thread for ticks (asleep while no guest computes), one for directory events, and one
-//! for each call that computes for long (`lane`).
+//! It costs one task per plugin, one thread for ticks (asleep while no guest computes), one for directory events, and for
+//! calls that compute for long one each and one for what they wait for (`lane`).
 
 mod adopt;
 mod artefact;
@@ -132,7 +132,6 @@ use crate::loader::Loader;
 use crate::operate::{OPERATIONS_MAX, Operating};
 use crate::pending::Pending;
 use crate::slot::{Call, Slots};
-use crate::ticker::Ticker;
 use crate::watch::Hints;
 
 /// Events waiting for the daemon. When it is full the plugins wait, which is what should happen to them.
@@ -150,8 +149,8 @@ pub enum StartError {
     Cache(#[from] CacheError),
     #[error("cannot set up the WebAssembly engine: {0}")]
     Engine(String),
-    #[error("cannot start the plugin clock")]
-    Ticker(#[source] io::Error),
+    #[error("cannot start the threads that plugins run on")]
+    Threads(#[source] io::Error),
 }
 
 /// The handle. Dropping it cuts all plugins off; [`Plugins::stop`] ends them well.
@@ -223,7 +222,7 @@ impl Plugins {
         let engine_failed = |error: wasmtime::Error| StartError::Engine(format!("{error:#}"));
         let engine = edgeplug_engine::engine(options.engine).map_err(engine_failed)?;
         let linker = host::linker(&engine, &clock).map_err(engine_failed)?;
-        let lanes = Lanes::new(Ticker::start(&engine).map_err(StartError::Ticker)?);
+        let lanes = Lanes::start(&engine).map_err(StartError::Threads)?;
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (shutdown, shutting_down) = watched::channel(None);
         let (operate, operations) = mpsc::channel(OPERATIONS_MAX);

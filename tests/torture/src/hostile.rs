@@ -1,16 +1,17 @@
 //! Components that try to get through, `tests/fixtures/hostile-*`: `make torture-hostile`.
 //!
-//! A *wall* is one way through, tried by one component. Each is tried in a run of its own: the plugins adapter in a child
-//! process ([`host`]), driven as the daemon drives it, with a neighbour that is asked a hundred times a second, first alone,
-//! then beside the attacker; so quiet and attack take turns all through the run, and what else the machine does hits both.
+//! A *wall* is one way through, tried by one component. Each is tried in a run of its own: the plugins adapter in a
+//! child process ([`host`]), driven as the daemon drives it, with a neighbour that is asked a hundred times a second,
+//! first alone, then beside the attacker; so quiet and attack take turns all through the run, and what else the machine
+//! does hits both.
 //!
-//! Why the adapter and not the whole daemon: every export can be called at once and without a cloud that has to be talked
-//! into it, and a run takes two seconds, so that there can be many. What only the session decides (whose acknowledgement it
-//! is, what a filter may do to order) is its own tests' business.
+//! Why the adapter and not the whole daemon: every export can be called at once and without a cloud that has to be
+//! talked into it, and a run takes two seconds, so that there can be many. What only the session decides (whose
+//! acknowledgement it is, what a filter may do to order) is its own tests' business.
 //!
-//! What must stay true: the judge is another process than the judged, and believes in what it can see from there (canaries,
-//! a socket, files, `/proc`) before it believes in a report; an attack that proves nothing (it never ran, nobody refused it)
-//! is a breach like one that got through; a fixture without a wall does not compile.
+//! What must stay true: the judge is another process than the judged, and believes in what it can see from there
+//! (canaries, a socket, files, `/proc`) before it believes in a report; an attack that proves nothing (it never ran,
+//! nobody refused it) is a breach like one that got through; a fixture without a wall does not compile.
 //!
 //! Deliberately absent: attacks by who may write into the plugin directory, the cache or the configuration. They are the
 //! operator.
@@ -46,9 +47,12 @@ use wall::Wall;
 
 /// The neighbour under attack may take this much longer than alone.
 const P99_RATIO_MAX: f64 = 2.0;
-/// Calls in a hundred that one attack may push beyond twice the usual 99th percentile. One in a hundred is usual; more than a
-/// few are this attack's doing, which the ratio over all attacks could hide.
+/// Calls in a hundred that one attack may push beyond twice the usual 99th percentile. One in a hundred is usual; more
+/// than a few are this attack's doing, which the ratio over all attacks could hide.
 const SLOW_PERCENT_MAX: usize = 5;
+/// Times that an attack which slowed the neighbour is tried again: what the machine did by itself is not there every time,
+/// what the attack did is.
+const SLOW_RETRIES: usize = 2;
 /// What the compiler may take of a bomb. Its own limits would make the run wait for minutes.
 const COMPILER_LIMITS: &str = "--cpu-s 8 --memory-mb 512";
 
@@ -108,18 +112,30 @@ pub fn run(options: &Options) -> anyhow::Result<Verdict> {
         let Attempt { judgement, attack_us, .. } = &outcome;
         let p99_us = Latencies::from(&attack_us[..]).percentile(99);
         let stands = if judgement.breaches.is_empty() { "stands" } else { "BREACHED" };
-        println!(
-            "{stands:8} {:28} {:22} {}; neighbour p99 {p99_us} us",
-            wall.name,
-            wall.fixture.name(),
-            judgement.seen
-        );
+        let (name, word, fixture) = (wall.name, format!("{:?}", wall.word), wall.fixture.name());
+        println!("{stands:8} {name:34} {word:15} {fixture:22} {}; neighbour p99 {p99_us} us", judgement.seen);
         for breach in &judgement.breaches {
             println!("         {breach}");
         }
         tried.push((wall, outcome));
     }
     ensure!(!tried.is_empty(), "no wall has this name");
+    if options.judge_latency {
+        let usual_us = usual_us(&tried);
+        for (wall, outcome) in &mut tried {
+            for _ in 0..SLOW_RETRIES {
+                let slow = outcome.slow_percent(usual_us);
+                if slow <= SLOW_PERCENT_MAX {
+                    break;
+                }
+                println!(
+                    "again    {:34} {slow} % of the neighbour's calls took longer than twice {usual_us} us",
+                    wall.name
+                );
+                *outcome = attempt(wall, &shared)?;
+            }
+        }
+    }
     Ok(verdict(options, &mut tried))
 }
 
@@ -128,6 +144,22 @@ struct Attempt {
     judgement: Judgement,
     alone_us: Vec<u32>,
     attack_us: Vec<u32>,
+}
+
+impl Attempt {
+    /// Calls of the neighbour, of a hundred, that took more than twice as long as the slowest usually do.
+    fn slow_percent(&self, usual_us: u32) -> usize {
+        Latencies::from(&self.attack_us[..]).percent_above(2 * usual_us)
+    }
+}
+
+/// The neighbour's 99th percentile while it was alone.
+fn usual_us(tried: &[(Wall, Attempt)]) -> u32 {
+    let mut alone = Latencies::default();
+    for (_, attempt) in tried {
+        alone.add(&attempt.alone_us);
+    }
+    alone.percentile(99).max(1)
 }
 
 fn attempt(wall: &Wall, shared: &Shared) -> anyhow::Result<Attempt> {
@@ -139,7 +171,9 @@ fn attempt(wall: &Wall, shared: &Shared) -> anyhow::Result<Attempt> {
             (Judgement { seen: "no report".to_owned(), breaches, is_quarantined: false }, Default::default())
         }
     };
-    judgement.breaches.splice(0..0, stage.inspect(wall)?);
+    // Windows of a second may begin in the middle of one, and every instance begins with a fresh one.
+    let seconds = (report.attack_ms + report.stop_ms).div_ceil(1000) + 1 + u64::from(report.ups);
+    judgement.breaches.splice(0..0, stage.inspect(wall, seconds)?);
     Ok(Attempt { judgement, alone_us: report.alone_us, attack_us: report.attack_us })
 }
 
@@ -149,7 +183,7 @@ fn verdict(options: &Options, tried: &mut [(Wall, Attempt)]) -> Verdict {
         alone.add(&attempt.alone_us);
         attack.add(&attempt.attack_us);
     }
-    let usual_us = alone.percentile(99).max(1);
+    let usual_us = usual_us(tried);
     let ratio = f64::from(attack.percentile(99)) / f64::from(usual_us);
     println!(
         "neighbour: alone p50 {} us, p99 {usual_us} us; under attack p50 {} us, p99 {} us",
@@ -158,8 +192,9 @@ fn verdict(options: &Options, tried: &mut [(Wall, Attempt)]) -> Verdict {
         attack.percentile(99)
     );
     let mut complaints = Vec::new();
-    for (wall, Attempt { judgement, attack_us, .. }) in tried.iter_mut() {
-        let slow = Latencies::from(&attack_us[..]).percent_above(2 * usual_us);
+    for (wall, attempt) in tried.iter_mut() {
+        let slow = attempt.slow_percent(usual_us);
+        let judgement = &mut attempt.judgement;
         if options.judge_latency && slow > SLOW_PERCENT_MAX {
             judgement.breaches.push(format!("{slow} % of the neighbour's calls took longer than {} us", 2 * usual_us));
         }

@@ -1,8 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use wasmtime::Engine;
-
 use super::*;
 use crate::clock::Clock;
 use crate::standing::Used;
@@ -18,8 +16,8 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let ticker = Ticker::start(&Engine::default()).expect("a thread");
-        Self { lanes: Lanes::new(ticker), desk: Arc::new(Desk::new(Clock::system())) }
+        let lanes = Lanes::start(&Engine::default()).expect("threads");
+        Self { lanes, desk: Arc::new(Desk::new(Clock::system())) }
     }
 
     fn ride<T>(&self, lane: Lane, call: impl Future<Output = T> + Send + 'static) -> Ride<T> {
@@ -193,6 +191,19 @@ async fn a_plugin_over_its_share_computes_only_when_nobody_else_wants_to() {
 }
 
 #[tokio::test]
+async fn blocking_work_of_an_idle_call_leaves_the_daemons_threads_as_they_are() {
+    let rig = Rig::new();
+    let call = async { tokio::task::spawn_blocking(policy).await.expect("a policy") };
+    rig.ride(Lane::Idle, call).await;
+    rig.all_end().await;
+    // A thread of the idle one's making would be used again here.
+    for _ in 0..4 {
+        let policy = tokio::task::spawn_blocking(policy).await.expect("a policy");
+        assert_eq!(policy, libc::SCHED_OTHER.to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_goes_over_the_share_becomes_idle_on_its_way() {
     let rig = Rig::new();
     let deadline = Deadline::start(DEADLINE);
@@ -227,10 +238,11 @@ async fn without_a_thread_a_call_goes_on_where_it_is() {
 #[tokio::test]
 async fn what_a_call_uses_is_charged_to_its_deadline_and_what_it_waits_is_not() {
     let rig = Rig::new();
-    let deadline = Deadline::start(SHORT * 4);
-    let waits = async { tokio::time::sleep(SHORT * 5).await };
+    // Of wall time it has four times as much.
+    let deadline = Deadline::start(SHORT * 200);
+    let waits = async { tokio::time::sleep(SHORT * 250).await };
     rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, waits).await;
     assert!(!deadline.has_passed());
-    rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, compute(deadline.clone(), 4)).await;
+    rig.lanes.ride((Lane::Slow, false), &rig.desk, &deadline, compute(deadline.clone(), 200)).await;
     assert!(deadline.has_passed());
 }

@@ -1,7 +1,7 @@
 //! The hostile fixtures as components.
 //!
-//! Those in Rust are built by `scripts/guests.sh` like every guest. Those in the text format are made here: what begins with
-//! `(module` becomes a component of the world below, everything else is taken as it stands.
+//! Those in Rust are built by `scripts/guests.sh` like every guest. Those in the text format are made here: what begins
+//! with `(module` becomes a component of the world below, everything else is taken as it stands.
 
 use anyhow::Context as _;
 use edgeplug_test_support::programs;

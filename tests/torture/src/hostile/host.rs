@@ -1,5 +1,5 @@
-//! The daemon's side: the plugins adapter in a process of its own, driven as the daemon drives it (two workers, one loop that
-//! never waits), with a neighbour that is asked a hundred times a second.
+//! The daemon's side: the plugins adapter in a process of its own, driven as the daemon drives it (two workers, one
+//! loop that never waits), with a neighbour that is asked a hundred times a second.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -124,8 +124,8 @@ fn of_any(footprint: &Footprint, report: &Report) -> Vec<String> {
     breaches
 }
 
-/// Whether a letter makes a reader take a line for something else: control characters, separators of lines, and marks that
-/// turn the direction of what follows (Unicode Technical Report 36, 2.5).
+/// Whether a letter makes a reader take a line for something else: control characters, separators of lines, and marks
+/// that turn the direction of what follows (Unicode Technical Report 36, 2.5).
 pub(super) fn misleads(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,5 +1,5 @@
-//! Where an attack takes place, and what is found there afterwards: canaries, a socket that nobody may reach, somebody who
-//! exchanges files, the daemon's log.
+//! Where an attack takes place, and what is found there afterwards: canaries, a socket that nobody may reach, somebody
+//! who exchanges files, the daemon's log.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -22,6 +22,8 @@ use crate::random::Random;
 
 /// What is granted begins with this, and guests know it.
 const HARMLESS: &str = "harmless, and granted";
+/// What a plugin may log: 250 lines a second of 4 KiB each.
+const LOG_BYTES_PER_S: u64 = 250 * 4200;
 /// How long a stage's own threads sleep before they look whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -163,12 +165,21 @@ impl Stage {
         }));
     }
 
-    /// Ends the threads and says what was disturbed.
-    pub(super) fn inspect(mut self, wall: &Wall) -> anyhow::Result<Vec<String>> {
+    /// Ends the threads and says what was disturbed; so many seconds of logging are allowed.
+    pub(super) fn inspect(mut self, wall: &Wall, seconds: u64) -> anyhow::Result<Vec<String>> {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        let mut found = self.reached(wall);
+        found.extend(self.changed()?);
+        found.extend(self.appeared(wall)?);
+        found.extend(self.forged(seconds)?);
+        Ok(found)
+    }
+
+    /// Over the network.
+    fn reached(&self, wall: &Wall) -> Vec<String> {
         let mut found = Vec::new();
         let visits = self.visits.load(Ordering::Relaxed);
         if visits > 0 {
@@ -179,52 +190,56 @@ impl Stage {
         if !strangers.is_empty() {
             found.push(format!("names were looked up that were not granted: {strangers:?}"));
         }
+        found
+    }
+
+    fn changed(&self) -> anyhow::Result<Vec<String>> {
         let secret = format!("{}, which nobody may read\n", self.canary);
-        for file in ["state/secret", "secret/canary", "secret/data", "secret/firmware", "plugins/.secret"] {
-            if fs::read_to_string(self.root.join(file)).unwrap_or_default() != secret {
-                found.push(format!("{file} was changed"));
-            }
+        let secrets = ["state/secret", "secret/canary", "secret/data", "secret/firmware", "plugins/.secret"];
+        let contents = secrets.map(|file| (file, secret.as_str())).into_iter();
+        let contents = contents.chain([("granted/read-only", HARMLESS), ("fixed/data", HARMLESS)]);
+        let mut found: Vec<String> = contents
+            .filter(|(file, content)| fs::read_to_string(self.root.join(file)).ok().as_deref() != Some(*content))
+            .map(|(file, _)| format!("{file} was changed"))
+            .collect();
+        let neighbour = self.root.join("plugins").join(format!("{NEIGHBOUR}.wasm"));
+        if fs::read(neighbour)? != fs::read(programs::guest("ten-readings")?)? {
+            found.push("the neighbour's file was changed".to_owned());
         }
-        for (file, content) in [("granted/read-only", HARMLESS), ("fixed/data", HARMLESS)] {
-            if fs::read_to_string(self.root.join(file)).unwrap_or_default() != content {
-                found.push(format!("{file} was changed"));
-            }
-        }
+        Ok(found)
+    }
+
+    fn appeared(&self, wall: &Wall) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
         for (directory, known) in [
             ("secret", &["canary", "data", "firmware"][..]),
             ("state", &["secret"]),
             ("fixed", &["data"]),
             ("", &["plugins", "drop", "granted", "fixed", "state", "shelf", "secret", "names", "log", "task.json"]),
         ] {
-            for name in names(&self.root.join(directory))? {
-                if !known.contains(&name.as_str()) {
-                    found.push(format!("{directory}/{name} appeared"));
-                }
-            }
+            let names = names(&self.root.join(directory))?.into_iter();
+            let strangers = names.filter(|name| !known.contains(&name.as_str()));
+            found.extend(strangers.map(|name| format!("{directory}/{name} appeared")));
         }
+        let twin = wall.twin.map_or("", |(name, _)| name);
         for name in names(&self.root.join("plugins"))? {
+            // A name that begins with a dot is no plugin's.
             let plugin = name.split('.').next().unwrap_or_default();
-            let twin = wall.twin.map_or("", |(name, _)| name);
             if ![NEIGHBOUR, VICTIM, ATTACKER, "", twin].contains(&plugin) {
                 found.push(format!("plugins/{name} appeared"));
             }
         }
-        if fs::read(self.root.join("plugins").join(format!("{NEIGHBOUR}.wasm")))?
-            != fs::read(programs::guest("ten-readings")?)?
-        {
-            found.push("the neighbour's file was changed".to_owned());
-        }
-        found.extend(self.log_was_forged()?);
         Ok(found)
     }
 
     /// What the daemon's side logged: lines of its own making only, and not too many.
-    fn log_was_forged(&self) -> anyhow::Result<Vec<String>> {
+    fn forged(&self, seconds: u64) -> anyhow::Result<Vec<String>> {
+        let bytes_max = LOG_BYTES_PER_S * seconds;
         let mut log = Vec::new();
-        File::open(self.root.join("log")).context("no log")?.take(LOG_BYTES_MAX + 1).read_to_end(&mut log)?;
+        File::open(self.root.join("log")).context("no log")?.take(bytes_max + 1).read_to_end(&mut log)?;
         let mut found = Vec::new();
-        if log.len() as u64 > LOG_BYTES_MAX {
-            found.push(format!("the daemon's log has more than {LOG_BYTES_MAX} bytes"));
+        if log.len() as u64 > bytes_max {
+            found.push(format!("the daemon's log has more than {bytes_max} bytes"));
         }
         let log = String::from_utf8_lossy(&log);
         let is_own = |line: &str| line.starts_with("20") && !line.starts_with("2026-01-01T00:00:00Z ERROR");
@@ -240,9 +255,6 @@ impl Stage {
         Ok(found)
     }
 }
-
-/// 250 lines a second of 4 KiB each, for five seconds, is what a plugin may log.
-const LOG_BYTES_MAX: u64 = 5 * 250 * 4200;
 
 fn names(directory: &Path) -> anyhow::Result<Vec<String>> {
     let entries = fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;

@@ -9,7 +9,7 @@ pub(super) fn walls() -> Vec<Wall> {
     vec![
         bomb(Word::MemoryBomb, "memory-bit-by-bit", "memory", "limits.memory_mb").ends(Ends::Quarantined).short(),
         bomb(Word::MemoryBomb, "memory-at-once", "at-once", "a gigabyte"),
-        bomb(Word::HugeList, "million-samples", "samples", "").ends(Ends::Contained).short(),
+        bomb(Word::HugeList, "list-of-131-072-samples", "samples", "").ends(Ends::Contained).short(),
         bomb(Word::HugeList, "sample-of-60-000-values", "values", "").ends(Ends::Contained),
         bomb(Word::HugeList, "send-60-000-samples", "send", "").ends(Ends::Contained),
         bomb(Word::HugeList, "transform-that-multiplies", "", "").errand(Errand::Transform).ends(Ends::Contained),

@@ -14,8 +14,10 @@ pub(super) fn walls() -> Vec<Wall> {
         flood(Word::HostCallFlood, "flood-of-looks-at-the-store", "state-get", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-writes-to-the-store", "state-set", "too often").ends(Ends::Contained),
         flood(Word::HostCallFlood, "flood-of-twin-reports", "twin", "").ends(ends),
-        flood(Word::HostCallFlood, "flood-of-disconnections", "disconnect", "").asks("disconnect = true")
-            .allows("allow_disconnect = true").ends(ends),
+        flood(Word::HostCallFlood, "flood-of-disconnections", "disconnect", "")
+            .asks("disconnect = true")
+            .allows("allow_disconnect = true")
+            .ends(ends),
         flood(Word::HostCallFlood, "flood-of-readings", "send", "tried").config("calls", "3").short(),
         flood(Word::HostCallFlood, "flood-of-readings-without-end", "send", "").ends(ends),
         flood(Word::HostCallFlood, "flood-of-progress", "progress", "").config("calls", "3000"),

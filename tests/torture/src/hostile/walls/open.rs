@@ -1,4 +1,5 @@
-//! Walls with a hole: what is tried was granted, or nothing is tried at all. A judge who lets one of these stand sees nothing.
+//! Walls with a hole: what is tried was granted, or nothing is tried at all. A judge who lets one of these stand sees
+//! nothing.
 
 use crate::hostile::fixture::Fixture;
 use crate::hostile::wall::{Wall, Word};
