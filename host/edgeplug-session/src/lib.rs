@@ -4,7 +4,7 @@
 //! 1. Make a [`Session`] with its configuration and a seed for jitter; hand it [`Event::Restored`] first.
 //! 2. Hand it every event, with the clocks read once for each batch.
 //! 3. Drain [`Session::poll_action`] until it is empty and carry the actions out; none may wait for another. What is due
-//!    after a batch of events is done at the first of these calls, once for all of them.
+//!    after readings is done at the first of these calls, or before the next event of another kind.
 //! 4. Sleep until an event comes or [`Session::poll_timeout`] passes; then hand it the event or [`Event::Woke`].
 //!
 //! # What must stay true
@@ -123,7 +123,7 @@ pub struct Session {
     /// What plugins know of the device; they begin with nothing.
     told_model: Option<Arc<DeviceModel>>,
     stop: Option<Stop>,
-    /// When the last event was, if what is due after it is not done.
+    /// When the last readings came, if what is due after them is not done.
     due: Option<Now>,
     /// The clocks as they were looked at last.
     clocks_read: Option<Now>,
@@ -224,6 +224,11 @@ impl Session {
     pub fn handle(&mut self, event: Event, now: Now) {
         if self.stop == Some(Stop::Done) {
             return;
+        }
+        // Readings come in crowds, and what is due after one costs more than taking it.
+        let are_readings = matches!(event, Event::Sampled { .. } | Event::Offered { .. });
+        if !are_readings {
+            self.advance_if_due();
         }
         self.read_clocks(&event, now);
         match event {
@@ -334,15 +339,15 @@ impl Session {
             }
             Event::Stop => self.begin_stop(now),
         }
-        self.due = Some(now);
+        match are_readings {
+            true => self.due = Some(now),
+            false => self.advance(now),
+        }
     }
 
     /// The next thing to do, if any.
     pub fn poll_action(&mut self) -> Option<Action> {
-        // Here and not with each event, because it costs more than most events do.
-        if let Some(now) = self.due.take() {
-            self.advance(now);
-        }
+        self.advance_if_due();
         // Last, so that one action names the rows of many events.
         let mut action = self.actions.pop_front().or_else(|| self.uplink.take_removals())?;
         self.transform.reword(&mut action);
@@ -437,6 +442,12 @@ impl Session {
         self.clock.settle(now, &mut self.actions);
         if self.clock.is_anchored() && !was_known {
             self.connect.time_known(now);
+        }
+    }
+
+    fn advance_if_due(&mut self) {
+        if let Some(now) = self.due.take() {
+            self.advance(now);
         }
     }
 
