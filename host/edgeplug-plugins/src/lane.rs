@@ -14,8 +14,9 @@
 //! little beside a call that is worth one. And a way back before the call ends: a call that computed once will do so
 //! again.
 //!
-//! It costs a call that stays one allocation, and the process a thread that sleeps while no such call waits for anything. A thread of the idle lane that is stopped while it holds a lock (of a log, of
-//! a queue) makes others wait for it, where other programs leave the machine no time at all.
+//! It costs a call that stays one allocation, and the process a thread that sleeps while no such call waits for anything.
+//! A thread of the idle lane that is stopped while it holds a lock (of a log, of a queue) makes others wait for it, where
+//! other programs leave the machine no time at all.
 
 use std::future::poll_fn;
 use std::io;
