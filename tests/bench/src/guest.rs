@@ -110,7 +110,9 @@ impl Supervised {
 
     /// With whatever lies in `plugins` of this directory, and a cache beside it.
     pub(crate) async fn found(directory: &Path) -> anyhow::Result<Self> {
-        let files = std::fs::read_dir(directory.join("plugins"))?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        let files = std::fs::read_dir(directory.join("plugins"))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut names: Vec<_> =
             files.iter().filter_map(|file| Some(file.file_stem()?.to_string_lossy().into_owned())).collect();
         names.sort();

@@ -120,7 +120,8 @@ impl Scale {
         let first = sizes().fold(f64::INFINITY, f64::min);
         let last = sizes().fold(f64::NEG_INFINITY, f64::max);
         // Six to fifteen lines.
-        let step = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0].into_iter().find(|step| highest / step <= 12.0).unwrap_or(1000.0);
+        let step =
+            [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0].into_iter().find(|step| highest / step <= 12.0).unwrap_or(1000.0);
         let steps = (highest * 1.15 / step).ceil().max(1.0) as u32;
         Self { first, last, logarithmic, step, steps }
     }

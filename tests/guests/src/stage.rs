@@ -161,7 +161,10 @@ impl Stage {
                     self.seen.push(format!("progress {id} {percent} {}", json(&message)));
                     continue;
                 }
-                PluginEvent::Down { .. } | PluginEvent::ScanDone => continue,
+                PluginEvent::Down { .. }
+                | PluginEvent::ScanDone
+                | PluginEvent::Confirmed { .. }
+                | PluginEvent::RolledBack { .. } => continue,
             };
             if wanted(&ended) {
                 return Ok(ended);

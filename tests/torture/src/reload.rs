@@ -143,7 +143,8 @@ impl Run {
         let world = World::new(WorldOptions {
             template: Template { attributes, ..Template::default() },
             symmetric_key: true,
-            plugins: "settle_ms = 20\nrescan_s = 1\nprobation_s = 0\nprobation_calls = 5\nrestart_min_ms = 100".to_owned(),
+            plugins: "settle_ms = 20\nrescan_s = 1\nprobation_s = 0\nprobation_calls = 5\nrestart_min_ms = 100"
+                .to_owned(),
             // Each reading is a message of its own, sent at once.
             tables: "[uplink.batch]\nbytes = 0\n".to_owned(),
             disk: options.disk.clone(),
@@ -287,7 +288,10 @@ impl Run {
             verdict.complain(words);
         }
         if kept < u64::from(bad) {
-            verdict.complain(format!("after {} of {bad} bad versions the last good one did not go on", u64::from(bad) - kept));
+            verdict.complain(format!(
+                "after {} of {bad} bad versions the last good one did not go on",
+                u64::from(bad) - kept
+            ));
         }
         if options.judge_figures && verdict.rss_growth_kb >= RSS_GROWTH_KB_MAX {
             verdict.complain(format!("memory grew by {} KiB", verdict.rss_growth_kb));

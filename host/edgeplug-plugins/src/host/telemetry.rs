@@ -37,7 +37,8 @@ impl telemetry::Host for State {
             },
         });
         let outcomes: Vec<_> = outcomes.collect();
-        desk.book.rejected(outcomes.iter().filter(|outcome| matches!(outcome, telemetry::Outcome::Rejected(_))).count());
+        desk.book
+            .rejected(outcomes.iter().filter(|outcome| matches!(outcome, telemetry::Outcome::Rejected(_))).count());
         Ok(outcomes)
     }
 }

@@ -125,7 +125,10 @@ fn filters(status: &Value, lines: &mut String) {
     let number = |key: &str| status.pointer(&format!("/transform/{key}")).and_then(Value::as_u64).unwrap_or_default();
     if number("filtered") + number("waiting") + number("dropped") + number("behind") > 0 {
         let (filtered, waiting, unfiltered) = (number("filtered"), number("waiting"), number("unfiltered"));
-        line!(lines, "filters   {filtered} samples through, {unfiltered} past a failed filter, {waiting} batches waiting");
+        line!(
+            lines,
+            "filters   {filtered} samples through, {unfiltered} past a failed filter, {waiting} batches waiting"
+        );
     }
     if number("dropped") + number("behind") > 0 {
         let (dropped, behind) = (number("dropped"), number("behind"));

@@ -40,7 +40,8 @@ impl Row {
 
     fn read(line: &str) -> anyhow::Result<Self> {
         let value: Value = serde_json::from_str(line)?;
-        let figure = |name: &str| value.get(name).and_then(Value::as_f64).with_context(|| format!("no {name} in {line}"));
+        let figure =
+            |name: &str| value.get(name).and_then(Value::as_f64).with_context(|| format!("no {name} in {line}"));
         Ok(Self {
             plugins: figure("plugins")? as usize,
             rss_mb: figure("rss_mb")?,

@@ -46,7 +46,10 @@ pub(super) async fn measure(versions: &Versions, plugins: usize) -> anyhow::Resu
 fn versions_in(body: &serde_json::Value) -> Vec<i64> {
     let entries = body.get("d").and_then(|d| d.as_array()).into_iter().flatten();
     let values = entries.filter_map(|entry| entry.get("d").and_then(|d| d.as_array())).flatten();
-    values.filter_map(|values| values.get("version").and_then(serde_json::Value::as_f64)).map(|version| version as i64).collect()
+    values
+        .filter_map(|values| values.get("version").and_then(serde_json::Value::as_f64))
+        .map(|version| version as i64)
+        .collect()
 }
 
 /// A device with so many of them.
