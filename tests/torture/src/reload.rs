@@ -143,7 +143,7 @@ impl Run {
         let world = World::new(WorldOptions {
             template: Template { attributes, ..Template::default() },
             symmetric_key: true,
-            plugins: "settle_ms = 20\nrescan_s = 1\nprobation_s = 0\nprobation_calls = 5\nrestart_min_ms = 100"
+            plugins: "settle_ms = 20\nrescan_s = 1\nprobation_s = 0\nprobation_calls = 3\nrestart_min_ms = 100"
                 .to_owned(),
             // Each reading is a message of its own, sent at once.
             tables: "[uplink.batch]\nbytes = 0\n".to_owned(),
@@ -207,7 +207,7 @@ impl Run {
         }
         self.chain.expect(version, Origin::Handed);
         self.site.put(&file, put).await?;
-        self.until("a good version runs and is confirmed", |run| run.chain.goes_on(version, 6)).await
+        self.until("a good version runs and is confirmed", |run| run.chain.goes_on(version, 4)).await
     }
 
     /// Puts a version there that must not stay.
