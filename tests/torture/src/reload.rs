@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::process;
 use crate::random::Random;
-use chain::{Chain, Origin};
+use chain::Chain;
 use edgeplug_test_support::versions::Versions;
 use files::{Habit, Put, Site};
 use news::News;
@@ -205,7 +205,7 @@ impl Run {
             self.until("its last reading has arrived", |run| run.chain.count_of(running) >= last.count).await?;
             self.chain.begin_anew();
         }
-        self.chain.expect(version, Origin::Handed);
+        self.chain.expect(version);
         self.site.put(&file, put).await?;
         self.until("a good version runs and is confirmed", |run| run.chain.goes_on(version, 4)).await
     }
@@ -218,7 +218,7 @@ impl Run {
         let file = files::component(&self.versions, version, habit);
         let (refused, rolled_back) = (self.news.refusals(), self.news.rollbacks());
         if habit.shows_later() {
-            self.chain.expect(version, Origin::Handed);
+            self.chain.expect(version);
         }
         self.site.put(&file, Put::Rename).await?;
         if habit.shows_later() {

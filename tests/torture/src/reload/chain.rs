@@ -8,13 +8,6 @@ use serde::Deserialize;
 
 const COMPLAINTS_MAX: usize = 20;
 
-/// Where a version's count begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// With what the version before handed over.
-    Handed,
-}
-
 /// What arrived so far, and what may come next.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
@@ -23,8 +16,8 @@ pub(super) struct Chain {
     /// Readings of the version that came last, without a break.
     in_a_row: u64,
     readings: u64,
-    /// The version that may take over.
-    expected: Option<(u32, Origin)>,
+    /// The version that may take over, with the count of the one before it.
+    expected: Option<u32>,
     /// The version before the one that came last, and its last count: where a rollback goes back to.
     before: Option<(u32, i64)>,
     /// The plugin was taken away: the next count is 1.
@@ -69,8 +62,8 @@ struct Values {
 
 impl Chain {
     /// This version may take over.
-    pub(super) fn expect(&mut self, version: u32, origin: Origin) {
-        self.expected = Some((version, origin));
+    pub(super) fn expect(&mut self, version: u32) {
+        self.expected = Some(version);
     }
 
     /// The plugin was taken away with all that it had.
@@ -105,7 +98,7 @@ impl Chain {
             return;
         };
         self.counts.insert(reading.version, reading.count);
-        let is_expected = self.expected.is_some_and(|(version, _)| version == reading.version);
+        let is_expected = self.expected == Some(reading.version);
         let due = if std::mem::take(&mut self.anew) {
             self.seen.clear();
             self.expected = None;

@@ -37,7 +37,7 @@ fn a_number_that_comes_again_is_doubled() {
 #[test]
 fn an_expected_version_goes_on_with_the_count() {
     let mut swapped = chain(&[(1, 1), (1, 2)]);
-    swapped.expect(2, Origin::Handed);
+    swapped.expect(2);
     send(&mut swapped, 30_000, &[(2, 3), (2, 4)]);
     assert_eq!(found(&swapped), (0, 0, 0));
     // 20 ms between two readings that are due every 10.
@@ -47,7 +47,7 @@ fn an_expected_version_goes_on_with_the_count() {
 #[test]
 fn a_swap_that_swallows_a_reading_is_found() {
     let mut swapped = chain(&[(1, 1), (1, 2)]);
-    swapped.expect(2, Origin::Handed);
+    swapped.expect(2);
     send(&mut swapped, 20_000, &[(2, 4)]);
     assert_eq!(found(&swapped), (1, 0, 1));
 }
@@ -55,7 +55,7 @@ fn a_swap_that_swallows_a_reading_is_found() {
 #[test]
 fn a_rollback_goes_on_where_the_swap_was() {
     let mut back = chain(&[(1, 1), (1, 2)]);
-    back.expect(2, Origin::Handed);
+    back.expect(2);
     send(&mut back, 20_000, &[(2, 3), (2, 4), (1, 3), (1, 4)]);
     assert_eq!(found(&back), (0, 0, 0));
 }
@@ -69,7 +69,7 @@ fn a_version_from_nowhere_is_found() {
 fn a_plugin_that_was_taken_away_begins_with_one() {
     let mut back = chain(&[(1, 7), (1, 8)]);
     back.begin_anew();
-    back.expect(2, Origin::Handed);
+    back.expect(2);
     send(&mut back, 20_000, &[(2, 1), (2, 2)]);
     assert_eq!(found(&back), (0, 0, 0));
 }
