@@ -292,7 +292,7 @@ fn a_reading_that_the_daemon_would_not_take_fails_the_trial() {
     rig.guest("reader");
     rig.write("reader.toml", "interval_s = 60\nfiles = [\"/log\"]\n[config]\npath = \"/log\"\n");
     std::fs::create_dir_all(rig.path("machine")).unwrap();
-    rig.write("machine/log", &"x".repeat(70_000));
+    rig.write("machine/log", "x".repeat(70_000));
     let said = rig.plugin(["try", "reader.wasm", "--root", "machine", "--virtual-time", "1m"]);
     assert_eq!(said.code, 36, "{said:?}");
     assert!(said.err.contains("2 readings were not taken"), "{said:?}");

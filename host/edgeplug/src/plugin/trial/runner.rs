@@ -168,14 +168,15 @@ impl Runner {
             Step::Connection(on) => self.switch(on).await,
             Step::Desired(patch) => {
                 let change = self.cloud.desire(&patch);
-                let mut details = json!({ "desired": patch, "version": change.version });
+                let (desired, version) = (patch, change.version);
                 if !self.cloud.connected {
-                    details["outcome"] = json!("waits");
+                    let details = json!({ "desired": desired, "version": version, "outcome": "waits" });
                     let words = format!("{}: waits for the connection", change.desired);
                     return self.report.tell(self.trial.elapsed(), "desired", &words, details);
                 }
                 let answered =
                     self.call(|plugins, name, call| plugins.desired_changed(name, call, change.clone())).await?;
+                let details = json!({ "desired": desired, "version": version });
                 self.tell(&answered, "desired", &change.desired, details).await
             }
             Step::Command(text) => self.command(&text).await,
