@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
+use edgeplug_plugins::EngineKind;
 use tokio::sync::mpsc;
 
 use crate::figures::median;
@@ -13,6 +14,8 @@ pub(crate) const CALLS: u32 = 5_000;
 
 pub(crate) struct Calls {
     pub(crate) bare_us: f64,
+    /// The bare call where nothing is compiled to machine code (`plugins.engine = "interpreter"`).
+    pub(crate) interpreted_us: f64,
     pub(crate) plugins_us: f64,
     pub(crate) hop_us: f64,
 }
@@ -21,19 +24,30 @@ impl Calls {
     pub(crate) fn ratio(&self) -> f64 {
         self.plugins_us / self.bare_us
     }
+
+    pub(crate) fn interpreter_ratio(&self) -> f64 {
+        self.interpreted_us / self.bare_us
+    }
 }
 
-/// The three in turn, round by round, so that noise hits them alike.
+/// All in turn, round by round, so that noise hits them alike.
 pub(crate) async fn measure() -> anyhow::Result<Calls> {
-    let mut bare = Instance::new().await?;
+    let mut bare = Instance::new(EngineKind::Native).await?;
+    let mut interpreted = Instance::new(EngineKind::Interpreter).await?;
     let mut runtime = Supervised::start(1).await?;
-    let (mut bare_us, mut plugins_us, mut hop_us) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare_us, mut interpreted_us, mut plugins_us, mut hop_us) = (vec![], vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         bare_us.push(bare_round(&mut bare).await?);
+        interpreted_us.push(bare_round(&mut interpreted).await?);
         plugins_us.push(supervised_round(&mut runtime).await?);
         hop_us.push(hops().await?);
     }
-    Ok(Calls { bare_us: median(bare_us), plugins_us: median(plugins_us), hop_us: median(hop_us) })
+    Ok(Calls {
+        bare_us: median(bare_us),
+        interpreted_us: median(interpreted_us),
+        plugins_us: median(plugins_us),
+        hop_us: median(hop_us),
+    })
 }
 
 async fn bare_round(instance: &mut Instance) -> anyhow::Result<f64> {

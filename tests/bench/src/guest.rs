@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use edgeplug_plugins::{DeviceInfo, Limits, PluginEvent, Plugins, PluginsOptions, Policy};
+use edgeplug_plugins::{DeviceInfo, EngineKind, Limits, PluginEvent, Plugins, PluginsOptions, Policy};
 use edgeplug_protocol::sample::Sample;
 use edgeplug_test_support::programs::{guest, program};
 use tokio::sync::mpsc;
@@ -35,9 +35,9 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) async fn new() -> anyhow::Result<Self> {
-        let engine = edgeplug_engine::engine(edgeplug_engine::EngineKind::Native)?;
-        let component = load(&engine, &compile(&guest(PLUGIN)?)?)?;
+    pub(crate) async fn new(kind: EngineKind) -> anyhow::Result<Self> {
+        let engine = edgeplug_engine::engine(kind)?;
+        let component = load(&engine, &compile(&guest(PLUGIN)?, kind)?)?;
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&component)?;
         let mut store = Store::new(&engine, ());
@@ -48,8 +48,8 @@ impl Instance {
 
     /// Microseconds of one instantiation of what is linked and mapped already, the middle one of many.
     pub(crate) async fn instantiate_us() -> anyhow::Result<f64> {
-        let engine = edgeplug_engine::engine(edgeplug_engine::EngineKind::Native)?;
-        let component = load(&engine, &compile(&guest(PLUGIN)?)?)?;
+        let engine = edgeplug_engine::engine(EngineKind::Native)?;
+        let component = load(&engine, &compile(&guest(PLUGIN)?, EngineKind::Native)?)?;
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&component)?;
         let linked = linker.instantiate_pre(&component)?;
@@ -121,7 +121,7 @@ impl Supervised {
             cache_directory: directory.join("cache"),
             cache_images: Vec::new(),
             shelf_directory: directory.join("shelf"),
-            engine: edgeplug_plugins::EngineKind::Native,
+            engine: EngineKind::Native,
             signature: edgeplug_plugins::SignaturePolicy::default(),
             compiler: program("edgeplug-compiler")?,
             policy: Policy::default(),
@@ -159,8 +159,9 @@ impl Supervised {
     }
 }
 
-fn compile(component: &Path) -> anyhow::Result<Vec<u8>> {
+fn compile(component: &Path, kind: EngineKind) -> anyhow::Result<Vec<u8>> {
     let compiler = Command::new(program("edgeplug-compiler")?)
+        .args(["--engine", &kind.to_string()])
         .stdin(Stdio::from(std::fs::File::open(component)?))
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

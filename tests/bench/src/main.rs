@@ -3,7 +3,7 @@
 //! Times compare within one run only; the machine may be busy with something else, and nothing here fails because it is.
 //! In the environment `ONLY=throughput` (or `calls`, `protocol`, `rows`, `process`, `plugins`, `guests`) leaves out all but one part,
 //! `ROWS_MAX=100000` the larger stores, `ROUNDS=3` and `PATHS=bare,durable` (`supervised`, `lite`, `azure`) some of the
-//! throughput, and `LANGUAGES="rust c"` the other guests.
+//! throughput, `BROKER=nodelay` (or `default`) one of the broker's two settings, and `LANGUAGES="rust c"` the other guests.
 
 mod bare;
 mod calls;
@@ -28,6 +28,8 @@ use anyhow::Context as _;
 use edgeplug_test_support::programs::target_directory;
 use serde_json::{Map, Value, json};
 
+use crate::throughput::Broker;
+
 fn main() -> anyhow::Result<()> {
     // As the daemon's own runtime.
     let runtime =
@@ -39,9 +41,16 @@ fn main() -> anyhow::Result<()> {
     let wanted = |part: &str| only.is_empty() || only == part;
     let mut all = Map::new();
     if wanted("throughput") {
-        let throughput = runtime.block_on(throughput::measure())?;
-        throughput.print();
-        keep(&mut all, throughput.json());
+        for broker in Broker::chosen()? {
+            let throughput = runtime.block_on(throughput::measure(broker))?;
+            throughput.print();
+            match broker {
+                Broker::Nodelay => keep(&mut all, throughput.json()),
+                Broker::Default => {
+                    all.insert("broker_default".to_owned(), throughput.json());
+                }
+            }
+        }
     }
     if wanted("calls") {
         keep(&mut all, runtime.block_on(calls())?);
@@ -83,9 +92,15 @@ async fn calls() -> anyhow::Result<Value> {
     println!("one call that returns ten readings, median of {} rounds of {} calls", calls::ROUNDS, calls::CALLS);
     println!("  bare wasmtime, typed call       {:>8.2} us", calls.bare_us);
     println!("  through the plugin runtime      {:>8.2} us  ({:.1} times)", calls.plugins_us, calls.ratio());
+    println!(
+        "  bare, without machine code      {:>8.2} us  ({:.1} times)",
+        calls.interpreted_us,
+        calls.interpreter_ratio()
+    );
     println!("  an empty hop between two tasks  {:>8.2} us", calls.hop_us);
     Ok(json!({
         "call_bare_us": calls.bare_us, "call_us": calls.plugins_us, "call_ratio": calls.ratio(), "task_hop_us": calls.hop_us,
+        "call_interpreted_us": calls.interpreted_us, "call_interpreted_ratio": calls.interpreter_ratio(),
     }))
 }
 

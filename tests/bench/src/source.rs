@@ -1,7 +1,7 @@
 //! Where the readings of the durable path come from: the guest alone, or through the plugin runtime.
 
 use anyhow::Context as _;
-use edgeplug_plugins::PluginEvent;
+use edgeplug_plugins::{EngineKind, PluginEvent};
 use edgeplug_protocol::sample::Sample;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) async fn direct() -> anyhow::Result<Self> {
-        let mut instance = Instance::new().await?;
+        let mut instance = Instance::new(EngineKind::Native).await?;
         let (sender, readings) = mpsc::channel(QUEUE);
         let task = tokio::spawn(async move {
             while sender.send(instance.sample().await?).await.is_ok() {}

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use edgeplug_plugins::EngineKind;
 use edgeplug_test_support::certificates::TestCa;
 use edgeplug_test_support::mosquitto::Mosquitto;
 use serde_json::{Value, json};
@@ -24,11 +25,44 @@ pub(crate) const IN_FLIGHT: u16 = 100;
 const WARM_UP: Duration = Duration::from_millis(300);
 pub(crate) const TIME: Duration = Duration::from_secs(2);
 
+/// How the broker sends its PUBACKs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broker {
+    /// Each at once, as a segment of its own (`set_tcp_nodelay true`).
+    #[default]
+    Nodelay,
+    /// As mosquitto is configured by default: held back until those before are acknowledged by TCP, then many in one segment.
+    Default,
+}
+
+impl Broker {
+    /// What the environment's `BROKER` names; without it both, one after the other.
+    pub(crate) fn chosen() -> anyhow::Result<Vec<Self>> {
+        let all = [Self::Nodelay, Self::Default];
+        let Ok(name) = std::env::var("BROKER") else { return Ok(all.to_vec()) };
+        let chosen = all.into_iter().find(|broker| broker.name() == name);
+        Ok(vec![chosen.context("BROKER must be `nodelay` or `default`")?])
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nodelay => "nodelay",
+            Self::Default => "default",
+        }
+    }
+
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Nodelay => "set_tcp_nodelay true\n",
+            Self::Default => "",
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Throughput {
     pub(crate) message_bytes: usize,
-    /// Whether the broker sends every PUBACK at once (`set_tcp_nodelay`).
-    pub(crate) nodelay: bool,
+    pub(crate) broker: Broker,
     pub(crate) bare: Rounds,
     pub(crate) durable: Rounds,
     pub(crate) supervised: Rounds,
@@ -42,7 +76,7 @@ pub(crate) struct Throughput {
     pub(crate) versions: Value,
 }
 
-pub(crate) async fn measure() -> anyhow::Result<Throughput> {
+pub(crate) async fn measure(broker: Broker) -> anyhow::Result<Throughput> {
     let only = std::env::var("PATHS").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|chosen| chosen == name);
     let rounds = match std::env::var("ROUNDS") {
@@ -52,17 +86,16 @@ pub(crate) async fn measure() -> anyhow::Result<Throughput> {
     let scratch = crate::scratch()?;
     let ca = TestCa::new()?;
     let server = ca.server()?;
-    let nodelay = std::env::var_os("NODELAY").is_some();
-    let broker = Mosquitto::start_tuned(&ca, &server, if nodelay { "set_tcp_nodelay true\n" } else { "" })?;
-    let port = broker.tls_port();
-    let body = message::encoded(&Instance::new().await?.sample().await?)?;
+    let mosquitto = Mosquitto::start_tuned(&ca, &server, broker.setting())?;
+    let port = mosquitto.tls_port();
+    let body = message::encoded(&Instance::new(EngineKind::Native).await?.sample().await?)?;
     let durable = |source, number: usize, name: &str| {
         let directory = scratch.path().join(format!("{name}-{number}"));
         let ca_file = ca.ca_file().to_owned();
         async move { Durable::start(&directory, &ca_file, port, IN_FLIGHT, source).await }
     };
     let mut figures =
-        Throughput { message_bytes: body.len(), nodelay, versions: python::versions()?, ..Throughput::default() };
+        Throughput { message_bytes: body.len(), broker, versions: python::versions()?, ..Throughput::default() };
     for number in 0..rounds {
         if wanted("bare") {
             let bare = Bare::start(ca.ca_file(), port, IN_FLIGHT, body.clone()).await?;
@@ -94,7 +127,7 @@ pub(crate) async fn measure() -> anyhow::Result<Throughput> {
 impl Throughput {
     pub(crate) fn json(&self) -> Value {
         json!({
-            "message_bytes": self.message_bytes, "in_flight": IN_FLIGHT, "broker_nodelay": self.nodelay,
+            "message_bytes": self.message_bytes, "in_flight": IN_FLIGHT, "broker": self.broker.name(),
             "bare_per_s": self.bare.per_second().round(), "durable_per_s": self.durable.per_second().round(),
             "durable_supervised_per_s": self.supervised.per_second().round(),
             "lite_per_s": self.lite.per_second().round(), "azure_per_s": self.azure.per_second().round(),
@@ -118,10 +151,11 @@ impl Throughput {
 
     pub(crate) fn print(&self) {
         println!(
-            "messages of ten readings, {} bytes, TLS, QoS 1, {IN_FLIGHT} in flight, median of {} rounds of {} s",
+            "messages of ten readings, {} bytes, TLS, QoS 1, {IN_FLIGHT} in flight, median of {} rounds of {} s, broker: {}",
             self.message_bytes,
             self.durable.0.len().max(self.bare.0.len()),
-            TIME.as_secs()
+            TIME.as_secs(),
+            self.broker.name()
         );
         println!("                                     a second    CPU us each    of the bare client");
         let lines = [
