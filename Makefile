@@ -12,7 +12,7 @@ export PREFIX SYSCONFDIR DESTDIR
 # Where rustup puts cargo, and where Debian puts mosquitto; neither is on every user's PATH.
 export PATH := $(PATH):$(CARGO_HOME_DIR)/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build build-compiler build-host guests demo test test-guests first-plugin check bench torture clean test-fresh install uninstall test-service e2e-protocol fuzz-smoke torture-reload torture-hostile
+.PHONY: help setup build build-compiler build-host guests demo test test-guests first-plugin check bench torture clean test-fresh install uninstall test-service e2e-protocol fuzz-smoke torture-reload torture-hostile torture-ota
 
 help: ## Print this list
 	@printf 'make TARGET, where TARGET is one of\n\n'
@@ -23,7 +23,7 @@ setup: ## Install what is missing: Debian packages and the guests' toolchains; d
 	@scripts/setup.sh
 
 # These need no guests but Rust's.
-demo torture torture-reload torture-hostile e2e-protocol: export EDGEPLUG_GUEST_LANGUAGES =
+demo torture torture-reload torture-hostile torture-ota e2e-protocol: export EDGEPLUG_GUEST_LANGUAGES =
 
 build: build-compiler build-host guests ## Build the compiler, the daemon with all other programs, and the Rust guests
 
@@ -87,6 +87,12 @@ torture-hostile: setup guests ## Release builds, then every hostile component ag
 	@cargo build --release -p edgeplug
 	@cargo build --release -p edgeplug-torture
 	@exec '$(BUILD_DIR)/release/edgeplug-torture' hostile
+
+torture-ota: setup guests ## Release builds, then CYCLES (100) firmware updates with kills and faults: each ends once, no bad file gets anywhere
+	@cargo build --release -p edgeplug-compiler
+	@cargo build --release -p edgeplug
+	@cargo build --release -p edgeplug-torture
+	@exec '$(BUILD_DIR)/release/edgeplug-torture' ota $(if $(CYCLES),--cycles $(CYCLES)) $(if $(RESUMES),--resumes $(RESUMES)) $(if $(SEED),--seed $(SEED)) $(if $(DIR),--dir '$(DIR)')
 
 install: ## Release builds, then programs, unit and an example configuration below PREFIX (/usr/local); enables nothing
 	@scripts/install.sh install

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# `make install` and `make uninstall`: the two programs, the unit, an example configuration; nothing is enabled or started.
+# `make install` and `make uninstall`: the two programs, the units, an example configuration; nothing is enabled or started.
 #
-#   PREFIX=/usr/local   where programs and unit go: PREFIX/bin, PREFIX/libexec/edgeplug, PREFIX/lib/systemd/system
+#   PREFIX=/usr/local   where programs and units go: PREFIX/bin, PREFIX/libexec/edgeplug, PREFIX/lib/systemd/system
 #   SYSCONFDIR=/etc     where edgeplug/edgeplug.toml and edgeplug/plugins go; what is there is left alone
 #   DESTDIR=            a root to install below, for packages; nothing outside it is touched then
 #
@@ -14,7 +14,9 @@ DESTDIR=${DESTDIR:-}
 BUILD_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 BIN=$PREFIX/bin
 LIBEXEC=$PREFIX/libexec/edgeplug
-UNIT=$PREFIX/lib/systemd/system/edgeplug.service
+UNITS=$PREFIX/lib/systemd/system
+# The last two let the installer of updates run as root; nothing of them runs until they are enabled (docs/ota.md).
+UNIT_NAMES=(edgeplug.service edgeplug-install.service edgeplug-install.path)
 CONFIG=$SYSCONFDIR/edgeplug/edgeplug.toml
 PLUGINS=$SYSCONFDIR/edgeplug/plugins
 
@@ -48,26 +50,27 @@ put() {
 
 systemd_runs_here() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
 
+# unit NAME: what it says here.
 unit() {
-    sed -e "s,@bindir@,$BIN,g" -e "s,@sysconfdir@,$SYSCONFDIR,g" host/edgeplug/packaging/edgeplug.service
+    sed -e "s,@bindir@,$BIN,g" -e "s,@sysconfdir@,$SYSCONFDIR,g" "host/edgeplug/packaging/$1"
 }
 
 install_all() {
     # Two calls on purpose: one for both would link Cranelift into the daemon.
     cargo build --release -p edgeplug-compiler
     cargo build --release -p edgeplug
-    local scratch
+    local scratch name
     scratch=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$scratch'" EXIT
-    unit >"$scratch/edgeplug.service"
+    for name in "${UNIT_NAMES[@]}"; do unit "$name" >"$scratch/$name"; done
     if [ -z "$DESTDIR" ] && ! getent group tss >/dev/null; then
         sed -i '/^SupplementaryGroups=tss$/d' "$scratch/edgeplug.service"
         say "there is no group tss here, so the unit has no access to a TPM; install tpm-udev and run this again for that"
     fi
     put 755 "$BUILD_DIR/release/edgeplug-compiler" "$LIBEXEC/edgeplug-compiler"
     put 755 "$BUILD_DIR/release/edgeplug" "$BIN/edgeplug"
-    put 644 "$scratch/edgeplug.service" "$UNIT"
+    for name in "${UNIT_NAMES[@]}"; do put 644 "$scratch/$name" "$UNITS/$name"; done
     as_owner "$DESTDIR$SYSCONFDIR" install -d -m 755 "$DESTDIR$PLUGINS"
     say "$DESTDIR$PLUGINS/"
     if [ -e "$DESTDIR$CONFIG" ]; then
@@ -83,11 +86,13 @@ install_all() {
 }
 
 uninstall_all() {
-    if systemd_runs_here && [ -e "$UNIT" ]; then
-        as_owner /run/systemd/system systemctl disable --now edgeplug || true
-    fi
-    local file
-    for file in "$BIN/edgeplug" "$LIBEXEC/edgeplug-compiler" "$UNIT"; do
+    local name file
+    for name in edgeplug.service edgeplug-install.path; do
+        if systemd_runs_here && [ -e "$UNITS/$name" ]; then
+            as_owner /run/systemd/system systemctl disable --now "$name" || true
+        fi
+    done
+    for file in "$BIN/edgeplug" "$LIBEXEC/edgeplug-compiler" "${UNIT_NAMES[@]/#/$UNITS/}"; do
         if [ -e "$DESTDIR$file" ]; then
             as_owner "$(dirname "$DESTDIR$file")" rm -f "$DESTDIR$file"
             say "removed $DESTDIR$file"

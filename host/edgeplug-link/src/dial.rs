@@ -14,6 +14,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    gather::Gather,
     mqtt::Transport,
     proxy::{Proxy, ProxyFailure},
     stall::StallGuard,
@@ -33,6 +34,8 @@ pub(crate) struct Target {
     pub(crate) tls: Arc<ClientConfig>,
     /// How long a write may wait without a byte moving; zero is for ever.
     pub(crate) stall_time: Duration,
+    /// How many publishes may be in flight.
+    pub(crate) window: u16,
 }
 
 /// What MQTT is spoken on.
@@ -54,12 +57,12 @@ pub(crate) enum DialError {
 }
 
 pub(crate) async fn dial(target: Target) -> Result<Box<dyn Stream>, DialError> {
-    let Target { host, port, transport, proxy, tls, stall_time } = target;
+    let Target { host, port, transport, proxy, tls, stall_time, window } = target;
     let tcp = match &proxy {
         None => connect(&host, port).await.map_err(|source| DialError::Unreachable { host: host.clone(), source })?,
         Some(proxy) => through(proxy, &host, port).await.map_err(DialError::Proxy)?,
     };
-    let tcp = StallGuard::new(tcp, stall_time);
+    let tcp = StallGuard::new(Gather::new(tcp, window), stall_time);
     if transport == Transport::PlainForLoopbackTests {
         return Ok(Box::new(tcp));
     }

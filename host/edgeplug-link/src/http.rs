@@ -1,26 +1,32 @@
 //! One HTTPS request, one answer.
 //!
-//! No retries, no redirects, no cookies, no decompression, no download to a file: an answer is read whole into memory,
-//! up to the limit that the request names. An answer with an error status is an answer, not an error; a redirect is
-//! returned as it came, since whether its target may see the request is for the caller to judge.
+//! No retries, no redirects, no cookies, no decompression: an answer is read whole into memory, up to the limit that the
+//! request names. An answer with an error status is an answer, not an error; a redirect is returned as it came, since
+//! whether its target may see the request is for the caller to judge. Files come by [`HttpClient::download`].
 //!
 //! Requests go through the configured proxy when there is one; the environment's proxies do not count (see `proxy.rs`).
 
-use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, Method, Url,
+    Client, ClientBuilder, Method,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
 use rustls::ClientConfig;
 use secrecy::ExposeSecret as _;
 
+pub(crate) use self::target::{Target, TargetProblem, is_loopback};
 use crate::{
     proxy::{Proxy, ProxyFailure},
     tls::{CertificateProblem, certificate_problem, find_rustls},
 };
+
+mod target;
+
+/// Longest part of a bad URL that is repeated in an error.
+const BAD_URL_CHARS_MAX: usize = 100;
 
 /// How all requests of one client are made.
 #[derive(Debug, Clone)]
@@ -29,7 +35,7 @@ pub struct HttpOptions {
     pub proxy: Option<Proxy>,
     /// For name look-up, TCP, proxy and TLS together.
     pub connect_timeout: Duration,
-    /// For the whole request, from the call until the last byte of the answer.
+    /// For the whole request, from the call until the last byte of the answer. Downloads have their own.
     pub request_timeout: Duration,
     pub user_agent: String,
 }
@@ -69,6 +75,9 @@ pub struct HttpResponse {
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: Client,
+    /// Has no limit for the whole of a request, and keeps no connection.
+    pub(crate) downloads: Client,
+    pub(crate) connect_timeout: Duration,
     proxy: Option<Proxy>,
 }
 
@@ -78,22 +87,10 @@ impl HttpClient {
     /// # Errors
     /// [`HttpSetupError`] when the user agent is no header value.
     pub fn new(tls: &Arc<ClientConfig>, options: HttpOptions) -> Result<Self, HttpSetupError> {
-        // `no_proxy` switches the environment's off and comes first, since it would switch ours off as well.
-        let mut builder = Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured((**tls).clone())
-            .redirect(Policy::none())
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.request_timeout)
-            .user_agent(&options.user_agent);
-        if let Some(proxy) = &options.proxy {
-            let mut way = reqwest::Proxy::https(proxy.to_string()).map_err(HttpSetupError)?;
-            if let Some(login) = &proxy.login {
-                way = way.basic_auth(&login.user, login.password.expose_secret());
-            }
-            builder = builder.proxy(way);
-        }
-        Ok(Self { client: builder.build().map_err(HttpSetupError)?, proxy: options.proxy })
+        let client = builder(tls, &options)?.timeout(options.request_timeout).build().map_err(HttpSetupError)?;
+        // Downloads are rare, and a server that hung up on a kept connection would look like one that broke.
+        let downloads = builder(tls, &options)?.pool_max_idle_per_host(0).build().map_err(HttpSetupError)?;
+        Ok(Self { client, downloads, connect_timeout: options.connect_timeout, proxy: options.proxy })
     }
 
     /// Sends one request and reads the whole answer.
@@ -101,7 +98,7 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`]; an answer with an error status is `Ok`.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let target = Target::parse(&request.url)?;
+        let target = Target::parse(&request.url).map_err(|problem| refused(problem, &request.url))?;
         let host = target.host;
         let headers = header_map(&request.headers)?;
         let mut outgoing = self.client.request(request.method.into(), target.url).headers(headers);
@@ -135,7 +132,7 @@ impl HttpClient {
         Ok(HttpResponse { status, headers, body: body.freeze(), date_unix_s })
     }
 
-    fn classify(&self, host: &str, error: reqwest::Error) -> HttpError {
+    pub(crate) fn classify(&self, host: &str, error: reqwest::Error) -> HttpError {
         let host = host.to_owned();
         // The URL may name the device; the host says enough.
         let error = error.without_url();
@@ -163,7 +160,8 @@ pub struct HttpSetupError(#[source] reqwest::Error);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("{url:?} is not a url with a host")]
+    /// `url` is without user, query and fragment, and cut.
+    #[error("{url:?} is not a url with https:// and a host")]
     BadUrl { url: String },
     #[error("the header {name:?} is not allowed in a request")]
     BadHeader { name: String },
@@ -219,32 +217,40 @@ impl fmt::Debug for HttpResponse {
     }
 }
 
-struct Target {
-    url: Url,
-    host: String,
+/// What both clients have in common.
+fn builder(tls: &ClientConfig, options: &HttpOptions) -> Result<ClientBuilder, HttpSetupError> {
+    // `no_proxy` switches the environment's off and comes first, since it would switch ours off as well.
+    let builder = Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls.clone())
+        .http1_only()
+        .redirect(Policy::none())
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .connect_timeout(options.connect_timeout)
+        .user_agent(&options.user_agent);
+    let Some(proxy) = &options.proxy else { return Ok(builder) };
+    let mut way = reqwest::Proxy::https(proxy.to_string()).map_err(HttpSetupError)?;
+    if let Some(login) = &proxy.login {
+        way = way.basic_auth(&login.user, login.password.expose_secret());
+    }
+    Ok(builder.proxy(way))
 }
 
-impl Target {
-    fn parse(text: &str) -> Result<Self, HttpError> {
-        let bad = || HttpError::BadUrl { url: text.to_owned() };
-        let url = Url::parse(text).map_err(|_| bad())?;
-        let host = url.host_str().ok_or_else(bad)?.to_owned();
-        match url.scheme() {
-            "https" => Ok(Self { url, host }),
-            "http" if is_loopback(&host) => Ok(Self { url, host }),
-            "http" => Err(HttpError::PlainText { host }),
-            _ => Err(bad()),
-        }
+fn refused(problem: TargetProblem, url: &str) -> HttpError {
+    match problem {
+        TargetProblem::NotUrl => HttpError::BadUrl { url: presentable(url) },
+        TargetProblem::PlainText { host } => HttpError::PlainText { host },
     }
 }
 
-/// Whether a host, as written in a URL or in options, can only be this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match address.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
+/// What of a text that should be a URL may be repeated: queries hold signatures, and a user may come with a password.
+fn presentable(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let text = url.get(..end).unwrap_or_default();
+    text.rsplit('@').next().unwrap_or_default().chars().take(BAD_URL_CHARS_MAX).collect()
 }
 
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, HttpError> {
@@ -260,7 +266,7 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, HttpError> {
     Ok(map)
 }
 
-fn parse_date(date: &str) -> Option<i64> {
+pub(crate) fn parse_date(date: &str) -> Option<i64> {
     jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp().as_second())
 }
 

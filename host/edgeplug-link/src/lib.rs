@@ -1,4 +1,4 @@
-//! The cloud's two wires: HTTPS requests and one MQTT connection at a time.
+//! The cloud's two wires: HTTPS requests and downloads, and one MQTT connection at a time.
 //!
 //! An adapter. It takes ready-made requests and connect options and knows nothing of IoTConnect, Azure, topics or
 //! tokens. It decides nothing either: it never retries, never reconnects and never keeps a message. What to send, when
@@ -9,13 +9,15 @@
 //!   time of the [`LinkClock`] ([`tls_config`] is the only place where a TLS configuration is made);
 //! - HTTPS and MQTT go out the same way: directly, or through the one configured [`Proxy`];
 //! - no call blocks: requests are futures, MQTT calls put something into a bounded queue or say that it is full;
-//! - tokens and passwords appear in no log, error or `Debug` output;
+//! - tokens, passwords and the URLs of files appear in no log, error or `Debug` output;
 //! - every answer and packet from outside has a size limit.
 
 mod clock;
 mod connection;
 mod dial;
+mod download;
 mod failure;
+mod gather;
 mod http;
 mod mqtt;
 mod proxy;
@@ -25,6 +27,9 @@ mod tls;
 mod websocket;
 
 pub use clock::LinkClock;
+pub use download::{
+    Begun, Download, DownloadError, DownloadErrorKind, DownloadRequest, RedirectProblem, Unsound, Validator,
+};
 pub use http::{HttpClient, HttpError, HttpMethod, HttpOptions, HttpRequest, HttpResponse, HttpSetupError};
 pub use mqtt::{
     BESIDE_MAX, ConnectOptions, ConnectionId, DeliveryId, DownReason, LinkEvent, Mqtt, PACKET_BYTES_MAX, PublishError,

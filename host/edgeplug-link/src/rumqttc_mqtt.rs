@@ -394,6 +394,7 @@ fn build(options: &ConnectOptions, tls: &Arc<ClientConfig>) -> Result<(AsyncClie
         proxy: options.proxy.clone(),
         tls: tls.clone(),
         stall_time: options.keep_alive,
+        window: options.window,
     };
     mqtt.set_transport(rumqttc::Transport::tcp())
         .set_socket_connector(move |_, _| {

@@ -53,6 +53,7 @@ pub struct StoredRow {
 pub struct StoredCommand {
     pub key: String,
     pub received_unix_ms: i64,
+    /// As recorded, or as last noted.
     pub body: Bytes,
 }
 
@@ -138,6 +139,8 @@ pub enum OutboxEvent {
     Recorded { ticket: u64, outcome: RecordOutcome },
     /// The command is not on disk and must not be acknowledged to the broker.
     RecordFailed { ticket: u64, reason: String },
+    /// How far a command is, is on disk; or why not, and its former body stands.
+    CommandNoted { ticket: u64, result: Result<(), String> },
     /// The outcome of a command is on disk.
     Finished { ticket: u64, outcome: FinishOutcome },
     /// The outcome of a command is not on disk; ask again.

@@ -206,8 +206,10 @@ fn breaks_cap(entry: &Entry) -> Option<String> {
         (bytes > max).then(|| format!("the {what} is {bytes} bytes long, more than the {max} that are taken"))
     };
     match entry {
-        Entry::Record { key, body, .. } => too_large("command's key", key.len(), KEY_BYTES_MAX)
-            .or_else(|| too_large("command's body", body.len(), COMMAND_BODY_BYTES_MAX)),
+        Entry::Record { key, body, .. } | Entry::Note { key, body, .. } => {
+            too_large("command's key", key.len(), KEY_BYTES_MAX)
+                .or_else(|| too_large("command's body", body.len(), COMMAND_BODY_BYTES_MAX))
+        }
         Entry::Finish { ack: Some(ack), .. } => too_large("acknowledgement's body", ack.body.len(), BODY_BYTES_MAX),
         Entry::Put { name, value, .. } => too_large("fact's name", name.len(), KEY_BYTES_MAX)
             .or_else(|| too_large("fact's value", value.as_ref().map_or(0, |value| value.len()), FACT_BYTES_MAX)),
@@ -220,6 +222,7 @@ fn failure(entry: &Entry, reason: &str) -> Option<OutboxEvent> {
     let reason = reason.to_owned();
     match entry {
         Entry::Record { ticket, .. } => Some(OutboxEvent::RecordFailed { ticket: *ticket, reason }),
+        Entry::Note { ticket, .. } => Some(OutboxEvent::CommandNoted { ticket: *ticket, result: Err(reason) }),
         Entry::Finish { ticket, .. } => Some(OutboxEvent::FinishFailed { ticket: *ticket, reason }),
         Entry::Put { ticket, .. } => Some(OutboxEvent::PutFailed { ticket: *ticket, reason }),
         Entry::LoadAcks(load) => Some(OutboxEvent::LoadFailed { ticket: load.ticket, reason }),

@@ -196,6 +196,7 @@ impl Group {
             Request::RecordCommand { ticket, key, body, received_unix_ms } => {
                 self.ledger.push(Entry::Record { ticket, key, body, received_unix_ms });
             }
+            Request::NoteCommand { ticket, key, body } => self.ledger.push(Entry::Note { ticket, key, body }),
             Request::FinishCommand { ticket, key, finished_unix_ms, ack } => {
                 self.ledger.push(Entry::Finish { ticket, key, finished_unix_ms, ack });
             }

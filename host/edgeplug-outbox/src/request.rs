@@ -88,7 +88,11 @@ pub enum Request {
     /// Notes a command before it is acknowledged to the broker. Answered by
     /// [`Recorded`](crate::OutboxEvent::Recorded) or [`RecordFailed`](crate::OutboxEvent::RecordFailed).
     RecordCommand { ticket: u64, key: String, body: Bytes, received_unix_ms: i64 },
-    /// Ends a command: its state and its acknowledgement change in one transaction. Answered by
+    /// Notes how far an unfinished command is: its body is replaced. Answered by
+    /// [`CommandNoted`](crate::OutboxEvent::CommandNoted), with an error where the key is unknown or finished; then
+    /// nothing was changed.
+    NoteCommand { ticket: u64, key: String, body: Bytes },
+    /// Ends a command: its state and its acknowledgement change in one transaction, and its body is forgotten. Answered by
     /// [`Finished`](crate::OutboxEvent::Finished) or [`FinishFailed`](crate::OutboxEvent::FinishFailed); after the latter
     /// the command is still unfinished and the caller must ask again.
     FinishCommand { ticket: u64, key: String, finished_unix_ms: i64, ack: Option<Ack> },
@@ -116,7 +120,9 @@ impl Request {
             Self::Append(rows) => (rows.len(), rows.iter().map(|row| row.body.len()).sum()),
             Self::Remove(ids) => (0, ids.len().saturating_mul(size_of::<RowId>())),
             Self::RemoveAcks(ids) => (0, ids.len().saturating_mul(size_of::<AckId>())),
-            Self::RecordCommand { key, body, .. } => (1, key.len().saturating_add(body.len())),
+            Self::RecordCommand { key, body, .. } | Self::NoteCommand { key, body, .. } => {
+                (1, key.len().saturating_add(body.len()))
+            }
             Self::FinishCommand { key, ack, .. } => (1, key.len() + ack.as_ref().map_or(0, |ack| ack.body.len())),
             Self::Put { name, value, .. } => (1, name.len() + value.as_ref().map_or(0, Bytes::len)),
             Self::Drop { .. } | Self::Load { .. } | Self::LoadAcks { .. } | Self::PruneCommands { .. } => (0, 0),

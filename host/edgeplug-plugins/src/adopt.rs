@@ -7,12 +7,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use edgeplug_signature::Provenance;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::loader::{Fitting, Found, Loader, NotLoaded, Unfit, Version};
 use crate::scan::Candidate;
 use crate::shelf::{Failure, Good, Record, Shelf, Trial};
-use crate::signature::Provenance;
+use crate::status::Origin;
 use crate::task::{Cargo, Current, Delivery, Newcomer, Standby, Verdict};
 
 /// One load.
@@ -31,8 +32,8 @@ pub(crate) struct Adoption {
 pub(crate) enum Adopted {
     /// The version is the plugin's now, or was put aside by its task, which has said so.
     Delivered,
-    /// Touched, or signed anew, but the same as what runs.
-    Unchanged(Provenance),
+    /// Touched, or signed anew, or put elsewhere, but the same as what runs.
+    Unchanged(Provenance, Origin),
     /// Not taken.
     Not(NotLoaded),
     /// It failed before and lies there still.
@@ -50,7 +51,7 @@ pub(crate) enum Adopted {
 
 /// Why a version is not delivered.
 enum Halt {
-    Unchanged(Provenance),
+    Unchanged(Provenance, Origin),
     Not(NotLoaded),
     SetAside { failed: Failure, is_news: bool },
     Quarantined(String),
@@ -93,7 +94,8 @@ impl Adoption {
             return Err(Halt::SetAside { failed: failed.clone(), is_news: false });
         }
         let file = self.candidate.component.clone();
-        let refused = |reason| NotLoaded::Refused { file: file.clone(), reason };
+        let sha256 = Some(found.version.sha256.clone());
+        let refused = |reason| NotLoaded::Refused { file: file.clone(), reason, sha256: sha256.clone() };
         let mut provenance = self.loader.provenance(&found).await.map_err(refused)?;
         if !is_good {
             let said = self.loader.signature.against_rollback(&provenance, record.highest).map_err(refused)?;
@@ -101,7 +103,7 @@ impl Adoption {
         }
         if is_running {
             self.sign_anew(&found, &provenance);
-            return Err(Halt::Unchanged(provenance));
+            return Err(Halt::Unchanged(provenance, found.origin));
         }
         if let Some(quarantine) = record.quarantine.as_ref().filter(|quarantine| quarantine.id == found.id) {
             return Err(Halt::Quarantined(quarantine.reason.clone()));
@@ -117,7 +119,7 @@ impl Adoption {
             Err(Unfit::Component(reason)) => {
                 // Looking at it again at every start may cost minutes of the processor.
                 self.shelf.change(|record| record.set_aside(Failure::now(id, &reason).of_this_build()));
-                return Err(NotLoaded::Refused { file, reason }.into());
+                return Err(NotLoaded::Refused { file, reason, sha256 }.into());
             }
         };
         // The files may have changed while the compiler ran.
@@ -134,6 +136,7 @@ impl Adoption {
             if let Some(good) = record.good.as_mut().filter(|good| good.id == found.id) {
                 good.signature.clone_from(&found.signature);
                 good.release = provenance.version;
+                good.origin = Some(found.origin);
                 record.highest = record.highest.max(provenance.version);
             }
         });
@@ -146,7 +149,7 @@ impl Adoption {
 
     fn halted(&self, halt: Halt) -> Adopted {
         match halt {
-            Halt::Unchanged(provenance) => Adopted::Unchanged(provenance),
+            Halt::Unchanged(provenance, origin) => Adopted::Unchanged(provenance, origin),
             Halt::Not(not) => Adopted::Not(not),
             Halt::SetAside { failed, is_news } => {
                 Adopted::SetAside { file: self.candidate.component.clone(), failed, is_news }
@@ -194,7 +197,7 @@ impl Adoption {
     /// Nothing runs and these files are of no use: the last good version takes the place.
     async fn fall_back(&self, halt: &Halt) {
         let is_wanted = match halt {
-            Halt::Unchanged(_) | Halt::Not(NotLoaded::Unsettled) | Halt::Quarantined(_) => false,
+            Halt::Unchanged(..) | Halt::Not(NotLoaded::Unsettled) | Halt::Quarantined(_) => false,
             Halt::Not(NotLoaded::Refused { .. } | NotLoaded::Later { .. }) | Halt::SetAside { .. } => true,
         };
         if !is_wanted || self.running.is_some() || self.shelf.is_disabled() {
@@ -250,13 +253,14 @@ impl From<NotLoaded> for Halt {
 
 /// What the shelf keeps of a version once it proved itself.
 pub(crate) fn as_good(current: &Current) -> Good {
-    let Current { id, origin, .. } = current;
+    let Current { id, papers, .. } = current;
     Good {
         id: id.clone(),
-        manifest: origin.manifest.clone(),
-        file_name: origin.file_name.clone(),
-        signature: origin.signature.clone(),
-        release: origin.provenance.version,
+        manifest: papers.manifest.clone(),
+        file_name: papers.file_name.clone(),
+        signature: papers.signature.clone(),
+        release: papers.provenance.version,
         state: None,
+        origin: Some(papers.origin),
     }
 }

@@ -7,7 +7,7 @@ use edgeplug_protocol::sample::Sample;
 
 use crate::ask::{Ask, AskId};
 use crate::call::{CallFailure, Reply};
-use crate::scope::CommandScope;
+use crate::scope::{CommandScope, FirmwareScope};
 use edgeplug_engine::Exports;
 
 /// Everything that comes out of [`Plugins`](crate::Plugins), past tense. Per plugin the order is: `Up` before any answer,
@@ -31,13 +31,15 @@ pub enum PluginEvent {
         grants: Vec<String>,
         /// Which commands the manifest asks for; says nothing where commands are not exported.
         commands: CommandScope,
+        /// Whose firmware the manifest asks for; none where `firmware` is not exported.
+        firmware: Option<FirmwareScope>,
     },
     /// The plugin cannot be called for now, or for good when `gone`.
     Down { plugin: String, reason: String, gone: bool },
     /// A new version proved itself; it is the one to go back to from now on.
     Confirmed { plugin: String, sha256: String },
     /// A new version failed its probation. The one before it takes over again, and this one is not tried any more until
-    /// its files change.
+    /// its files change. Where there was none before it, it is left alone, and a `Down` for good follows.
     RolledBack {
         plugin: String,
         /// Of the version that failed.
@@ -45,7 +47,13 @@ pub enum PluginEvent {
         reason: String,
     },
     /// A file was not taken. What ran before under this name goes on running.
-    Refused { plugin: String, file: PathBuf, reason: String },
+    Refused {
+        plugin: String,
+        file: PathBuf,
+        reason: String,
+        /// Of the component; none where it was not read, and where it is being tried again all the same.
+        sha256: Option<String>,
+    },
     /// The answer to [`Plugins::sample`](crate::Plugins::sample).
     Sampled { plugin: String, call: u64, result: Result<Vec<Sample>, CallFailure> },
     /// The answer to [`Plugins::command`](crate::Plugins::command).

@@ -1,6 +1,6 @@
-//! Decides which version of which plugin runs: looks at the directory and lets changes settle (`files`), has them loaded
-//! (`loads`), hands them to the plugins' tasks, and passes on what operators want (`operations`). One task does all of it,
-//! so that every decision is made from one state.
+//! Decides which version of which plugin runs: looks at the directories and lets changes settle (`files`), has them loaded
+//! (`loads`), hands them to the plugins' tasks, passes on what operators want (`operations`) and says what became of a file
+//! (`questions`). One task does all of it, so that every decision is made from one state.
 //!
 //! What must stay true: nothing is read before it has settled; a version is judged once per state of its files; one
 //! load per plugin at a time, and no plugin's load waits for another's; a name is free again only once its old task has
@@ -9,6 +9,7 @@
 mod files;
 mod loads;
 mod operations;
+mod questions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ use crate::event::PluginEvent;
 use crate::loader::Loader;
 use crate::operate::{OPERATIONS_MAX, Operating};
 use crate::options::Limits;
-use crate::scan::{Candidate, Scanner};
+use crate::question::{QUESTIONS_MAX, Question};
+use crate::scan::{Candidate, Places, Scanner};
 use crate::shelf::{Shelf, Shelves};
 use crate::slot::{Slot, Slots};
 use crate::status::Straggler;
@@ -41,7 +43,7 @@ const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
 pub(crate) struct Keeper {
-    pub(crate) directory: PathBuf,
+    pub(crate) places: Places,
     pub(crate) shelves: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) loader: Arc<Loader>,
@@ -49,6 +51,7 @@ pub(crate) struct Keeper {
     pub(crate) events: mpsc::Sender<PluginEvent>,
     pub(crate) hints: Arc<Hints>,
     pub(crate) operations: mpsc::Receiver<Operating>,
+    pub(crate) questions: mpsc::Receiver<Question>,
     /// Set once, to the moment by which everything must have ended.
     pub(crate) shutdown: watch::Receiver<Option<Instant>>,
 }
@@ -75,6 +78,8 @@ struct Work {
     refused: BTreeMap<PathBuf, String>,
     directory_problem: Option<String>,
     next_look: Instant,
+    /// Questions without an answer yet, at most [`QUESTIONS_MAX`]; true once there was a look for it.
+    asked: Vec<(Question, bool)>,
 }
 
 /// One plugin as the keeper sees it.
@@ -86,6 +91,8 @@ struct Known {
     deliveries: mpsc::Sender<Delivery>,
     orders: mpsc::Sender<Order>,
     ending: watch::Sender<Option<Ending>>,
+    /// The files at the last look.
+    seen: Option<Candidate>,
     /// The files that were last handed to a load.
     judged: Option<Candidate>,
     /// Files that changed, and since when they have not changed again.
@@ -99,6 +106,8 @@ struct Known {
     reread_at: Option<Instant>,
     /// The refusal that was said last, so that it is not said at each look.
     said: Option<String>,
+    /// Why the files that were loaded last do not run, and their component, where it was read.
+    verdict: Option<(Option<String>, String)>,
 }
 
 impl Keeper {
@@ -121,6 +130,7 @@ impl Keeper {
             refused: BTreeMap::new(),
             directory_problem: None,
             next_look: Instant::now(),
+            asked: Vec::new(),
         };
         let mut shutdown = work.keeper.shutdown.clone();
         let deadline = tokio::select! {
@@ -136,11 +146,13 @@ impl Work {
     async fn run(&mut self) {
         let hints = Arc::clone(&self.keeper.hints);
         let mut scanner = Scanner::default();
-        let mut watch = Watch::default();
+        let mut watches: Vec<_> = self.keeper.places.all().map(|directory| Watch::new(directory.clone())).collect();
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(self.next_look) => {
-                    watch.keep(&self.keeper.directory, &hints);
+                    for watch in &mut watches {
+                        watch.keep(&hints);
+                    }
                     if hints.take_overflow() {
                         self.distrust();
                     }
@@ -155,7 +167,12 @@ impl Work {
                     self.operate(operating);
                 }
                 Some(followup) = self.operating.join_next() => self.operated(followup),
+                Some(question) = self.keeper.questions.recv(), if self.asked.len() < QUESTIONS_MAX => {
+                    self.asked.push((question, false));
+                    self.next_look = Instant::now();
+                }
             }
+            self.answer();
         }
     }
 
@@ -197,6 +214,7 @@ impl Work {
             deliveries,
             orders,
             ending,
+            seen: None,
             judged: None,
             settling: None,
             missing_since: None,
@@ -205,6 +223,7 @@ impl Work {
             failures: 0,
             reread_at: None,
             said: None,
+            verdict: None,
         };
         self.known.insert(plugin.to_owned(), known);
     }

@@ -1,4 +1,4 @@
-//! Components in a directory become supervised tasks that one can call.
+//! Components in directories become supervised tasks that one can call.
 //!
 //! The daemon drops nothing in here but calls and gets nothing out but events: [`Plugins`] is the handle, the receiver
 //! of [`PluginEvent`] the other half. Inside, `keeper` decides which version of which file runs, `adopt` takes it the way
@@ -8,11 +8,13 @@
 //!
 //! A version that takes the place of another one comes as [`PluginEvent::Up`] with [`Change::Replaced`]. It is then
 //! [`PluginEvent::Confirmed`], once that is on disk, or [`PluginEvent::RolledBack`], which [`Change::RolledBack`] follows.
-//! Operators come in by [`Plugins::operate`].
+//! Operators come in by [`Plugins::operate`], updates over the air as files of a second directory (`scan`), after which
+//! [`Plugins::trust`] says what becomes of them.
 //!
 //! What must stay true:
 //! * A plugin that loops, allocates, traps or floods delays neither another plugin nor the caller: every call has a
-//!   deadline, every store a memory cap, every queue a bound, and no method of [`Plugins`] but `stop` and `operate` waits.
+//!   deadline, every store a memory cap, every queue a bound, and no method of [`Plugins`] but `stop`, `operate` and `trust`
+//!   waits.
 //! * A right needs both the manifest that asks and the policy that allows (`rights`).
 //! * A bad file never disturbs the version that runs (`adopt`, `task`), and a bad version gives way to the one before it,
 //!   also after the daemon was killed at any moment (`shelf`).
@@ -20,8 +22,8 @@
 //!
 //! Deliberately absent: a code generator. Compiling is the business of `edgeplug-compiler`, a child process.
 //!
-//! It costs one task per plugin, one thread for ticks (asleep while no guest computes), one for directory events, and for
-//! calls that compute for long one each and one for what they wait for (`lane`).
+//! It costs one task per plugin, one thread for ticks (asleep while no guest computes), one per directory for its events,
+//! and for calls that compute for long one each and one for what they wait for (`lane`).
 
 mod adopt;
 mod artefact;
@@ -65,13 +67,13 @@ mod pending;
 mod policy;
 mod ports;
 mod probation;
+mod question;
 mod repeats;
 mod resolver;
 mod rights;
 mod scan;
 mod scope;
 mod shelf;
-mod signature;
 mod slot;
 mod standing;
 mod status;
@@ -101,6 +103,7 @@ pub use cache::CacheError;
 pub use call::{CallFailure, Command, Connection, DesiredChange, NotReady, Reply, Update};
 pub use directory::{DirectoryGrant, DirectoryRequest};
 pub use edgeplug_engine::{EngineKind, Exports, Form, Inspection};
+pub use edgeplug_signature::{KeyError, SignatureMode, SignaturePolicy, SigningKey};
 pub use endpoint::{Endpoint, NotAnEndpoint, Protocol};
 pub use environment::{NotAVariable, Variable};
 pub use event::{Change, OfferId, PluginEvent, SampleOutcome};
@@ -113,9 +116,8 @@ pub use options::{DeviceInfo, Limits, PluginsOptions, Probation};
 pub use pattern::{NotAPattern, Pattern};
 pub use policy::{PluginPolicy, Policy};
 pub use resolver::Resolver;
-pub use scope::CommandScope;
-pub use signature::{KeyError, SignatureMode, SignaturePolicy, SigningKey};
-pub use status::{PluginState, PluginStatus, ProbationStatus, SetAside, Straggler};
+pub use scope::{CommandScope, FirmwareScope};
+pub use status::{Origin, PluginState, PluginStatus, ProbationStatus, SetAside, Source, Straggler, Trust};
 pub use tail::{LogLevel, LogLine, LogPage, LogStream};
 pub use trial::{Fault, Trial, TrialError, TrialOptions};
 
@@ -131,6 +133,8 @@ use crate::lane::Lanes;
 use crate::loader::Loader;
 use crate::operate::{OPERATIONS_MAX, Operating};
 use crate::pending::Pending;
+use crate::question::{QUESTIONS_MAX, Question};
+use crate::scan::Places;
 use crate::slot::{Call, Slots};
 use crate::watch::Hints;
 
@@ -165,6 +169,7 @@ pub struct Plugins {
     model: watched::Sender<Option<Arc<DeviceModel>>>,
     hints: Arc<Hints>,
     operations: mpsc::Sender<Operating>,
+    questions: mpsc::Sender<Question>,
     shutdown: watched::Sender<Option<Instant>>,
     /// Taken by the first `stop`.
     keeper: Mutex<Option<JoinHandle<Vec<Straggler>>>>,
@@ -176,11 +181,12 @@ struct Built {
     receiver: mpsc::Receiver<PluginEvent>,
     loader: Arc<Loader>,
     operations: mpsc::Receiver<Operating>,
+    questions: mpsc::Receiver<Question>,
     shutting_down: watched::Receiver<Option<Instant>>,
 }
 
 impl Plugins {
-    /// Starts looking at the directory, on the tokio runtime of the caller. The receiver must be drained for as long as
+    /// Starts looking at the directories, on the tokio runtime of the caller. The receiver must be drained for as long as
     /// the plugins run; its capacity is bounded and plugins wait for room.
     pub fn start(options: PluginsOptions) -> Result<(Self, mpsc::Receiver<PluginEvent>), StartError> {
         Self::start_with_resolver(options, Resolver::system())
@@ -192,12 +198,13 @@ impl Plugins {
         resolver: Resolver,
     ) -> Result<(Self, mpsc::Receiver<PluginEvent>), StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let (directory, shelves) = (options.directory.clone(), options.shelf_directory.clone());
+        let places = Places { operator: options.directory.clone(), ota: options.ota_directory.clone() };
+        let shelves = options.shelf_directory.clone();
         let limits = options.limits.clone();
-        let Built { plugins, receiver, loader, operations, shutting_down } =
+        let Built { plugins, receiver, loader, operations, questions, shutting_down } =
             Self::build(options, Clock::system(), Faults::default(), resolver, None)?;
         let keeper = Keeper {
-            directory,
+            places,
             shelves,
             limits,
             events: loader.surroundings.events.clone(),
@@ -205,6 +212,7 @@ impl Plugins {
             slots: plugins.slots.clone(),
             hints: Arc::clone(&plugins.hints),
             operations,
+            questions,
             shutdown: shutting_down,
         };
         Ok((plugins.kept_by(runtime.spawn(keeper.run())), receiver))
@@ -226,13 +234,15 @@ impl Plugins {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (shutdown, shutting_down) = watched::channel(None);
         let (operate, operations) = mpsc::channel(OPERATIONS_MAX);
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let (connection, connection_now) = watched::channel(Connection::Disconnected("not connected yet".to_owned()));
         let (model, model_now) = watched::channel(None);
-        let PluginsOptions { directory, cache_directory, shelf_directory, .. } = options;
+        let PluginsOptions { directory, ota_directory, cache_directory, shelf_directory, .. } = options;
         let PluginsOptions { compiler, policy, device, mut private_directories, limits, .. } = options;
         let ours = [directory, cache_directory, shelf_directory];
         // A trial has no directory and no shelf.
-        private_directories.extend(ours.into_iter().filter(|directory| !directory.as_os_str().is_empty()));
+        let ours = ours.into_iter().chain(ota_directory);
+        private_directories.extend(ours.filter(|directory| !directory.as_os_str().is_empty()));
         // Not the events: they end with the last plugin, whether or not the handle lives.
         let plugins = Self {
             slots: Slots::default(),
@@ -245,6 +255,7 @@ impl Plugins {
             model,
             hints: Arc::default(),
             operations: operate,
+            questions: ask,
             shutdown,
             keeper: Mutex::default(),
         };
@@ -282,7 +293,7 @@ impl Plugins {
             surroundings,
             compiling: Loader::semaphore(),
         };
-        Ok(Built { plugins, receiver, loader: Arc::new(loader), operations, shutting_down })
+        Ok(Built { plugins, receiver, loader: Arc::new(loader), operations, questions, shutting_down })
     }
 
     fn kept_by(self, keeper: JoinHandle<Vec<Straggler>>) -> Self {
@@ -387,6 +398,21 @@ impl Plugins {
             mpsc::error::TrySendError::Closed(_) => NotOperated::Stopping,
         })?;
         answer.await.unwrap_or(Err(NotOperated::Stopping))
+    }
+
+    /// What became of this component (its hash), which was just put into a directory as `plugin`.wasm. Looks at the
+    /// directories, and answers once what lies there is judged: settled, read, compiled and started, or not taken. That may
+    /// take minutes, or as long as somebody goes on writing the file.
+    ///
+    /// After [`Trust::OnProbation`] comes [`PluginEvent::Confirmed`] or [`PluginEvent::RolledBack`] with its hash: under this
+    /// name, or, where manifests of others name the component, under each of theirs; the answer is about all of them.
+    pub async fn trust(&self, plugin: &str, sha256: &str) -> Trust {
+        let (done, answer) = oneshot::channel();
+        let question = Question { plugin: plugin.to_owned(), sha256: sha256.to_owned(), done };
+        if self.questions.send(question).await.is_err() {
+            return Trust::Unknown;
+        }
+        answer.await.unwrap_or(Trust::Unknown)
     }
 
     /// Looks at the directory now instead of within the next seconds.

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use edgeplug_signature::{Provenance, SignaturePolicy, read_signature};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -24,7 +25,7 @@ use crate::policy::{Capped, Policy};
 use crate::rights::Rights;
 use crate::scan::{Candidate, ManifestFailure, Stamp, read_manifest};
 use crate::shelf::{Good, Hash, VersionId};
-use crate::signature::{Provenance, SignaturePolicy, read_signature};
+use crate::status::{Origin, Source};
 use crate::tail::{LogLevel, LogStream};
 use crate::voice::cleaned;
 
@@ -68,6 +69,7 @@ pub(crate) struct Found {
     pub(crate) manifest: Option<String>,
     /// The text of its signature, if it has one.
     pub(crate) signature: Option<String>,
+    pub(crate) origin: Origin,
 }
 
 /// A version that can be instantiated.
@@ -83,8 +85,8 @@ pub(crate) struct Fitting {
 pub(crate) enum NotLoaded {
     /// Somebody is still writing; look again soon.
     Unsettled,
-    /// Not until a file changes.
-    Refused { file: PathBuf, reason: String },
+    /// Not until a file changes. The hash is the component's, where it was read.
+    Refused { file: PathBuf, reason: String, sha256: Option<String> },
     /// Our side failed; worth trying again.
     Later { file: PathBuf, reason: String },
 }
@@ -95,6 +97,13 @@ pub(crate) enum Unfit {
     Component(String),
     /// The machine is at fault.
     Machine(String),
+}
+
+impl NotLoaded {
+    /// Refused before the component was read.
+    fn unread(file: &Path, reason: String) -> Self {
+        Self::Refused { file: file.to_owned(), reason, sha256: None }
+    }
 }
 
 impl Loader {
@@ -108,9 +117,17 @@ impl Loader {
             Some(_) => Some(manifest_text(candidate)?),
             None => None,
         };
-        let parsed = self
-            .parse(manifest.as_deref())
-            .map_err(|reason| NotLoaded::Refused { file: candidate.manifest.clone(), reason: cleaned(&reason) })?;
+        let refused = |reason: String| NotLoaded::unread(&candidate.manifest, cleaned(&reason));
+        let parsed = self.parse(manifest.as_deref()).map_err(refused)?;
+        let is_another = |component: &String| candidate.component.file_name().is_none_or(|name| name != &**component);
+        if candidate.origin().manifest == Some(Source::Ota)
+            && let Some(component) = parsed.component.as_ref().filter(|component| is_another(component))
+        {
+            let reason = format!(
+                "`component` is {component:?}; a manifest that came over the air is for the component it came with"
+            );
+            return Err(refused(reason));
+        }
         self.find_component(candidate, manifest, parsed).await
     }
 
@@ -121,8 +138,7 @@ impl Loader {
         manifest: Option<String>,
         parsed: Manifest,
     ) -> Result<Found, NotLoaded> {
-        let refused =
-            |reason: String| NotLoaded::Refused { file: candidate.component.clone(), reason: cleaned(&reason) };
+        let refused = |reason: String| NotLoaded::unread(&candidate.component, cleaned(&reason));
         let later = |reason: String| NotLoaded::Later { file: candidate.component.clone(), reason: cleaned(&reason) };
         let path = candidate.component.clone();
         let read = tokio::task::spawn_blocking(move || {
@@ -134,7 +150,7 @@ impl Loader {
             Ok(Ok(_) | Err(ReadFailure::Changed)) => return Err(NotLoaded::Unsettled),
             Ok(Err(ReadFailure::Missing)) => {
                 let reason = format!("its component {file_name} is not in the directory");
-                return Err(NotLoaded::Refused { file: candidate.manifest.clone(), reason });
+                return Err(NotLoaded::unread(&candidate.manifest, reason));
             }
             Ok(Err(ReadFailure::Refused(reason))) => return Err(refused(reason)),
             Ok(Err(ReadFailure::Io(error))) => return Err(later(error.to_string())),
@@ -144,7 +160,8 @@ impl Loader {
             .map_err(|error| NotLoaded::Later { file: candidate.signature.clone(), reason: error.to_string() })?;
         let id = VersionId { component: hash, manifest: Hash::of(manifest.as_deref().unwrap_or_default().as_bytes()) };
         let version = Version { sha256: id.component.as_str().to_owned(), manifest: parsed };
-        Ok(Found { id, version, component: Arc::new(component), file_name, manifest, signature })
+        let origin = candidate.origin();
+        Ok(Found { id, version, component: Arc::new(component), file_name, manifest, signature, origin })
     }
 
     /// The version to go back to, as it was kept.
@@ -157,6 +174,7 @@ impl Loader {
             file_name: good.file_name.clone(),
             manifest: good.manifest.clone(),
             signature: good.signature.clone(),
+            origin: good.origin(),
         })
     }
 
@@ -272,7 +290,7 @@ fn manifest_text(candidate: &Candidate) -> Result<String, NotLoaded> {
     let file = candidate.manifest.clone();
     read_manifest(&candidate.manifest).map_err(|failure| match failure {
         ManifestFailure::Missing => NotLoaded::Unsettled,
-        ManifestFailure::Refused(reason) => NotLoaded::Refused { file, reason },
+        ManifestFailure::Refused(reason) => NotLoaded::unread(&file, reason),
         ManifestFailure::Io(error) => NotLoaded::Later { file, reason: error.to_string() },
     })
 }

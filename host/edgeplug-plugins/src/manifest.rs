@@ -15,6 +15,9 @@
 //! names = ["set-led", "blink"]        # first words of commands
 //! devices = ["child-1"]               # unique ids; the device's own is one of them
 //!
+//! [firmware]                          # whose firmware to hand it; without this everybody's that nobody asks for by name
+//! devices = ["child-1"]               # unique ids; the device's own is one of them
+//!
 //! [config]                            # handed to the plugin as it is
 //! unit = "celsius"
 //!
@@ -41,7 +44,7 @@ use crate::endpoint::Endpoint;
 use crate::environment::Variable;
 use crate::options::Limits;
 use crate::pattern::Pattern;
-use crate::scope::CommandScope;
+use crate::scope::{CommandScope, FirmwareScope};
 
 /// Largest manifest read.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
@@ -75,6 +78,7 @@ pub(crate) struct Manifest {
     pub(crate) environment: Vec<Variable>,
     pub(crate) disconnect: bool,
     pub(crate) commands: CommandScope,
+    pub(crate) firmware: FirmwareScope,
     pub(crate) memory_mb: u32,
     pub(crate) deadline: Duration,
     pub(crate) state_kb: u32,
@@ -95,6 +99,7 @@ struct Typed {
     environment: Vec<Variable>,
     disconnect: bool,
     commands: CommandScope,
+    firmware: FirmwareScope,
     limits: TypedLimits,
 }
 
@@ -120,6 +125,7 @@ impl Manifest {
             environment: Vec::new(),
             disconnect: false,
             commands: CommandScope::default(),
+            firmware: FirmwareScope::default(),
             memory_mb: limits.memory_mb,
             deadline: limits.deadline,
             state_kb: limits.state_kb,
@@ -181,7 +187,7 @@ impl Manifest {
         if typed.config.len() > CONFIG_KEYS_MAX {
             return Err(format!("`config` has {} keys; at most {CONFIG_KEYS_MAX} are taken", typed.config.len()));
         }
-        let Typed { component, config, files, directories, network, environment, disconnect, commands, .. } = typed;
+        let Typed { component, config, files, directories, network, environment, disconnect, .. } = typed;
         Ok(Self {
             component,
             interval,
@@ -191,7 +197,8 @@ impl Manifest {
             network,
             environment,
             disconnect,
-            commands: commands.check()?,
+            commands: typed.commands.check()?,
+            firmware: typed.firmware.check()?,
             memory_mb,
             deadline,
             state_kb,

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgeplug_engine::EngineKind;
+use edgeplug_signature::SignaturePolicy;
 
 use crate::policy::Policy;
-use crate::signature::SignaturePolicy;
 
 /// Everything [`Plugins::start`](crate::Plugins::start) needs.
 #[derive(Clone, Debug)]
 pub struct PluginsOptions {
     /// Where the operator drops `name.wasm` and `name.toml`. It need not exist yet.
     pub directory: PathBuf,
+    /// Where updates over the air bring components. One that lies there goes before the operator's of the same name; the
+    /// operator's manifest counts, unless one lies beside the component. It need not exist.
+    pub ota_directory: Option<PathBuf>,
     /// Where compiled artefacts are kept. Created if missing; must belong to us and be closed to others (0700).
     pub cache_directory: PathBuf,
     /// Further directories with compiled artefacts, only read: what an image ships. Must belong to root or us and be

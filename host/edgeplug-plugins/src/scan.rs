@@ -1,7 +1,14 @@
-//! What lies in the plugin directory: names, sizes and times, without reading a component.
+//! What lies in the plugin directories: names, sizes and times, without reading a component.
 //!
 //! A plugin is `name.wasm`, or `name.toml` which may point to another file's component. A component that some manifest
 //! points to and that has no manifest of its own does not run by itself.
+//!
+//! Beside the operator's directory there may be one of what came over the air. A component that lies there goes before
+//! the operator's of the same file name, for whoever runs it. A manifest there counts in place of the operator's if its
+//! component lies there too, and is for that one; alone it means nothing. All other rules are the same for both.
+//!
+//! What must stay true: while either directory cannot be read nothing is known of both, because half of them would make
+//! other plugins than the whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
@@ -12,8 +19,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 use crate::options::Limits;
+use crate::status::{Origin, Source};
+use listing::Listing;
+pub(crate) use listing::check_name;
 
-/// Plugins in one directory. Each costs a task and some hundred kilobytes.
+mod listing;
+
+/// Plugins in both directories. Each costs a task and some hundred kilobytes.
 const PLUGINS_MAX: usize = 256;
 /// Longest name of a plugin; it goes into logs, metrics and status lines.
 const NAME_LEN_MAX: usize = 64;
@@ -33,6 +45,13 @@ pub(crate) struct Stamp {
     inode: u64,
 }
 
+/// Where plugins lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) operator: PathBuf,
+    pub(crate) ota: Option<PathBuf>,
+}
+
 /// The files of one plugin as they were at one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
@@ -44,12 +63,14 @@ pub(crate) struct Candidate {
     /// Where the component's signature is, or would be.
     pub(crate) signature: PathBuf,
     signature_stamp: Option<Stamp>,
+    component_source: Source,
+    manifest_source: Source,
 }
 
-/// Reads the directory; remembers between looks where manifests point.
+/// Reads the directories; remembers between looks where manifests point.
 #[derive(Default)]
 pub(crate) struct Scanner {
-    /// By plugin: the manifest's stamp and where it points.
+    /// By plugin: the stamp of the operator's manifest and where it points.
     pointers: HashMap<String, (Stamp, Pointer)>,
     /// The plugins of the last look; a newcomer takes nobody's place.
     admitted: BTreeSet<String>,
@@ -60,7 +81,7 @@ pub(crate) struct Scanner {
 enum Pointer {
     /// The one of its own name.
     Own,
-    /// This file of the directory.
+    /// The file of this name.
     Elsewhere(String),
     /// The manifest cannot be read or understood; loading will say why.
     Unreadable,
@@ -81,6 +102,19 @@ pub(crate) enum ManifestFailure {
 pub(crate) struct Look {
     pub(crate) candidates: BTreeMap<String, Candidate>,
     pub(crate) refused: BTreeMap<PathBuf, String>,
+}
+
+/// This directory cannot be read.
+#[derive(Debug)]
+pub(crate) struct Blind {
+    pub(crate) directory: PathBuf,
+    pub(crate) error: io::Error,
+}
+
+impl Places {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [Some(&self.operator), self.ota.as_ref()].into_iter().flatten()
+    }
 }
 
 impl Stamp {
@@ -107,13 +141,28 @@ impl Stamp {
 }
 
 impl Candidate {
-    /// These files as they are now.
+    /// These files of an operator as they are now.
     pub(crate) fn at(component: &Path, manifest: &Path) -> Self {
-        let signature = component.with_added_extension(SIGNATURE);
-        let (component, manifest) = (component.to_owned(), manifest.to_owned());
-        let nothing =
-            Self { manifest, manifest_stamp: None, component, component_stamp: None, signature, signature_stamp: None };
+        Self::of((Source::Operator, component.to_owned()), (Source::Operator, manifest.to_owned()))
+    }
+
+    fn of((component_source, component): (Source, PathBuf), (manifest_source, manifest): (Source, PathBuf)) -> Self {
+        let nothing = Self {
+            signature: component.with_added_extension(SIGNATURE),
+            manifest,
+            manifest_stamp: None,
+            component,
+            component_stamp: None,
+            signature_stamp: None,
+            component_source,
+            manifest_source,
+        };
         nothing.again()
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let manifest = self.manifest_stamp.map(|_| self.manifest_source);
+        Origin { component: self.component_source, manifest }
     }
 
     /// Whether nothing was written to its files for so long that nobody is about to go on writing.
@@ -148,55 +197,52 @@ impl Candidate {
 }
 
 impl Scanner {
-    /// Blocks. A directory that is missing is an empty one; the caller says so once.
-    pub(crate) fn look(&mut self, directory: &Path, limits: &Limits) -> io::Result<Look> {
-        let mut manifests = BTreeMap::new();
-        let mut components = BTreeMap::new();
+    /// Blocks. What came over the air may have no directory yet.
+    pub(crate) fn look(&mut self, places: &Places, limits: &Limits) -> Result<Look, Blind> {
         let mut look = Look::default();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            let Some((name, is_manifest)) = plugin_name(&path) else {
-                continue;
-            };
-            // Gone again, a directory, or a broken link: nothing there.
-            let Some(stamp) = Stamp::at(&path) else {
-                continue;
-            };
-            if let Err(reason) = check_name(&name) {
-                look.refused.insert(path, reason);
-            } else if is_manifest {
-                manifests.insert(name, (path, stamp));
-            } else {
-                components.insert(name, path);
-            }
-        }
-        self.pointers.retain(|name, _| manifests.contains_key(name));
-        let mut pointed_to = Vec::new();
-        for (name, (manifest, stamp)) in &manifests {
+        let files = Files::list(places, &mut look.refused)?;
+        self.pointers.retain(|name, _| files.operator.manifests.contains_key(name));
+        let mut pointed_to = BTreeSet::new();
+        let mut pointers = BTreeMap::new();
+        for (name, (manifest, stamp)) in &files.operator.manifests {
             let pointer = self.pointer_of(name, manifest, *stamp, limits);
-            let component = match &pointer {
-                Pointer::Elsewhere(component) => {
-                    pointed_to.push(component.clone());
-                    directory.join(component)
-                }
-                Pointer::Own | Pointer::Unreadable => directory.join(format!("{name}.wasm")),
+            if let Pointer::Elsewhere(component) = &pointer {
+                // Also for a manifest that does not count for now: what is kept for others does not run by itself.
+                pointed_to.insert(component.clone());
+            }
+            pointers.insert(name, pointer);
+        }
+        for name in files.names() {
+            let own = format!("{name}.wasm");
+            let (manifest, pointer) = match (files.ota_manifest(name), pointers.get(name)) {
+                (Some(manifest), _) => ((Source::Ota, manifest.clone()), &Pointer::Own),
+                (None, Some(pointer)) => (files.operators_manifest(name), pointer),
+                (None, None) if pointed_to.contains(&own) => continue,
+                (None, None) => (files.operators_manifest(name), &Pointer::Own),
             };
-            let candidate = Candidate::at(&component, manifest);
+            let component = match pointer {
+                Pointer::Elsewhere(component) => files.component(component),
+                Pointer::Own | Pointer::Unreadable => files.component(&own),
+            };
+            let candidate = Candidate::of(component, manifest);
             // A manifest whose own component is not there yet, or no longer, is no plugin. One that cannot be read, or
             // points at a file that is not there, is a mistake that loading names.
-            if pointer == Pointer::Own && candidate.component_stamp.is_none() {
+            if *pointer == Pointer::Own && candidate.component_stamp.is_none() {
+                continue;
+            }
+            // Taken away while we looked; the operator's counts at the next look.
+            if candidate.manifest_source == Source::Ota && candidate.manifest_stamp.is_none() {
                 continue;
             }
             look.candidates.insert(name.clone(), candidate);
         }
-        for (name, component) in components {
-            if manifests.contains_key(&name) || pointed_to.contains(&format!("{name}.wasm")) {
-                continue;
-            }
-            let manifest = directory.join(format!("{name}.toml"));
-            let candidate = Candidate::at(&component, &manifest);
-            look.candidates.insert(name, candidate);
-        }
+        refuse_unused(&files, &pointers, &mut look);
+        self.admit(&mut look);
+        Ok(look)
+    }
+
+    /// At most [`PLUGINS_MAX`].
+    fn admit(&mut self, look: &mut Look) {
         let newcomers: Vec<_> = look.candidates.keys().filter(|name| !self.admitted.contains(*name)).cloned().collect();
         let excess = look.candidates.len().saturating_sub(PLUGINS_MAX);
         // Never more were admitted than there is room for, so newcomers suffice.
@@ -208,7 +254,6 @@ impl Scanner {
             look.refused.insert(candidate.component, reason);
         }
         self.admitted = look.candidates.keys().cloned().collect();
-        Ok(look)
     }
 
     /// Where the manifest points. While it cannot be read or understood it is taken to point where it did, or where it
@@ -234,6 +279,66 @@ impl Scanner {
     }
 }
 
+/// What lies in both directories.
+struct Files<'a> {
+    places: &'a Places,
+    operator: Listing,
+    ota: Listing,
+}
+
+impl<'a> Files<'a> {
+    fn list(places: &'a Places, refused: &mut BTreeMap<PathBuf, String>) -> Result<Self, Blind> {
+        let blind = |directory: &PathBuf, error| Blind { directory: directory.clone(), error };
+        let operator = Listing::of(&places.operator, refused).map_err(|error| blind(&places.operator, error))?;
+        let ota = match &places.ota {
+            None => Listing::default(),
+            Some(directory) => match Listing::of(directory, refused) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Listing::default(),
+                listing => listing.map_err(|error| blind(directory, error))?,
+            },
+        };
+        Ok(Self { places, operator, ota })
+    }
+
+    /// Of everything that may be a plugin.
+    fn names(&self) -> BTreeSet<&String> {
+        let names = self.operator.manifests.keys().chain(self.operator.components.keys());
+        names.chain(self.ota.components.keys()).collect()
+    }
+
+    /// The manifest that came over the air with a component that is still there.
+    fn ota_manifest(&self, name: &str) -> Option<&PathBuf> {
+        let (manifest, _) = self.ota.manifests.get(name)?;
+        self.ota.components.contains_key(name).then_some(manifest)
+    }
+
+    /// Where the operator's manifest is, or would be.
+    fn operators_manifest(&self, name: &str) -> (Source, PathBuf) {
+        (Source::Operator, self.places.operator.join(format!("{name}.toml")))
+    }
+
+    /// Where the component of this file name is, or would be.
+    fn component(&self, file_name: &str) -> (Source, PathBuf) {
+        let ota = file_name.strip_suffix(".wasm").and_then(|name| self.ota.components.get(name));
+        let operators = || (Source::Operator, self.places.operator.join(file_name));
+        ota.map_or_else(operators, |path| (Source::Ota, path.clone()))
+    }
+}
+
+/// A component came over the air under a name that the operator has given to another one.
+fn refuse_unused(files: &Files<'_>, pointers: &BTreeMap<&String, Pointer>, look: &mut Look) {
+    let used: BTreeSet<_> = look.candidates.values().map(|candidate| &candidate.component).collect();
+    for (name, path) in &files.ota.components {
+        if let Some(Pointer::Elsewhere(component)) = pointers.get(name)
+            && !used.contains(path)
+        {
+            let reason =
+                format!("{name}.toml of the operator runs {component} under this name; send {component} instead");
+            look.refused.insert(path.clone(), reason);
+        }
+    }
+}
+
 /// The text of a manifest, at most [`MANIFEST_BYTES_MAX`].
 pub(crate) fn read_manifest(path: &Path) -> Result<String, ManifestFailure> {
     let mut text = String::new();
@@ -245,28 +350,6 @@ pub(crate) fn read_manifest(path: &Path) -> Result<String, ManifestFailure> {
         Err((io::ErrorKind::InvalidData, _)) => Err(ManifestFailure::Refused("it is not UTF-8".to_owned())),
         Err((_, error)) => Err(ManifestFailure::Io(error)),
     }
-}
-
-/// The name and whether the file is a manifest; none for files that are nothing to us, such as what editors and copy
-/// programs write aside under a leading dot.
-fn plugin_name(path: &Path) -> Option<(String, bool)> {
-    let file_name = path.file_name()?.to_string_lossy();
-    if file_name.starts_with('.') {
-        return None;
-    }
-    let manifest = file_name.strip_suffix(".toml").map(|name| (name.to_owned(), true));
-    manifest.or_else(|| file_name.strip_suffix(".wasm").map(|name| (name.to_owned(), false)))
-}
-
-/// Whether a plugin can be called so.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let is_sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.chars().all(is_sound) {
-        return Err(format!(
-            "a plugin's file name holds 1 to {NAME_LEN_MAX} letters, digits, `-`, `_` and `.` before its ending"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

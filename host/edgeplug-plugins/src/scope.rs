@@ -1,4 +1,4 @@
-//! Which commands a plugin wants: `[commands]` of its manifest.
+//! Which commands and which firmware a plugin wants: `[commands]` and `[firmware]` of its manifest.
 //!
 //! Nothing is enforced here; the daemon routes by it.
 
@@ -19,20 +19,19 @@ pub struct CommandScope {
     pub devices: Vec<String>,
 }
 
+/// Whose firmware a plugin installs; an empty list is "everybody's".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FirmwareScope {
+    /// Unique ids of the devices it is for; the device's own is one of them.
+    pub devices: Vec<String>,
+}
+
 impl CommandScope {
     /// The same, or what is wrong with it.
     pub(crate) fn check(self) -> Result<Self, String> {
-        for (key, entries) in [("commands.names", &self.names), ("commands.devices", &self.devices)] {
-            if entries.len() > ENTRIES_MAX {
-                return Err(format!("`{key}` has {} entries; at most {ENTRIES_MAX} are taken", entries.len()));
-            }
-            let unfit = |entry: &&String| {
-                entry.is_empty() || entry.len() > ENTRY_BYTES_MAX || entry.chars().any(char::is_whitespace)
-            };
-            if let Some(entry) = entries.iter().find(unfit) {
-                return Err(format!("`{key}` holds {entry:?}; it wants one word of at most {ENTRY_BYTES_MAX} bytes"));
-            }
-        }
+        check("commands.names", &self.names)?;
+        check("commands.devices", &self.devices)?;
         Ok(self)
     }
 
@@ -40,5 +39,25 @@ impl CommandScope {
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.names.is_empty() && self.devices.is_empty()
+    }
+}
+
+impl FirmwareScope {
+    /// The same, or what is wrong with it.
+    pub(crate) fn check(self) -> Result<Self, String> {
+        check("firmware.devices", &self.devices)?;
+        Ok(self)
+    }
+}
+
+fn check(key: &str, entries: &[String]) -> Result<(), String> {
+    if entries.len() > ENTRIES_MAX {
+        return Err(format!("`{key}` has {} entries; at most {ENTRIES_MAX} are taken", entries.len()));
+    }
+    let is_unfit =
+        |entry: &&String| entry.is_empty() || entry.len() > ENTRY_BYTES_MAX || entry.chars().any(char::is_whitespace);
+    match entries.iter().find(is_unfit) {
+        Some(entry) => Err(format!("`{key}` holds {entry:?}; it wants one word of at most {ENTRY_BYTES_MAX} bytes")),
+        None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use edgeplug_protocol::sample::Sample;
+use edgeplug_signature::Provenance;
 use tokio::sync::mpsc;
 
 use crate::call::{Command, DesiredChange, NotReady, Update};
@@ -14,8 +15,7 @@ use crate::figures::Figures;
 use crate::loader::Version;
 use crate::scope::CommandScope;
 use crate::shelf::Shelf;
-use crate::signature::Provenance;
-use crate::status::{PluginState, PluginStatus, SetAside};
+use crate::status::{Origin, PluginState, PluginStatus, SetAside};
 use edgeplug_engine::Exports;
 
 /// Calls waiting for one plugin. The session has one call of each kind and a few commands outstanding per plugin.
@@ -50,12 +50,14 @@ impl Slot {
             plugin: plugin.to_owned(),
             state: PluginState::Loading,
             sha256: String::new(),
+            origin: None,
             version: None,
             signed_by: None,
             exports: Exports::default(),
             interval_ms: 0,
             grants: Vec::new(),
             commands: CommandScope::default(),
+            firmware: None,
             calls: 0,
             errors: 0,
             faults: 0,
@@ -91,6 +93,11 @@ impl Slot {
         of_version.clone_from(&provenance.words);
     }
 
+    /// Where the files of the version that runs lie now.
+    pub(crate) fn locate(&self, origin: Origin) {
+        self.status().origin = Some(origin);
+    }
+
     /// What its instance could not have.
     pub(crate) fn remark(&self, problems: &[String]) {
         let [_, of_instance] = &mut *locked(&self.remarks);
@@ -123,9 +130,9 @@ impl Slot {
     /// The files are again those of the version that runs; whatever was refused in between is no problem any more.
     pub(crate) fn forget_refusal(&self) {
         let mut status = self.status();
+        status.set_aside = None;
         if status.state == PluginState::Running {
             status.problem = None;
-            status.set_aside = None;
         }
     }
 

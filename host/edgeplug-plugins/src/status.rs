@@ -1,10 +1,10 @@
 //! What is known about a plugin from outside.
 
 use edgeplug_engine::Exports;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
-use crate::scope::CommandScope;
+use crate::scope::{CommandScope, FirmwareScope};
 
 /// One line of `plugin list`.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +13,8 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// Of the version that runs, or ran last; empty when none ever did.
     pub sha256: String,
+    /// Where the files of that version lie, or lay.
+    pub origin: Option<Origin>,
     /// The release that its signature names, such as `1.2.3`.
     pub version: Option<String>,
     /// The id of the key that signed it.
@@ -22,6 +24,8 @@ pub struct PluginStatus {
     pub grants: Vec<String>,
     /// Which commands it asks for; empty lists are all.
     pub commands: CommandScope,
+    /// Whose firmware it installs, if it does; an empty list is everybody's.
+    pub firmware: Option<FirmwareScope>,
     /// Calls answered since the daemon started, errors included.
     pub calls: u64,
     /// Calls that the plugin answered with an error.
@@ -47,6 +51,37 @@ pub struct PluginStatus {
     pub probation: Option<ProbationStatus>,
     /// The version that lies in the directory and is not run because it failed.
     pub set_aside: Option<SetAside>,
+}
+
+/// Where a version comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub component: Source,
+    /// None where there is no manifest.
+    pub manifest: Option<Source>,
+}
+
+/// Who put a file there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// It lies in the operator's directory.
+    Operator,
+    /// It came over the air.
+    Ota,
+}
+
+/// What becomes of a component that was put into a directory; [`Plugins::trust`](crate::Plugins::trust) answers with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Other content lies there, or none; or the machine is at fault (a full disk) and it is being tried again.
+    Unknown,
+    /// It runs and has yet to prove itself.
+    OnProbation,
+    /// It runs and is the version to go back to.
+    Confirmed,
+    /// It does not run, with the reason.
+    Failed(String),
 }
 
 /// A version under probation.

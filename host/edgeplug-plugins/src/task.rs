@@ -16,6 +16,7 @@ mod trust;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use edgeplug_signature::Provenance;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,9 +32,8 @@ use crate::options::Limits;
 use crate::probation::Proof;
 use crate::repeats::Repeats;
 use crate::shelf::{Shelf, Trial, VersionId};
-use crate::signature::Provenance;
 use crate::slot::{Call, Slot};
-use crate::status::PluginState;
+use crate::status::{Origin, PluginState};
 use crate::tail::{LogLevel, LogStream};
 use crate::voice::cleaned;
 pub(crate) use orders::Order;
@@ -77,17 +77,18 @@ pub(crate) enum Verdict {
 pub(crate) struct Current {
     pub(crate) id: VersionId,
     version: Version,
-    pub(crate) origin: Origin,
+    pub(crate) papers: Papers,
     grants: Vec<String>,
     blueprint: Blueprint,
 }
 
-/// Where a version comes from, for the shelf.
-pub(crate) struct Origin {
+/// What came with a version, for the shelf.
+pub(crate) struct Papers {
     pub(crate) manifest: Option<String>,
     pub(crate) file_name: String,
     pub(crate) signature: Option<String>,
     pub(crate) provenance: Provenance,
+    pub(crate) origin: Origin,
 }
 
 /// The last good version, while its successor is on probation.
@@ -161,8 +162,9 @@ impl Ailment {
 impl Current {
     pub(crate) fn new(fitting: Fitting) -> Self {
         let Fitting { found, provenance, grants, blueprint } = fitting;
-        let Found { id, version, file_name, manifest, signature, .. } = found;
-        Self { id, version, origin: Origin { manifest, file_name, signature, provenance }, grants, blueprint }
+        let Found { id, version, file_name, manifest, signature, origin, .. } = found;
+        let papers = Papers { manifest, file_name, signature, provenance, origin };
+        Self { id, version, papers, grants, blueprint }
     }
 }
 

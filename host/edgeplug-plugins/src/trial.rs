@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use edgeplug_protocol::sample::INTERVAL_MIN;
 use edgeplug_protocol::time::Timestamp;
+use edgeplug_signature::Provenance;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -30,7 +31,6 @@ use crate::policy::{PluginPolicy, Policy};
 use crate::resolver::Resolver;
 use crate::scan::{Candidate, ManifestFailure, check_name, read_manifest};
 use crate::shelf::Shelves;
-use crate::signature::Provenance;
 use crate::slot::{Slot, Slots};
 use crate::status::Straggler;
 use crate::task::{Cargo, Current, Delivery, Ending, Newcomer, Seat, Task};
@@ -116,6 +116,7 @@ impl Trial {
         let faults = Faults::new(broken(Fault::Eio), broken(Fault::Nan));
         let options = PluginsOptions {
             directory: PathBuf::new(),
+            ota_directory: None,
             cache_directory,
             cache_images: Vec::new(),
             shelf_directory: PathBuf::new(),
@@ -252,7 +253,7 @@ impl Run {
     }
 
     async fn load(&self, slot: &Slot, deliveries: mpsc::Sender<Delivery>) {
-        let (file, reason) = match self.fit().await {
+        let (file, reason, sha256) = match self.fit().await {
             Ok(fitting) => {
                 let started = fitting.blueprint.start().await;
                 let newcomer = Newcomer { current: Current::new(fitting), started, trial: None, standby: None };
@@ -263,22 +264,25 @@ impl Run {
                 let _ = verdict.await;
                 return;
             }
-            Err(NotLoaded::Refused { file, reason } | NotLoaded::Later { file, reason }) => (file, reason),
+            Err(NotLoaded::Refused { file, reason, sha256 }) => (file, reason, sha256),
+            Err(NotLoaded::Later { file, reason }) => (file, reason, None),
             Err(NotLoaded::Unsettled) => {
-                (self.candidate.component.clone(), "it is missing, or changed while it was read; try again".to_owned())
+                let reason = "it is missing, or changed while it was read; try again".to_owned();
+                (self.candidate.component.clone(), reason, None)
             }
         };
         slot.refuse(&reason);
-        let refused = PluginEvent::Refused { plugin: self.plugin.clone(), file, reason };
+        let refused = PluginEvent::Refused { plugin: self.plugin.clone(), file, reason, sha256 };
         let _ = self.loader.surroundings.events.send(refused).await;
     }
 
     async fn fit(&self) -> Result<Fitting, NotLoaded> {
         let file = self.candidate.component.clone();
         let found = self.loader.find_component(&self.candidate, None, self.manifest.clone()).await?;
+        let sha256 = Some(found.version.sha256.clone());
         let fitting = self.loader.fit(&self.plugin, &self.candidate, found, Provenance::default()).await;
         fitting.map_err(|unfit| match unfit {
-            Unfit::Component(reason) => NotLoaded::Refused { file, reason },
+            Unfit::Component(reason) => NotLoaded::Refused { file, reason, sha256 },
             Unfit::Machine(reason) => NotLoaded::Later { file, reason },
         })
     }

@@ -1,4 +1,4 @@
-//! Hints that something changed in the plugin directory.
+//! Hints that something changed in the plugin directories.
 //!
 //! A hint carries nothing but whether others were lost: whatever the kernel says, the answer is a look. So events may be
 //! lost or doubled without harm, and where nothing is announced (network mounts, links into other directories) the periodic
@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,8 +56,8 @@ impl Hints {
 }
 
 /// Watches one directory, again when another one takes its place.
-#[derive(Default)]
 pub(crate) struct Watch {
+    directory: PathBuf,
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of what is watched.
     watched: Option<(u64, u64)>,
@@ -65,9 +65,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory, watcher: None, watched: None, failed: false }
+    }
+
     /// Makes sure that the directory which lies at the path now is watched. Cheap when it is.
-    pub(crate) fn keep(&mut self, directory: &Path, hints: &Arc<Hints>) {
-        let now = fs::metadata(directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    pub(crate) fn keep(&mut self, hints: &Arc<Hints>) {
+        let now = fs::metadata(&self.directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));
         if now == self.watched {
             return;
         }
@@ -76,7 +80,7 @@ impl Watch {
         if now.is_none() {
             return;
         }
-        match watch(directory, Arc::clone(hints)) {
+        match watch(&self.directory, Arc::clone(hints)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 self.watched = now;
@@ -85,7 +89,7 @@ impl Watch {
             Err(error) if !self.failed => {
                 self.failed = true;
                 tracing::warn!(
-                    directory = %directory.display(),
+                    directory = %self.directory.display(),
                     %error,
                     "cannot watch the plugin directory; changes are seen by looking every few seconds"
                 );

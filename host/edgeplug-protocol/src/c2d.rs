@@ -133,6 +133,8 @@ pub struct Ota {
     pub text: String,
     /// Under which each target is acknowledged; always wanted, whatever `ack` says (legacy sends `false`).
     pub ack_id: Option<String>,
+    /// The cloud's other name for it (legacy `guid`): a waiting update of a sync has no other.
+    pub guid: Option<String>,
     /// Software version, empty when none is said.
     pub software: String,
     /// Hardware version, empty when none is said.
@@ -200,27 +202,41 @@ impl Command {
 }
 
 impl Ota {
-    /// Whom it is for, each once: every one is owed an acknowledgement under the same id. Never empty.
+    /// An update that waits, as a sync or an answer 205 says it ([`crate::definition::Definition::pending_ota`]). A legacy one
+    /// has only its guid, which stands for the ack id. The error says what is wrong with it.
+    pub fn waiting(version: Version, said: &Value) -> Result<Self, String> {
+        let said = said.as_object().ok_or("the waiting firmware update is no object")?;
+        match version {
+            Version::Legacy => legacy::c2d::waiting_ota(said),
+            Version::V21 => v21::c2d::waiting_ota(said),
+        }
+    }
+
+    /// Whom it is for, each once, and which files: every one is owed an acknowledgement under the same id. Never empty; files
+    /// for a tag that no device has are nobody's, and if there are no others, the device itself is left to say so.
     #[must_use]
-    pub fn targets<'a>(&'a self, cpid: &str, own_unique_id: &str, devices: &'a [Device]) -> Vec<Target<'a>> {
-        let mut targets = Vec::new();
-        let mut add = |target| {
-            if !targets.contains(&target) {
-                targets.push(target);
-            }
+    pub fn targets<'a>(
+        &'a self,
+        cpid: &str,
+        own_unique_id: &str,
+        devices: &'a [Device],
+    ) -> Vec<(Target<'a>, Vec<&'a OtaFile>)> {
+        let mut targets: Vec<(Target<'a>, Vec<&'a OtaFile>)> = Vec::new();
+        let mut add = |target, file: Option<&'a OtaFile>| match targets.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, files)) => files.extend(file),
+            None => targets.push((target, file.into_iter().collect())),
         };
         for file in &self.files {
             match (file.unique_id.as_deref(), &file.tag) {
                 (None, Some(tag)) => devices
                     .iter()
                     .filter(|device| device.tag == *tag)
-                    .for_each(|device| add(Target::of(Some(&device.id), cpid, own_unique_id, devices))),
-                (id, _) => add(Target::of(id, cpid, own_unique_id, devices)),
+                    .for_each(|device| add(Target::of(Some(&device.id), cpid, own_unique_id, devices), Some(file))),
+                (id, _) => add(Target::of(id, cpid, own_unique_id, devices), Some(file)),
             }
         }
         if targets.is_empty() {
-            // Only tags that no device has: somebody must say so.
-            targets.push(Target::Device);
+            targets.push((Target::Device, Vec::new()));
         }
         targets
     }
@@ -330,9 +346,9 @@ pub(crate) fn unusable(kind: AckKind, ack_id: Option<String>, reason: String) ->
     }
 }
 
-/// A JSON object, or what it is instead.
-pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, CloudMessage> {
-    serde_json::from_slice(body).map_err(|error| CloudMessage::NotUnderstood(format!("not a JSON message: {error}")))
+/// A JSON object, or why it is none.
+pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    serde_json::from_slice(body).map_err(|error| format!("not a JSON message: {error}"))
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Device {
         if device.connection.0 == 0 {
             bail!("the session did not connect: {:?}", device.session.status(now));
         }
-        let up = PluginUp { plugin: "p".into(), interval: None, commands: None };
+        let up = PluginUp { plugin: "p".into(), interval: None, commands: None, firmware: None };
         device.session.handle(Event::PluginUp(up), now);
         Ok(device)
     }
@@ -175,6 +175,7 @@ fn config(batch: Option<Batch>) -> anyhow::Result<SessionConfig> {
         rounding: edgeplug_protocol::definition::Rounding::new(),
         ack_status: edgeplug_protocol::ack::StatusTable::default(),
         transforms: edgeplug_session::config::Transforms::default(),
+        ota: edgeplug_session::config::OtaPolicy::default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What shall be done: the session's only output.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use edgeplug_protocol::azure::challenge::ChallengeBlob;
 use edgeplug_protocol::azure::sas::SasToken;
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
+use serde::{Deserialize, Serialize};
 
 use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, RequestId, RowId, Ticket};
 
@@ -122,6 +124,15 @@ pub enum Action {
         /// Now, Unix milliseconds.
         at_unix_ms: i64,
     },
+    /// Replace what has to be known of an unfinished command: how far a firmware update is.
+    Note {
+        /// For [`crate::Event::Noted`].
+        ticket: Ticket,
+        /// Which command.
+        key: String,
+        /// As in [`Self::Record`].
+        body: Bytes,
+    },
     /// Delivered acknowledgements may go.
     RemoveAcks {
         /// Which.
@@ -174,6 +185,85 @@ pub enum Action {
         /// The child it is for, `None` for the device itself.
         child: Option<String>,
     },
+    /// Bring all files of a firmware update into its staging directory and verify them. Tried once; what is staged
+    /// already is resumed.
+    Fetch {
+        /// For [`crate::Event::FetchProgress`] and [`crate::Event::Fetched`].
+        ticket: Ticket,
+        /// Name of the staging directory: 32 hex digits.
+        job: String,
+        /// Whence, and under which names. Not empty.
+        files: Vec<FetchFile>,
+    },
+    /// Stop fetching; no event follows.
+    CancelFetch {
+        /// Of [`Self::Fetch`].
+        ticket: Ticket,
+    },
+    /// Hand a file of a firmware update to a plugin; answered by [`crate::Event::Replied`].
+    Update {
+        /// Whom.
+        plugin: String,
+        /// For the answer.
+        call: CallId,
+        /// What.
+        update: FirmwareUpdate,
+    },
+    /// A plugin may read a file no longer.
+    UpdateEnded {
+        /// Which plugin.
+        plugin: String,
+        /// Of [`FirmwareUpdate::id`].
+        id: String,
+    },
+    /// Run the installer.
+    Install {
+        /// For [`crate::Event::Installed`].
+        ticket: Ticket,
+        /// Staging directory of the files.
+        job: String,
+        /// Names of the verified files. Not empty.
+        names: Vec<String>,
+        /// Software version as the cloud says it; may be empty.
+        version: String,
+        /// Counts from 1.
+        attempt: u32,
+    },
+    /// Find out after a restart of the device whether what was installed runs.
+    ConfirmInstall {
+        /// For [`crate::Event::InstallConfirmed`].
+        ticket: Ticket,
+        /// As in [`Self::Install`].
+        job: String,
+        /// As in [`Self::Install`].
+        version: String,
+    },
+    /// Put a component into the directory of plugins that came by firmware update.
+    Deploy {
+        /// For [`crate::Event::Deployed`].
+        ticket: Ticket,
+        /// Staging directory of the file.
+        job: String,
+        /// Name of the verified file: `NAME.wasm` or `NAME.edgeplug`.
+        name: String,
+    },
+    /// Put back what was there before a component that failed. Does nothing where another one lies there by now.
+    Withdraw {
+        /// Which plugin.
+        plugin: String,
+        /// SHA-256 of the component in hex.
+        sha256: String,
+    },
+    /// The staging directory of an update that has its outcome may go.
+    DiscardJob {
+        /// Which.
+        job: String,
+    },
+    /// Every staging directory but these may go; once after [`crate::Event::Restored`].
+    KeepJobs {
+        /// Which stay.
+        jobs: Vec<String>,
+    },
     /// Answer a plugin that sent readings.
     AnswerOffer {
         /// Of the event.
@@ -214,6 +304,64 @@ pub enum Action {
     },
     /// The session came to rest after [`crate::Event::Stop`].
     Stopped,
+}
+
+/// A file to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFile {
+    /// Where it lies.
+    pub url: SecretUrl,
+    /// Under which name to stage it; the adapter refuses what is none.
+    pub name: String,
+}
+
+/// A signed URL. Whoever reads it may fetch the file, so that its query is shown by [`Self::expose`] only, and written into the
+/// ledger, whose file is the daemon's alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// Hides it.
+    #[must_use]
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// The whole of it, to be requested and never printed.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.find(['?', '#']).and_then(|at| self.0.get(..at));
+        match shown {
+            Some(shown) => write!(formatter, "{shown:?}…"),
+            None => write!(formatter, "{:?}", self.0),
+        }
+    }
+}
+
+/// A file of a firmware update in a plugin's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirmwareUpdate {
+    /// Names this hand-over, also when it is repeated after a restart: for `acks.finish` and progress.
+    pub id: String,
+    /// Staging directory of the file.
+    pub job: String,
+    /// Its name there.
+    pub name: String,
+    /// Software version as the cloud says it; may be empty.
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// Unique id of the child it is for, `None` for the device itself.
+    pub child: Option<String>,
 }
 
 /// An HTTPS request.

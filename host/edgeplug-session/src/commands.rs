@@ -21,6 +21,13 @@ mod routing;
 mod start;
 mod task;
 
+pub(crate) use self::deferred::DEFER_TIME_MAX;
+pub(crate) use self::ending::{Ended, answer};
+pub(crate) use self::ledger::Told;
+pub(crate) use self::routing::{Handlers, Route};
+pub(crate) use self::start::{CALL_TIME_MAX, CHILD_TIME_MAX};
+pub(crate) use self::task::{AckTo, Task, Work, job};
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +36,15 @@ use bytes::Bytes;
 use edgeplug_protocol::c2d::CloudMessage;
 use edgeplug_protocol::definition::Definition;
 
-use self::deferred::{DEFER_TIME_MAX, Deferred};
+use self::deferred::Deferred;
 use self::ledger::{Ledger, Message, Outcome, Written};
-use self::routing::Handlers;
-use self::task::Task;
 use crate::action::FinishFailure;
 use crate::event::{Ending, PluginUp, Recorded};
 use crate::status::{CommandCounts, DeferredCommand};
 use crate::{AckId, Action, CallId, ConnectionId, DeliveryId, Now, Step, Ticket};
 
 /// How long commands wait for plugins that are still loading.
-const HOLD_MAX: Duration = Duration::from_secs(60);
+pub(crate) const HOLD_MAX: Duration = Duration::from_secs(60);
 /// Commands taken over and not finished; beyond that new ones stay with the hub, unacknowledged.
 const OPEN_MAX: usize = 200;
 /// Commands of rules that wait for their plugin: a rule that matches at every sample must not fill the memory.
@@ -78,13 +83,13 @@ pub(crate) struct Commands {
 }
 
 /// A task that needs its outcome.
-struct Open {
+pub(crate) struct Open {
     /// Names it in the ledger and to plugins.
-    key: String,
-    task: Task,
+    pub(crate) key: String,
+    pub(crate) task: Task,
     /// Of a rule: not in the ledger.
     is_local: bool,
-    since: Duration,
+    pub(crate) since: Duration,
 }
 
 struct Running {
@@ -95,28 +100,32 @@ struct Running {
 }
 
 impl Commands {
-    /// Takes up what the last run left unfinished.
-    pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, step: &mut Step<'_>) {
+    /// Takes up what the last run left unfinished. Gives back the firmware updates.
+    pub(crate) fn restore(&mut self, commands: Vec<(String, Bytes)>, step: &mut Step<'_>) -> Vec<Open> {
+        let mut updates = Vec::new();
         self.hold_until = Some(step.now.monotonic + HOLD_MAX);
         self.stirred = true;
         for (key, body) in commands {
             match Task::from_bytes(&body, step.config) {
+                Ok(task @ Task { work: Work::Update(_), .. }) => updates.push(Open::new(key, task, step)),
                 Ok(task) => self.waiting.push_back(Open::new(key, task, step)),
                 Err(reason) => {
                     tracing::error!(key, reason, "a command in the ledger cannot be read and is given up");
-                    self.ledger.write(Outcome { key, ack: None, offline: true, told: None }, step);
+                    self.ledger.write(Outcome { key, ack: None, offline: true, told: None, job: None }, step);
                 }
             }
         }
+        updates
     }
 
+    /// A message from the hub, while so many firmware updates are under way.
     pub(crate) fn received(
         &mut self,
-        connection: ConnectionId,
-        delivery: DeliveryId,
+        from: (ConnectionId, DeliveryId),
         topic: &str,
         payload: Bytes,
         message: CloudMessage,
+        updates: usize,
         step: &mut Step<'_>,
     ) {
         if let Some(reason) = &step.world.stopped {
@@ -127,19 +136,38 @@ impl Commands {
             Err(reason) => {
                 // Left unacknowledged it would come again for ever.
                 tracing::warn!(reason, "a message from the cloud is dropped");
+                let (connection, delivery) = from;
                 return step.act(Action::Acknowledge { connection, delivery });
             }
         };
-        if self.open() >= OPEN_MAX {
-            tracing::warn!(open = self.open(), "too many unfinished commands; the next ones stay with the hub");
+        let open = self.open();
+        if open >= OPEN_MAX {
+            tracing::warn!(open, "too many unfinished commands; the next ones stay with the hub");
             return;
         }
         let tasks = tasks.into_iter().map(|(key, task)| Open::new(key, task, step)).collect();
-        self.ledger.record(Message { connection, delivery, tasks }, step);
+        self.ledger.record(Message { from: Some(from), tasks }, updates, step);
     }
 
-    pub(crate) fn recorded(&mut self, ticket: Ticket, result: Result<Recorded, String>, step: &mut Step<'_>) {
-        let Some((open, recorded)) = self.ledger.recorded(ticket, result, step) else { return };
+    /// A firmware update that the cloud said in an answer. False if there is no room for it now.
+    pub(crate) fn waiting_update(&mut self, tasks: Vec<(String, Task)>, updates: usize, step: &mut Step<'_>) -> bool {
+        let room = self.open() < OPEN_MAX;
+        if room {
+            let tasks = tasks.into_iter().map(|(key, task)| Open::new(key, task, step)).collect();
+            self.ledger.record(Message { from: None, tasks }, updates, step);
+        }
+        room
+    }
+
+    /// Gives back a firmware update that may be to be carried out.
+    pub(crate) fn recorded(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Recorded, String>,
+        updates: usize,
+        step: &mut Step<'_>,
+    ) -> Option<Open> {
+        let (open, recorded) = self.ledger.recorded(ticket, result, updates, step)?;
         let takes_it = match recorded {
             Recorded::New => {
                 self.counts.accepted += 1;
@@ -150,10 +178,15 @@ impl Commands {
                 !finished && !self.is_open(&open.key)
             }
         };
-        if takes_it {
-            self.stirred = true;
-            self.waiting.push_back(open);
+        match open.task.work {
+            _ if !takes_it => {}
+            Work::Update(_) => return Some(open),
+            _ => {
+                self.stirred = true;
+                self.waiting.push_back(open);
+            }
         }
+        None
     }
 
     /// The acknowledgement to send, if there is one.
@@ -216,9 +249,9 @@ impl Commands {
         tracing::debug!(plugin, id, percent, message, known, "progress of a command");
     }
 
-    pub(crate) fn advance(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn advance(&mut self, updates: usize, step: &mut Step<'_>) {
         let now = step.now.monotonic;
-        self.ledger.advance(step);
+        self.ledger.advance(updates, step);
         let overdue: Vec<_> = self
             .running
             .iter()
@@ -255,8 +288,9 @@ impl Commands {
         waiting.chain(begun).min()
     }
 
-    pub(crate) fn counts(&self) -> CommandCounts {
-        CommandCounts { open: self.open() as u64, ..self.counts }
+    /// While so many firmware updates are under way.
+    pub(crate) fn counts(&self, updates: usize) -> CommandCounts {
+        CommandCounts { open: (self.open() + updates) as u64, ..self.counts }
     }
 
     pub(crate) fn deferred(&self, now: Now) -> Vec<DeferredCommand> {
@@ -288,4 +322,4 @@ impl Running {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -88,6 +88,45 @@ pub struct SessionConfig {
     pub ack_status: StatusTable,
     /// Which plugins filter whose readings.
     pub transforms: Transforms,
+    /// Firmware updates.
+    pub ota: OtaPolicy,
+}
+
+/// How firmware updates are carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtaPolicy {
+    /// Who takes files for the device itself that are no components.
+    pub device_way: DeviceWay,
+    /// Whether components for the device itself become plugins; otherwise they are files like others.
+    pub components: bool,
+    /// How often a hand-over is begun, when the daemon dies during it, before it is given up. At least 1.
+    pub attempts_max: u32,
+    /// How often the files of a target are asked for before they are given up. At least 1.
+    pub fetch_tries_max: u32,
+    /// Whether the device must restart after the installer, whatever that says.
+    pub restart: bool,
+}
+
+/// Who takes files for the device itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceWay {
+    /// The plugin in whose scope it is.
+    #[default]
+    Plugin,
+    /// The installer that the operator configured.
+    Installer,
+}
+
+impl Default for OtaPolicy {
+    fn default() -> Self {
+        Self {
+            device_way: DeviceWay::default(),
+            components: true,
+            attempts_max: 5,
+            fetch_tries_max: 20,
+            restart: false,
+        }
+    }
 }
 
 /// Which plugins filter whose readings, as the operator wired it.

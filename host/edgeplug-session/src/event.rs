@@ -8,7 +8,6 @@ use crate::{AckId, AskId, CallId, ConnectionId, DeliveryId, KeySlot, OfferId, Re
 /// Something that happened outside. Answers carry the [`Ticket`] of the action they answer; an answer whose ticket
 /// is no longer awaited is ignored.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the largest comes once, and the others are moved but once")]
 pub enum Event {
     /// Nothing but time passed.
     Woke,
@@ -120,6 +119,75 @@ pub enum Event {
         /// The stored acknowledgement if there is one to send, or why it could not be written.
         result: Result<Option<AckId>, String>,
     },
+    /// Answer to [`crate::Action::Note`].
+    Noted {
+        /// Of the action.
+        ticket: Ticket,
+        /// On disk, or why not.
+        result: Result<(), String>,
+    },
+    /// How far [`crate::Action::Fetch`] is; at most one a second.
+    FetchProgress {
+        /// Of the action.
+        ticket: Ticket,
+        /// Staged of all its files.
+        bytes: u64,
+        /// How many there are, if that is known.
+        total: Option<u64>,
+    },
+    /// Answer to [`crate::Action::Fetch`].
+    Fetched {
+        /// Of the action.
+        ticket: Ticket,
+        /// What is to be handed over, in the order of the cloud, verified; without the files that only verify others.
+        result: Result<Vec<VerifiedFile>, FetchFailure>,
+    },
+    /// Answer to [`crate::Action::Install`].
+    Installed {
+        /// Of the action.
+        ticket: Ticket,
+        /// What became of it, or why it failed.
+        result: Result<Installation, String>,
+    },
+    /// Answer to [`crate::Action::ConfirmInstall`].
+    InstallConfirmed {
+        /// Of the action.
+        ticket: Ticket,
+        /// What was installed runs, in words; or why the device is back at what it ran before.
+        result: Result<String, String>,
+    },
+    /// Answer to [`crate::Action::Deploy`]; the swap follows.
+    Deployed {
+        /// Of the action.
+        ticket: Ticket,
+        /// What lies there now, or why it does not.
+        result: Result<Deployment, String>,
+    },
+    /// A version of a plugin proved itself.
+    PluginConfirmed {
+        /// Its name.
+        plugin: String,
+        /// SHA-256 of its component in hex.
+        sha256: String,
+    },
+    /// A version of a plugin failed, and the one before runs again.
+    PluginRolledBack {
+        /// Its name.
+        plugin: String,
+        /// SHA-256 of the component that failed, in hex.
+        sha256: String,
+        /// Why.
+        reason: String,
+    },
+    /// A version of a plugin was not taken.
+    PluginRefused {
+        /// Its name.
+        plugin: String,
+        /// SHA-256 of the component in hex; `None` where it was not read, or is tried again by itself.
+        sha256: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// Every plugin present at start has been tried once.
     PluginsScanned,
     /// A plugin runs.
@@ -160,13 +228,13 @@ pub enum Event {
         /// The readings.
         samples: Vec<Sample>,
     },
-    /// Answer to [`crate::Action::Call`].
+    /// Answer to [`crate::Action::Call`] and [`crate::Action::Update`].
     Replied {
         /// Who.
         plugin: String,
         /// Of the action.
         call: CallId,
-        /// What the plugin made of the command.
+        /// What the plugin made of the command or file.
         result: Result<Reply, CallFailure>,
     },
     /// A plugin wants something of the cloud side and waits for [`crate::Action::Answer`].
@@ -178,11 +246,11 @@ pub enum Event {
         /// What.
         request: Ask,
     },
-    /// A plugin tells how far a deferred command is.
+    /// A plugin tells how far a command or firmware update is.
     Progress {
         /// Who.
         plugin: String,
-        /// Of the command, as in [`crate::Action::Call`].
+        /// As in [`crate::Action::Call`] or [`crate::action::FirmwareUpdate`].
         id: String,
         /// 0 to 100.
         percent: u8,
@@ -378,6 +446,8 @@ pub struct PluginUp {
     pub interval: Option<std::time::Duration>,
     /// Which commands it handles, if any.
     pub commands: Option<CommandScope>,
+    /// Whose firmware it takes, if anybody's.
+    pub firmware: Option<FirmwareScope>,
 }
 
 /// Which commands a plugin handles, as its manifest says; empty lists are "all".
@@ -387,6 +457,69 @@ pub struct CommandScope {
     pub names: Vec<String>,
     /// Unique ids of devices; the device's own is one of them.
     pub devices: Vec<String>,
+}
+
+/// Whose firmware a plugin takes, as its manifest says; an empty list is "everybody's".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FirmwareScope {
+    /// Unique ids of devices; the device's own is one of them.
+    pub devices: Vec<String>,
+}
+
+/// A file that was fetched whole and is what it shall be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VerifiedFile {
+    /// Its name in the staging directory.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// What the operator lets pass but the cloud shall know: that nobody signed it, for instance.
+    #[serde(default)]
+    pub warning: Option<String>,
+}
+
+/// Why files could not be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchFailure {
+    /// What to do about it.
+    pub kind: FetchFailureKind,
+    /// In words for the cloud and an operator, cause chain included, without a URL's query.
+    pub text: String,
+    /// How long whoever serves the files wants to be left alone.
+    pub retry_after: Option<std::time::Duration>,
+}
+
+/// Trouble with files by what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchFailureKind {
+    /// 401 or 403: ask for new URLs.
+    Expired,
+    /// Network, 5xx, 429, a time-out or a cut: try again.
+    Transient,
+    /// The disk is full or fails: try again later.
+    Disk,
+    /// Wrong length, digest, signature or name, too large, 404, redirects: for good.
+    Refused,
+}
+
+/// What an installer made of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installation {
+    /// Installed and running, with words for the cloud.
+    Done(String),
+    /// Installed; the device must restart before it runs. With words for the cloud.
+    NeedsRestart(String),
+}
+
+/// A component in its directory.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Deployment {
+    /// Name of the plugin that it is a version of.
+    pub plugin: String,
+    /// SHA-256 of the component in hex.
+    pub sha256: String,
 }
 
 /// What an operator may want.
@@ -446,9 +579,9 @@ pub enum Ask {
         /// A JSON object.
         patch: String,
     },
-    /// End a command, deferred or in the plugin's hands right now.
+    /// End a command or firmware update, deferred or in the plugin's hands right now.
     Finish {
-        /// Of the command, as in [`crate::Action::Call`].
+        /// As in [`crate::Action::Call`] or [`crate::action::FirmwareUpdate`].
         id: String,
         /// How it ended.
         ending: Ending,

@@ -13,6 +13,7 @@
 //! * Rows are published in the order of their ids within a lane: live rows first, beside them what waited in the store.
 //! * Rows that were published and may still be on disk are at most the window, as long as the store can write.
 //! * A command is acknowledged to the hub only after [`Event::Recorded`], and has exactly one outcome in the ledger.
+//! * A file of a firmware update is handed over only after all of them were fetched and verified, and every target has one end.
 //! * Every question of a plugin ([`Event::Asked`]) gets one [`Action::Answer`].
 //! * Readings of a plugin go through its filters before anything else sees them, and keep their order.
 //! * A planned renewal of the token is no outage: no reading is marked as late, no plugin is told.
@@ -28,6 +29,7 @@ mod connect;
 mod control;
 mod edge;
 mod frequency;
+mod ota;
 mod plugins;
 mod status;
 mod transform;
@@ -58,7 +60,7 @@ use crate::connect::Holder;
 pub use crate::event::Event;
 use crate::event::{FailureKind, HttpReply, LinkDownReason};
 use crate::status::UplinkCounts;
-pub use crate::status::{LinkState, Status, Trouble};
+pub use crate::status::{LinkState, Status, Trouble, UpdatePhase, UpdateStatus};
 pub(crate) use crate::world::{Online, World};
 
 macro_rules! ids {
@@ -112,6 +114,7 @@ pub struct Session {
     edge: edge::Edge,
     uplink: uplink::Uplink,
     commands: commands::Commands,
+    ota: ota::Ota,
     plugins: plugins::Plugins,
     transform: transform::Transform,
     twin: twin::Twin,
@@ -206,6 +209,7 @@ impl Session {
             edge: edge::Edge::default(),
             uplink: uplink::Uplink::default(),
             commands: commands::Commands::default(),
+            ota: ota::Ota::default(),
             plugins: plugins::Plugins::default(),
             transform: transform::Transform::default(),
             twin: twin::Twin::default(),
@@ -234,7 +238,8 @@ impl Session {
             Event::Woke => {}
             Event::Restored(mut restored) => {
                 self.uplink.restore(&mut restored);
-                self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
+                let updates = self.commands.restore(std::mem::take(&mut restored.commands), step!(self, now));
+                self.ota.restore(updates, step!(self, now));
                 self.edge.restore(restored.windows.take().as_ref(), step!(self, now));
                 self.twin.restore(restored.twin.take());
                 let change = self.control.restore(restored.hard_stop.take(), step!(self, now));
@@ -283,7 +288,27 @@ impl Session {
             Event::Removed { rows } => self.uplink.removed(rows),
             Event::Evicted { through, rows } => self.uplink.evicted(through, rows),
             Event::Loaded { ticket, result } => self.uplink.loaded(ticket, result, now),
-            Event::Recorded { ticket, result } => self.commands.recorded(ticket, result, step!(self, now)),
+            Event::Recorded { ticket, result } => {
+                let updates = self.ota.len();
+                if let Some(update) = self.commands.recorded(ticket, result, updates, step!(self, now)) {
+                    self.ota.take(update);
+                }
+            }
+            Event::Noted { ticket, result } => self.ota.noted(ticket, result, step!(self, now)),
+            Event::FetchProgress { ticket, bytes, total } => self.ota.fetch_progress(ticket, bytes, total),
+            Event::Fetched { ticket, result } => self.ota.fetched(ticket, result, step!(self, now)),
+            Event::Installed { ticket, result } => self.ota.installed(ticket, result, step!(self, now)),
+            Event::InstallConfirmed { ticket, result } => {
+                self.ota.install_confirmed(ticket, result, step!(self, now));
+            }
+            Event::Deployed { ticket, result } => self.ota.deployed(ticket, result, step!(self, now)),
+            Event::PluginConfirmed { plugin, sha256 } => self.ota.judged(plugin, sha256, Ok(()), step!(self, now)),
+            Event::PluginRolledBack { plugin, sha256, reason }
+            | Event::PluginRefused { plugin, sha256: Some(sha256), reason } => {
+                self.ota.judged(plugin, sha256, Err(reason), step!(self, now));
+            }
+            // Which version was meant is not known, and it is tried again.
+            Event::PluginRefused { sha256: None, .. } => {}
             Event::Finished { ticket, result } => {
                 if let Some((ack, body, offline)) = self.commands.finished(ticket, result, step!(self, now)) {
                     self.uplink.queue_ack(ack, body, offline);
@@ -291,11 +316,13 @@ impl Session {
             }
             Event::PluginsScanned => {
                 self.commands.plugins_scanned();
+                self.ota.plugins_scanned();
                 let released = self.transform.plugins_scanned(step!(self, now));
                 self.release(released, now);
             }
             Event::PluginUp(up) => {
                 self.commands.plugin_up(&up);
+                self.ota.plugin_up(&up);
                 self.twin.plugin_up(&up.plugin, step!(self, now));
                 let released = self.transform.plugin_up(&up.plugin, step!(self, now));
                 self.release(released, now);
@@ -303,12 +330,16 @@ impl Session {
             }
             Event::PluginDown { plugin, gone } => {
                 self.commands.plugin_down(&plugin, gone, now);
+                self.ota.plugin_down(&plugin, gone, now);
                 self.twin.plugin_down(&plugin);
                 self.plugins.down(&plugin);
                 let released = self.transform.plugin_down(&plugin, step!(self, now));
                 self.release(released, now);
             }
-            Event::PluginsStopping => self.commands.plugins_stopping(),
+            Event::PluginsStopping => {
+                self.commands.plugins_stopping();
+                self.ota.stop(step!(self, now));
+            }
             Event::Sampled { plugin, call, result } => {
                 if let Some(samples) = self.plugins.sampled(&plugin, call, result) {
                     self.gather(&plugin, None, samples, now);
@@ -319,12 +350,17 @@ impl Session {
                 let released = self.transform.transformed(call, result, step!(self, now));
                 self.release(released, now);
             }
+            Event::Replied { plugin, call, result } if self.ota.awaits(&plugin, call) => {
+                self.ota.replied(&plugin, call, result, step!(self, now));
+            }
             Event::Replied { plugin, call, result } => {
                 self.commands.replied(&plugin, call, result, step!(self, now));
             }
             Event::Asked { plugin, ask, request } => self.asked(&plugin, ask, request, now),
             Event::Progress { plugin, id, percent, message } => {
-                self.commands.progress(&plugin, &id, percent, &message);
+                if !self.ota.progress(&plugin, &id, percent) {
+                    self.commands.progress(&plugin, &id, percent, &message);
+                }
             }
             Event::DesiredMissed { plugin } => self.twin.missed(plugin, now.monotonic),
             Event::Kept { ticket, result } => {
@@ -338,6 +374,7 @@ impl Session {
             }
             Event::Stop => self.begin_stop(now),
         }
+        self.end_updates(now);
         match are_readings {
             true => self.due = Some(now),
             false => self.advance(now),
@@ -351,6 +388,12 @@ impl Session {
         let mut action = self.actions.pop_front().or_else(|| self.uplink.take_removals())?;
         self.transform.reword(&mut action);
         Some(action)
+    }
+
+    /// Whether a file may still be given to a plugin as this call. An update that waited too long has its end already.
+    #[must_use]
+    pub fn awaits_update(&self, plugin: &str, call: CallId) -> bool {
+        self.ota.awaits(plugin, call)
     }
 
     /// When to wake the session if nothing happens before: monotonic time as in [`Now`].
@@ -370,6 +413,7 @@ impl Session {
             self.plugins.timeout(&self.world),
             self.transform.timeout(),
             self.commands.timeout(),
+            self.ota.timeout(&self.world),
             self.frequency.timeout(self.world.frequency()),
             self.edge.timeout(),
             self.uplink.timeout(&self.config),
@@ -406,7 +450,8 @@ impl Session {
             },
             transform: self.transform.status(),
             edge: self.edge.status(&self.world.rules),
-            commands: self.commands.counts(),
+            commands: self.commands.counts(self.ota.len()),
+            updates: self.ota.status(),
             deferred: self.commands.deferred(now),
             plugins: self.plugins.schedules(now),
         }

@@ -5,6 +5,7 @@
 
 mod cloud;
 mod disk;
+pub(crate) mod ota;
 mod portal;
 mod twin;
 
@@ -99,6 +100,7 @@ pub(crate) struct Rig {
     pub(crate) puback_delay: Option<Duration>,
     unacknowledged: BTreeSet<Ticket>,
     woken_in_vain: u32,
+    pub(crate) ota: ota::OtaRig,
 }
 
 /// What a filter answers, if anything.
@@ -137,6 +139,7 @@ pub(crate) fn config() -> SessionConfig {
         rounding: edgeplug_protocol::definition::Rounding::new(),
         ack_status: edgeplug_protocol::ack::StatusTable::default(),
         transforms: crate::config::Transforms::default(),
+        ota: crate::config::OtaPolicy::default(),
     }
 }
 
@@ -236,6 +239,7 @@ impl Rig {
             puback_delay: Some(LATENCY),
             unacknowledged: BTreeSet::new(),
             woken_in_vain: 0,
+            ota: ota::OtaRig::default(),
         }
     }
 
@@ -311,6 +315,7 @@ impl Rig {
         while let Some(action) = self.session.poll_action() {
             self.carry_out(action);
         }
+        self.watch_fetches();
     }
 
     pub(crate) fn plugin_up(&mut self, plugin: &str, interval: Option<Duration>, commands: bool) {
@@ -318,6 +323,7 @@ impl Rig {
             plugin: plugin.into(),
             interval,
             commands: commands.then(CommandScope::default),
+            firmware: None,
         }));
     }
 
@@ -563,7 +569,11 @@ impl Rig {
             Action::AnswerOperator { request, result } => self.operator_answers.push((request, result)),
             Action::Answer { ask, answer } => self.answers.push((ask, answer)),
             Action::Stopped => self.stopped = true,
-            other => self.store(other),
+            other => {
+                if let Some(other) = self.carry_out_update(other) {
+                    self.store(other);
+                }
+            }
         }
     }
 }

@@ -146,7 +146,10 @@ impl Session {
                 tracing::warn!(reason, "a message from the cloud cannot be understood and is dropped");
                 self.actions.push_back(Action::Acknowledge { connection, delivery });
             }
-            message => self.commands.received(connection, delivery, topic, payload, message, step!(self, now)),
+            message => {
+                let updates = self.ota.len();
+                self.commands.received((connection, delivery), topic, payload, message, updates, step!(self, now));
+            }
         }
     }
 
@@ -195,6 +198,9 @@ impl Session {
         match request {
             Ask::TwinGet => self.twin.get(ask, step!(self, now)),
             Ask::TwinReport { patch } => self.twin.report(ask, &patch, step!(self, now)),
+            Ask::Finish { id, ending } if self.ota.knows(&id) => {
+                self.ota.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
+            }
             Ask::Finish { id, ending } => {
                 self.commands.asked_to_finish(plugin, ask, &id, ending, step!(self, now));
             }

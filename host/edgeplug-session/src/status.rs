@@ -40,6 +40,8 @@ pub struct Status {
     pub commands: CommandCounts,
     /// Commands that plugins deferred and have not ended.
     pub deferred: Vec<DeferredCommand>,
+    /// Firmware updates that have no outcome yet, one for each target.
+    pub updates: Vec<UpdateStatus>,
     /// Sampling of each plugin.
     pub plugins: Vec<Schedule>,
 }
@@ -205,6 +207,49 @@ pub struct DeferredCommand {
     pub percent: Option<u8>,
     /// And in words.
     pub message: Option<String>,
+}
+
+/// A firmware update of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpdateStatus {
+    /// The cloud's id, the same for all targets.
+    pub id: String,
+    /// Unique id of the child; `None` for the device itself.
+    pub target: Option<String>,
+    /// Software version as the cloud says it; may be empty.
+    pub version: String,
+    /// How far it is.
+    pub phase: UpdatePhase,
+    /// The file in hand, if it is one.
+    pub file: Option<String>,
+    /// How far the phase is, if that is known: 0 to 100.
+    pub percent: Option<u8>,
+    /// Times the files were asked for, or the file in hand was handed over.
+    pub attempts: u32,
+    /// What went wrong last, if anything.
+    pub trouble: Option<String>,
+}
+
+/// Steps of a firmware update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdatePhase {
+    /// Behind another one.
+    Queued,
+    /// Its files are being fetched and verified, or will be after a wait.
+    Fetching,
+    /// Its URLs expired; the cloud is asked for new ones.
+    AwaitingUrls,
+    /// Verified; waits for who takes it.
+    Ready,
+    /// With a plugin, the installer or the plugin directory.
+    HandingOver,
+    /// A plugin has it and tells the end later.
+    Deferred,
+    /// Installed; the device has to restart.
+    AwaitingRestart,
+    /// A component proves itself.
+    Probation,
 }
 
 /// When a plugin is sampled.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use edgeplug_protocol::c2d::Part;
 use edgeplug_protocol::version::Version;
 
 use crate::action::{Action, Connection, Fact};
@@ -41,6 +42,7 @@ impl Session {
         if self.uplink.has_stalled(now, &self.config) {
             self.connect.give_up_link("the hub does not acknowledge messages any more", step!(self, now));
         }
+        self.advance_updates(now);
         let idle = self.uplink.nothing_in_flight() && self.twin.is_quiet();
         let change = self.connect.advance(idle, step!(self, now));
         self.apply(change, now);
@@ -52,10 +54,30 @@ impl Session {
         let step = step!(self, now);
         self.edge.advance(&mut self.uplink, step);
         self.plugins.advance(step);
-        self.commands.advance(step);
+        self.commands.advance(self.ota.len(), step);
         self.twin.advance(step);
         self.control.advance(step);
         self.uplink.advance(step);
+    }
+
+    /// Goes on with firmware updates.
+    fn advance_updates(&mut self, now: Now) {
+        self.ota.advance(step!(self, now));
+        self.end_updates(now);
+        if self.ota.takes_question() {
+            self.connect.part_changed(Part::Ota, step!(self, now));
+        }
+        let tasks = self.ota.take_waiting(step!(self, now));
+        if !tasks.is_empty() && !self.commands.waiting_update(tasks, self.ota.len(), step!(self, now)) {
+            self.ota.put_off_waiting();
+        }
+    }
+
+    /// Has the ends of firmware updates written down.
+    pub(super) fn end_updates(&mut self, now: Now) {
+        for ended in self.ota.take_ended() {
+            self.commands.conclude(ended, step!(self, now));
+        }
     }
 
     /// Spreads what a part found out.
@@ -75,6 +97,7 @@ impl Session {
                 }
                 let definition = Arc::new(*definition);
                 self.world.definition = Some(Arc::clone(&definition));
+                self.ota.cloud_says(&definition, step!(self, now));
                 if definition.version == Version::V21 {
                     self.world.code = Some(definition.template_id.as_str().into());
                 }
@@ -155,6 +178,7 @@ impl Session {
             let (until, closed_by) = (now.monotonic + DRAIN_TIME_MAX, now.monotonic + CLOSE_TIME_MAX);
             self.stop = Some(Stop::Draining { until, closed_by });
             self.control.daemon_stops(step!(self, now));
+            self.ota.stop(step!(self, now));
             // Whatever a renewal waits for, the connection that is open is the last one.
             if self.connect.end_renewal() {
                 self.world.pausing = false;

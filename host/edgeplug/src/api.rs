@@ -14,8 +14,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use edgeplug_outbox::RowId;
 use edgeplug_plugins::{LogPage, NotOperated, Operation, PluginStatus};
-use edgeplug_session::Status;
 use edgeplug_session::event::OperatorRequest;
+use edgeplug_session::{Status, UpdateStatus};
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +53,8 @@ pub(crate) struct DaemonStatus {
     pub(crate) store: StoreStatus,
     /// Why no plugin can be started, if so.
     pub(crate) plugins_trouble: Option<String>,
+    /// Why no firmware update is taken, if so.
+    pub(crate) ota_refused: Option<String>,
     #[serde(flatten)]
     pub(crate) session: Status,
 }
@@ -126,6 +128,7 @@ pub(crate) async fn serve(
         .route("/v1/plugins/{name}/{operation}", post(operate_plugin))
         .route("/v1/outbox/drop", post(drop_rows))
         .route("/v1/cloud/{order}", post(order))
+        .route("/v1/updates", get(updates))
         .route("/v1/children", get(children))
         .route("/v1/children/create", post(create_child))
         .route("/v1/children/delete", post(delete_child))
@@ -162,6 +165,11 @@ fn listen(socket: &Path) -> std::io::Result<UnixListener> {
 
 async fn status(State(questions): State<mpsc::Sender<Question>>) -> Answer<DaemonStatus> {
     ask(&questions, Question::Status).await.map(Json)
+}
+
+/// Firmware updates without an outcome.
+async fn updates(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<UpdateStatus>> {
+    ask(&questions, Question::Status).await.map(|status| Json(status.session.updates))
 }
 
 async fn plugins(State(questions): State<mpsc::Sender<Question>>) -> Answer<Vec<PluginStatus>> {

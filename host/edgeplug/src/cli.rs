@@ -1,5 +1,6 @@
 //! The command line: what was typed, and where it goes.
 
+mod ota;
 mod plugin;
 pub(crate) mod print;
 
@@ -20,6 +21,7 @@ use crate::identity;
 use crate::logging::{self, LogFormat};
 use crate::outbox::{self, Output, Which};
 use crate::preview::Preview;
+use ota::OtaCommand;
 use plugin::PluginCommand;
 
 /// WebAssembly plugins for IoT devices: sensor components in, /IOTCONNECT cloud out.
@@ -64,6 +66,11 @@ enum Command {
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
+    },
+    /// Firmware updates from the cloud.
+    Ota {
+        #[command(subcommand)]
+        command: OtaCommand,
     },
     /// Show what the cloud would get of readings on standard input: topics, bodies, and what is refused or held back.
     Preview(Preview),
@@ -215,6 +222,10 @@ impl Cli {
                 println!("  state    {}", checked.state_dir.display());
                 println!("  socket   {}", checked.socket.display());
                 println!("  plugins  {}", checked.plugins.directory.display());
+                println!("  updates  {}", checked.ota.words());
+                if let Some(reason) = &checked.ota.refused {
+                    eprintln!("edgeplug: warning: updates will be refused: {reason}");
+                }
                 Ok(())
             }
             Command::Status(listing) => listing.show("/v1/status", print::status),
@@ -224,6 +235,7 @@ impl Cli {
             Command::Refresh(daemon) => daemon.tell("/v1/cloud/refresh", &()),
             Command::Child { command } => command.run(),
             Command::Plugin { command } => command.run(),
+            Command::Ota { command } => command.run(),
             Command::Preview(preview) => {
                 logging::start(LogFormat::Text, "error");
                 preview.run()

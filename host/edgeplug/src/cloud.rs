@@ -76,6 +76,11 @@ impl Cloud {
         })
     }
 
+    /// For downloads.
+    pub(crate) fn http(&self) -> HttpClient {
+        self.http.clone()
+    }
+
     /// A new session begins: nothing that the one before asked for is answered to it.
     pub(crate) fn begin_anew(&mut self) {
         (self.completions, self.completed) = mpsc::channel(COMPLETIONS_MAX);

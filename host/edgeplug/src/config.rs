@@ -9,6 +9,7 @@ mod custody;
 mod explain;
 mod identity;
 mod link;
+mod ota;
 mod plugins;
 
 use std::path::{Path, PathBuf};
@@ -21,10 +22,12 @@ use context::Context;
 use custody::{TypedOutbox, TypedUplink};
 use identity::TypedIdentity;
 use link::TypedLink;
+use ota::TypedOta;
 use plugins::TypedPlugins;
 
 pub(crate) use custody::OutboxConfig;
 pub(crate) use link::LinkConfig;
+pub(crate) use ota::{InstalledBy, OtaConfig};
 pub(crate) use plugins::PluginsConfig;
 
 use crate::exit::{Exit, Problem};
@@ -52,6 +55,7 @@ pub(crate) struct Config {
     pub(crate) outbox: OutboxConfig,
     pub(crate) link: LinkConfig,
     pub(crate) plugins: PluginsConfig,
+    pub(crate) ota: OtaConfig,
 }
 
 /// What was typed.
@@ -71,11 +75,27 @@ struct Typed {
     link: TypedLink,
     #[serde(default)]
     plugins: TypedPlugins,
+    #[serde(default)]
+    ota: TypedOta,
 }
 
 impl Config {
     /// Reads and checks a file.
     pub(crate) fn load(file: &Path) -> Result<Self, Problem> {
+        let (typed, text) = Typed::read(file)?;
+        typed.check(&Context { file, text: &text })
+    }
+
+    /// Reads a file and checks what it says of updates only: who installs them does not have the daemon's credentials.
+    pub(crate) fn load_ota(file: &Path) -> Result<OtaConfig, Problem> {
+        let (typed, text) = Typed::read(file)?;
+        let state_dir = typed.state_dir();
+        typed.ota.check(&Context { file, text: &text }, &state_dir)
+    }
+}
+
+impl Typed {
+    fn read(file: &Path) -> Result<(Self, String), Problem> {
         let missing = |reason: String| {
             let text = format!(
                 "{}: {reason}; write one (README, \"Configure\") or name another with --config",
@@ -90,17 +110,20 @@ impl Config {
         }
         let text = std::fs::read_to_string(file)
             .map_err(|error| missing(format!("cannot read the configuration ({error})")))?;
-        let typed: Typed = toml::from_str(&text).map_err(|error| explain::explain(file, &text, &error))?;
-        typed.check(&Context { file, text: &text })
+        let typed = toml::from_str(&text).map_err(|error| explain::explain(file, &text, &error))?;
+        Ok((typed, text))
     }
-}
 
-impl Typed {
+    fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| "/var/lib/edgeplug".into())
+    }
+
     fn check(self, context: &Context<'_>) -> Result<Config, Problem> {
         let cloud = self.cloud.check(context)?;
         let link = self.link.check(context)?;
         let custody = custody::check(&self.outbox, &self.uplink, context)?;
-        let state_dir = self.state_dir.clone().unwrap_or_else(|| "/var/lib/edgeplug".into());
+        let state_dir = self.state_dir();
+        let ota = self.ota.check(context, &state_dir)?;
         Ok(Config {
             socket: self.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into()),
             ca_file: self.cloud.ca_file.clone(),
@@ -135,10 +158,12 @@ impl Typed {
                 rounding: custody.decimals,
                 ack_status: cloud.ack_status,
                 transforms: self.plugins.transforms(context)?,
+                ota: ota.policy(),
             },
             outbox: custody.outbox,
             link,
             plugins: self.plugins.check(context, &state_dir)?,
+            ota,
             state_dir,
         })
     }

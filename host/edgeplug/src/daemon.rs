@@ -7,11 +7,13 @@
 //! What cannot be had yet is done without: there is an API before there is a store, and a link too, so that a device
 //! with a full disk can be seen and helped. When the store opens after all, the session begins anew with what it holds.
 
+mod ending;
+
 use std::time::Duration;
 
 use edgeplug_link::LinkEvent;
 use edgeplug_outbox::OutboxEvent;
-use edgeplug_plugins::{PluginEvent, Straggler};
+use edgeplug_plugins::PluginEvent;
 use edgeplug_session::event::{Event, Restored};
 use edgeplug_session::{Action, Now, Session, SessionConfig};
 use tokio::sync::mpsc;
@@ -22,6 +24,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::exit::{Exit, Problem};
 use crate::operators::Operators;
+use crate::ota::{Ota, Told};
 use crate::plugins::{self, Heard, PluginHost, Starting};
 use crate::service::Service;
 use crate::signals::Signals;
@@ -34,12 +37,6 @@ const QUESTIONS_MAX: usize = 16;
 const EVENTS_PER_TURN: usize = 1_024;
 /// A store without room is asked again so soon, also when nothing else happens.
 const STORE_ROOM_WAIT: Duration = Duration::from_millis(10);
-// The limits of an orderly end: 5 s for the plugins, 7 s for the link, and these; together they stay below the unit's
-// TimeoutStopSec of 30 s.
-/// How long the TPM may take to let go.
-const IDENTITY_CLOSE: Duration = Duration::from_secs(3);
-/// How long the store may take to write and close.
-const STORE_CLOSE: Duration = Duration::from_secs(10);
 
 /// Runs until a signal; returns how it went.
 pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
@@ -48,6 +45,11 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
     config.session.boot_id = boot_id();
     let (question_sender, questions) = mpsc::channel(QUESTIONS_MAX);
     let api = api::serve(&config.socket, question_sender).await?;
+    let cloud = Cloud::new(&config)?;
+    let ota = Ota::start(&config.ota, cloud.http()).await;
+    if let Some(reason) = ota.refused() {
+        tracing::warn!(reason, "firmware updates will be refused");
+    }
     let inputs = Inputs {
         opening: store::open(&config),
         starting: plugins::start(&config),
@@ -60,7 +62,8 @@ pub(crate) async fn run(mut config: Config) -> Result<(), Problem> {
         clocks: Clocks::start(),
         now: None,
         store: Store::new(),
-        cloud: Cloud::new(&config)?,
+        cloud,
+        ota,
         plugins: PluginHost::new(),
         operators: Operators::default(),
         service: Service::start(),
@@ -85,6 +88,7 @@ struct Daemon {
     now: Option<Now>,
     store: Store,
     cloud: Cloud,
+    ota: Ota,
     plugins: PluginHost,
     operators: Operators,
     service: Service,
@@ -143,6 +147,7 @@ impl Daemon {
                 Some(event) = next(&mut inputs.plugins), if begun => self.on_plugin(event),
                 Some(event) = self.cloud.link_events.recv() => self.on_link(event),
                 Some(event) = self.cloud.completed.recv() => self.feed(event),
+                Some(told) = self.ota.told.recv() => self.on_told(told),
                 Some(question) = inputs.questions.recv() => self.on_question(question),
                 Some(opening) = inputs.opening.recv() => self.on_opening(opening, &mut inputs)?,
                 Some(starting) = inputs.starting.recv() => self.on_starting(starting, &mut inputs),
@@ -179,6 +184,10 @@ impl Daemon {
             }
             if let Ok(event) = self.cloud.completed.try_recv() {
                 self.feed(event);
+                idle = false;
+            }
+            if let Ok(told) = self.ota.told.try_recv() {
+                self.on_told(told);
                 idle = false;
             }
             if idle {
@@ -218,9 +227,33 @@ impl Daemon {
 
     fn on_plugin(&mut self, event: PluginEvent) {
         match self.plugins.on_event(event) {
-            Some(Heard::Event(event)) => self.feed(event),
+            Some(Heard::Event(event)) => {
+                self.ota.heard(&event);
+                self.feed(event);
+            }
             Some(Heard::Keep { ask, plugin, key, value }) => self.store.keep_state(ask, &plugin, &key, value),
             None => {}
+        }
+    }
+
+    fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Event(event) => self.feed(event),
+            // It took too long, and the session gave it up.
+            Told::HandOver { plugin, call, .. } if !self.session.awaits_update(&plugin, call) => {
+                tracing::warn!(plugin, "a file of an update was ready too late; it is not handed over");
+            }
+            Told::HandOver { plugin, call, update } => {
+                if let Some(refused) = self.plugins.update(plugin, call, update) {
+                    self.feed(refused);
+                }
+            }
+            Told::Deployed { ticket, deployment } => {
+                self.feed(Event::Deployed { ticket, result: Ok(deployment.clone()) });
+                self.plugins.rescan();
+                self.ota.deployed(deployment);
+            }
+            Told::Withdrawn => self.plugins.rescan(),
         }
     }
 
@@ -277,7 +310,8 @@ impl Daemon {
             Starting::Started(..) if self.stopping => {}
             Starting::Started(plugins, events) => {
                 inputs.plugins = Some(events);
-                self.plugins.started(plugins);
+                let plugins = self.plugins.started(plugins);
+                self.ota.plugins_started(plugins);
             }
             Starting::NotYet(reason) => self.plugins.not_yet(reason),
         }
@@ -291,6 +325,7 @@ impl Daemon {
                     uptime_s: self.clocks.uptime().as_secs_f64(),
                     store: self.store.status(),
                     plugins_trouble: self.plugins.trouble().map(str::to_owned),
+                    ota_refused: self.ota.refused().map(str::to_owned),
                     session: self.session.status(self.clocks.now()),
                 };
                 // The asker may have gone.
@@ -345,6 +380,10 @@ impl Daemon {
             Action::Call { plugin, call, id, text, child } => {
                 self.plugins.call(plugin, call, edgeplug_plugins::Command { id, text, device: child })
             }
+            Action::UpdateEnded { plugin, id } => {
+                self.plugins.update_ended(&plugin, &id);
+                None
+            }
             Action::AnswerOffer { offer, outcomes } => {
                 self.plugins.answer_offer(offer, outcomes);
                 None
@@ -375,67 +414,8 @@ impl Daemon {
                 self.session_stopped(inputs);
                 None
             }
-            other => self.cloud.act(other),
+            other => self.ota.act(other).unwrap_or_else(|other| self.cloud.act(other)),
         }
-    }
-
-    /// The session came to rest: for good, or to begin anew with a store that opened late.
-    fn session_stopped(&mut self, inputs: &mut Inputs) {
-        match std::mem::replace(&mut self.phase, Phase::Stopped) {
-            Phase::Arrived(opened) if !self.stopping => {
-                self.session = Session::new(self.session_config.clone(), fastrand::u64(..));
-                self.store.forget_requests();
-                self.cloud.begin_anew();
-                let reason = "the daemon begins anew with its store".to_owned();
-                self.plugins.connection_changed(edgeplug_plugins::Connection::Disconnected(reason));
-                self.plugins.session_ended();
-                self.operators.session_ended();
-                self.begin(*opened, inputs);
-            }
-            Phase::Arrived(opened) => {
-                // Only to be closed well.
-                self.store.forget_requests();
-                self.store.opened(opened.outbox, opened.found);
-            }
-            _ => {
-                let unacknowledged = self.session.status(self.clocks.now()).uplink.in_flight;
-                if unacknowledged > 0 {
-                    self.straggler(format!("the hub, which did not acknowledge {unacknowledged} messages in time"));
-                }
-            }
-        }
-    }
-
-    fn begin_stop(&mut self, plugins_ended: &mpsc::Sender<Vec<Straggler>>) {
-        tracing::info!("stopping; a second signal ends it at once");
-        self.stopping = true;
-        self.service.stopping();
-        self.feed(Event::PluginsStopping);
-        let (stop, ended) = (self.plugins.stop(), plugins_ended.clone());
-        tokio::spawn(async move {
-            // The receiver lives as long as the loop does.
-            let _ = ended.send(stop.await).await;
-        });
-    }
-
-    fn plugins_stopped(&mut self, cut_off: Vec<Straggler>, inputs: &mut Inputs) {
-        for straggler in cut_off {
-            self.straggler(format!("plugin {}, which was cut off", straggler.plugin));
-        }
-        // Their last readings may still be on the way to the store.
-        while let Some(event) = ready(&mut inputs.plugins) {
-            self.on_plugin(event);
-        }
-        match self.phase {
-            // Nothing has begun that could come to rest.
-            Phase::Opening => self.phase = Phase::Stopped,
-            _ => self.feed(Event::Stop),
-        }
-    }
-
-    fn straggler(&mut self, who: String) {
-        tracing::warn!(who, "did not end in time");
-        self.stragglers.push(who);
     }
 
     /// Tells the service manager that the loop turns, and how things stand.
@@ -456,26 +436,6 @@ impl Daemon {
             // The reason, which may be long, comes last.
             format!("{link}; {plugins}; {}{}", store.health().words(), trouble.unwrap_or_default())
         });
-    }
-
-    /// The rest of an orderly end, after the main loop.
-    async fn close(mut self) -> Result<(), Problem> {
-        if tokio::time::timeout(IDENTITY_CLOSE, self.cloud.identity.close()).await.is_err() {
-            self.straggler("the TPM".to_owned());
-        }
-        let store = self.store;
-        let closed = tokio::time::timeout(STORE_CLOSE, tokio::task::spawn_blocking(move || store.close())).await;
-        let closed = match closed {
-            Ok(Ok(())) => Ok(()),
-            // What was accepted is on disk all the same.
-            Ok(Err(error)) => Err(Problem::new(Exit::Failed, format!("the store did not close: {error}"))),
-            Err(_) => {
-                self.stragglers.push("the store".to_owned());
-                Err(Problem::new(Exit::Failed, "the store did not close in time; the disk may hang"))
-            }
-        };
-        tracing::info!(stragglers = self.stragglers.join("; "), "edgeplug stopped");
-        closed
     }
 }
 

@@ -10,6 +10,7 @@ mod exit;
 mod identity;
 mod logging;
 mod operators;
+mod ota;
 mod outbox;
 mod plugin;
 mod plugins;

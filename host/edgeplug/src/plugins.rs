@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edgeplug_plugins::{
     Answer, Ask, Change, Connection, DesiredChange, DeviceInfo, FinishFailure, LogPage, NotOperated, NotReady,
-    Operation, PluginEvent, PluginStatus, Plugins, PluginsOptions, SampleOutcome, Straggler, TwinFailure,
+    Operation, PluginEvent, PluginStatus, Plugins, PluginsOptions, SampleOutcome, Straggler, TwinFailure, Update,
 };
 use edgeplug_protocol::model::DeviceModel;
 use edgeplug_protocol::sample::Sample;
@@ -126,7 +126,8 @@ impl PluginHost {
         }
     }
 
-    pub(crate) fn started(&mut self, plugins: Plugins) {
+    /// They run; the handle is for whoever asks them about their versions.
+    pub(crate) fn started(&mut self, plugins: Plugins) -> Arc<Plugins> {
         if self.trouble.take().is_some() {
             tracing::info!("the plugins can be started now");
         }
@@ -139,7 +140,9 @@ impl PluginHost {
             Some(Ok(state)) => plugins.restore_state(state.clone()),
             Some(Err(reason)) => plugins.state_unavailable(reason.clone()),
         }
-        self.plugins = Some(Arc::new(plugins));
+        let plugins = Arc::new(plugins);
+        self.plugins = Some(Arc::clone(&plugins));
+        plugins
     }
 
     pub(crate) fn not_yet(&mut self, reason: String) {
@@ -175,16 +178,11 @@ impl PluginHost {
                 let result = result.map_err(|failure| translate::call_failure(&failure));
                 Event::Transformed { plugin, call: self.inward(call)?, result }
             }
-            // Nothing in this daemon asks for these yet.
-            PluginEvent::Updated { plugin, call, .. } => {
-                tracing::debug!(plugin, call, "an answer that nobody waits for");
-                return None;
-            }
             PluginEvent::ScanDone => {
                 self.scanned = true;
                 Event::PluginsScanned
             }
-            PluginEvent::Up { plugin, exports, interval, sha256, change, grants, commands } => {
+            PluginEvent::Up { plugin, exports, interval, sha256, change, grants, commands, firmware } => {
                 let how = match change {
                     Change::First => "loaded",
                     Change::Replaced => "replaced",
@@ -198,7 +196,8 @@ impl PluginHost {
                 } else {
                     self.twin_events.remove(&plugin);
                 }
-                let up = PluginUp { plugin, interval, commands: exports.commands.then(|| translate::scope(commands)) };
+                let commands = exports.commands.then(|| translate::scope(commands));
+                let up = PluginUp { plugin, interval, commands, firmware: firmware.map(translate::firmware_scope) };
                 self.up.insert(up.plugin.clone(), up.clone());
                 Event::PluginUp(up)
             }
@@ -210,22 +209,22 @@ impl PluginHost {
             }
             PluginEvent::Confirmed { plugin, sha256 } => {
                 tracing::info!(plugin, sha256, "plugin version confirmed");
-                return None;
+                Event::PluginConfirmed { plugin, sha256 }
             }
             PluginEvent::RolledBack { plugin, sha256, reason } => {
                 tracing::error!(plugin, sha256, reason, "plugin rolled back");
-                return None;
+                Event::PluginRolledBack { plugin, sha256, reason }
             }
-            PluginEvent::Refused { plugin, file, reason } => {
+            PluginEvent::Refused { plugin, file, reason, sha256 } => {
                 tracing::error!(plugin, file = %file.display(), reason, "plugin file refused");
-                return None;
+                Event::PluginRefused { plugin, sha256, reason }
             }
             PluginEvent::Sampled { plugin, call, result } => {
                 let result = result.map_err(|failure| translate::call_failure(&failure));
                 // Readings are readings, whoever asked for them.
                 Event::Sampled { plugin, call: self.inward(call).unwrap_or(CallId(u64::MAX)), result }
             }
-            PluginEvent::Replied { plugin, call, result } => {
+            PluginEvent::Replied { plugin, call, result } | PluginEvent::Updated { plugin, call, result } => {
                 let result = result.map(translate::reply).map_err(|failure| translate::call_failure(&failure));
                 Event::Replied { plugin, call: self.inward(call)?, result }
             }
@@ -287,6 +286,28 @@ impl PluginHost {
             return None;
         };
         Some(Event::Replied { plugin, call, result: Err(failure) })
+    }
+
+    /// Hands over a firmware file; a refusal is an answer.
+    pub(crate) fn update(&self, plugin: String, call: CallId, update: Update) -> Option<Event> {
+        let Err(failure) = self.with(|plugins| plugins.update(&plugin, self.outward(call), update)) else {
+            return None;
+        };
+        Some(Event::Replied { plugin, call, result: Err(failure) })
+    }
+
+    /// The file may be read no longer.
+    pub(crate) fn update_ended(&self, plugin: &str, id: &str) {
+        if let Some(plugins) = &self.plugins {
+            plugins.update_ended(plugin, id);
+        }
+    }
+
+    /// Something changed in the directories.
+    pub(crate) fn rescan(&self) {
+        if let Some(plugins) = &self.plugins {
+            plugins.rescan();
+        }
     }
 
     /// Tells one plugin, or all that want to know, what the cloud wants of the twin; says who has too many calls waiting.
@@ -429,6 +450,7 @@ fn options(config: &Config) -> PluginsOptions {
     let private = [&config.state_dir, &config.socket].into_iter().chain(&config.secret_files);
     PluginsOptions {
         directory: directory.clone(),
+        ota_directory: config.ota.components.then(|| config.ota.plugins()),
         cache_directory: config.state_dir.join("cache"),
         cache_images: cache_images.clone(),
         shelf_directory: config.state_dir.join("shelf"),

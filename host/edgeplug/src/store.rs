@@ -208,6 +208,7 @@ impl Store {
             Action::Record { ticket, key, body, at_unix_ms } => {
                 Request::RecordCommand { ticket: ticket.0, key, body, received_unix_ms: at_unix_ms }
             }
+            Action::Note { ticket, key, body } => Request::NoteCommand { ticket: ticket.0, key, body },
             Action::Finish { ticket, key, ack, offline, at_unix_ms } => {
                 let ack = ack.map(|body| Ack { kind: ACK_KIND, link_down: offline, created_unix_ms: at_unix_ms, body });
                 self.prune(at_unix_ms, uptime);

@@ -6,8 +6,8 @@ use edgeplug_session::action::{
     Answer, Connection, DesiredChange, FinishFailure, HttpRequest, Method, Outcome, TwinDocument, TwinFailure,
 };
 use edgeplug_session::event::{
-    Ask, Attestation, CallFailure, CommandScope, Ending, Failure, FailureKind, HttpReply, LinkDownReason, Registration,
-    Reply,
+    Ask, Attestation, CallFailure, CommandScope, Ending, Failure, FailureKind, FirmwareScope, HttpReply,
+    LinkDownReason, Registration, Reply,
 };
 
 use crate::exit::chain;
@@ -164,6 +164,10 @@ pub(crate) fn desired(change: DesiredChange) -> edgeplug_plugins::DesiredChange 
 pub(crate) fn scope(scope: edgeplug_plugins::CommandScope) -> CommandScope {
     let edgeplug_plugins::CommandScope { names, devices } = scope;
     CommandScope { names, devices }
+}
+
+pub(crate) fn firmware_scope(scope: edgeplug_plugins::FirmwareScope) -> FirmwareScope {
+    FirmwareScope { devices: scope.devices }
 }
 
 pub(crate) fn connection(connection: Connection) -> edgeplug_plugins::Connection {

@@ -363,5 +363,6 @@ fn configuration(in_flight: u16) -> anyhow::Result<SessionConfig> {
         rounding: Rounding::new(),
         ack_status: StatusTable::default(),
         transforms: edgeplug_session::config::Transforms::default(),
+        ota: edgeplug_session::config::OtaPolicy::default(),
     })
 }

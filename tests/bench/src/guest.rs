@@ -118,6 +118,7 @@ impl Supervised {
         names.sort();
         let (plugins, mut events) = Plugins::start(PluginsOptions {
             directory: directory.join("plugins"),
+            ota_directory: None,
             cache_directory: directory.join("cache"),
             cache_images: Vec::new(),
             shelf_directory: directory.join("shelf"),

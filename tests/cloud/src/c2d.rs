@@ -1,8 +1,9 @@
-//! What the platform says to a device: every cloud-to-device message of both protocols, and what each one is owed in return.
+//! What the platform says to a device: every cloud-to-device message of both protocols, and what each one is owed in
+//! return.
 //!
-//! One vocabulary for both: a [`CloudMessage`] becomes the bytes of the protocol it is sent in ([`Dialect`]). `c2d/legacy.rs`
-//! and `c2d/v21.rs` hold the forms, `c2d/owed.rs` which acknowledgements must come back and which did. What a device does
-//! with a message is not judged here.
+//! One vocabulary for both: a [`CloudMessage`] becomes the bytes of the protocol it is sent in ([`Dialect`]).
+//! `c2d/legacy.rs` and `c2d/v21.rs` hold the forms, `c2d/update.rs` firmware of the store, `c2d/owed.rs` which
+//! acknowledgements must come back and which did. What a device does with a message is not judged here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,14 +14,16 @@ use crate::template::Template;
 
 mod legacy;
 mod owed;
+mod update;
 mod v21;
 
 pub(crate) use legacy::{command as legacy_command, control as legacy_control, firmware as legacy_firmware};
-pub use owed::{AckBalance, Owed, Sent};
+pub use owed::{AckBalance, Downloading, Owed, Sent};
 pub(crate) use owed::{Post, balance};
+pub use update::{Update, UpdateFile, UpdateTarget};
 
-/// The rows of the legacy table of message types (IoTConnect device message 1.0, C2D; every `cmdType` that an SDK names).
-/// `0x16` is only ever made on the device, `other` stands for all that no SDK names.
+/// The rows of the legacy table of message types (IoTConnect device message 1.0, C2D; every `cmdType` that an SDK
+/// names). `0x16` is only ever made on the device, `other` stands for all that no SDK names.
 pub const LEGACY_ROWS: [&str; 14] = [
     "0x01",
     "0x02",

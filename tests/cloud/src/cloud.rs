@@ -5,24 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
-use crate::c2d::{AckBalance, CloudMessage, Dialect, Post, Sent};
+use crate::c2d::{AckBalance, CloudMessage, Dialect, Post, Sent, Update};
 use crate::changes::{Changes, TimedOut};
 use crate::control;
 use crate::device::{Device, Identity};
 use crate::dps::Dps;
+use crate::firmware::FirmwareStore;
 use crate::hub::{Hub, HubOptions, SubscriptionRefusal};
 use crate::iotconnect::IotConnect;
 use crate::judge::{self, Complaint};
 use crate::listen::{self, Port};
 use crate::portal::{HOST, Portal};
 use crate::recorder::Recorder;
-use crate::state;
+use crate::state::{self, Keeper};
 use crate::tls::{self, Authority};
 
-/// How to start a simulator. The defaults suit a test: cpid `CP`, env `poc`, scope `0ne00TEST`, SID `TEST-SID`, free ports, a directory that
-/// goes away with the simulator, tokens enforced to the second.
+/// How to start a simulator. The defaults suit a test: cpid `CP`, env `poc`, scope `0ne00TEST`, SID `TEST-SID`, free
+/// ports, a directory that goes away with the simulator, tokens enforced to the second.
 #[derive(Clone, Debug)]
 pub struct CloudOptions {
     cpid: String,
@@ -111,8 +110,8 @@ impl CloudOptions {
         self
     }
 
-    /// Keeps certificates here, so that a later start is trusted by the same CA file, and enrolled EKs, hub keys and twins, so
-    /// that it still knows its devices.
+    /// Keeps certificates here, so that a later start is trusted by the same CA file, and enrolled EKs, hub keys and
+    /// twins, so that it still knows its devices.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
@@ -177,6 +176,7 @@ pub(crate) struct Handles {
     pub(crate) post: Post,
     pub(crate) recorder: Recorder,
     pub(crate) dps: Dps,
+    pub(crate) firmware: FirmwareStore,
     changes: Changes,
     pub(crate) addresses: Arc<Addresses>,
 }
@@ -194,8 +194,7 @@ impl Handles {
     }
 
     pub(crate) fn ack_balance(&self, unique_id: &str) -> AckBalance {
-        let Some(device) = self.portal.get(unique_id) else { return AckBalance::default() };
-        self.recorder.balance(&self.portal.hub_id(&device), &self.post.sent(unique_id))
+        self.post.balance(unique_id)
     }
 }
 
@@ -227,21 +226,25 @@ impl Cloud {
         if let Some(file) = &state_file {
             state::restore(file, &portal, &hub)?;
         }
-        let iotconnect = IotConnect::new(portal.clone(), hub.clone(), changes.clone());
+        let firmware = FirmwareStore::new(changes.clone());
+        let post = Post::new(portal.clone(), hub.clone(), recorder.clone(), firmware.clone(), changes.clone());
+        let iotconnect = IotConnect::new(portal.clone(), hub.clone(), post.clone(), changes.clone());
         hub.ask_for_identity(iotconnect.downgrade());
-        let post = Post::new(portal.clone(), hub.clone(), changes.clone());
         let dps = Dps::new(portal.clone(), hub.clone(), changes.clone(), options.trust_first);
 
         hub.listen(options.ports.hub, options.ports.hub_websocket, &acceptor).await?;
         let tls = Some(acceptor);
-        let iotconnect_port = listen::http(options.ports.iotconnect, tls.clone(), iotconnect.router()).await?;
+        let router = iotconnect.router().merge(firmware.router(true));
+        let iotconnect_port = listen::http(options.ports.iotconnect, tls.clone(), router).await?;
         let dps_port = listen::http(options.ports.dps, tls, dps.router()).await?;
         let url = |port: &Port| format!("https://{HOST}:{}", port.address().port());
         iotconnect.set_base(&url(&iotconnect_port));
         let addresses = Arc::new(Addresses { discovery_url: url(&iotconnect_port), dps_url: url(&dps_port), ca_file });
         let keeper = state_file.map(|file| Keeper::start(file, portal.clone(), hub.clone(), changes.clone()));
-        let handles = Handles { portal, iotconnect, hub, post, recorder, dps, changes, addresses };
-        let control_port = listen::http(options.ports.control, None, control::router(handles.clone())).await?;
+        let handles = Handles { portal, iotconnect, hub, post, recorder, dps, firmware, changes, addresses };
+        let router = control::router(handles.clone()).merge(handles.firmware.router(false));
+        let control_port = listen::http(options.ports.control, None, router).await?;
+        handles.firmware.set_bases(&url(&iotconnect_port), &format!("http://{}", control_port.address()));
         Ok(Self { handles, ca_pem, iotconnect_port, dps_port, control_port, keeper, _directory: temporary })
     }
 
@@ -267,6 +270,12 @@ impl Cloud {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.handles.recorder
+    }
+
+    /// The firmware store.
+    #[must_use]
+    pub fn firmware(&self) -> &FirmwareStore {
+        &self.handles.firmware
     }
 
     /// The company id.
@@ -385,13 +394,33 @@ impl Cloud {
         self.handles.post.send(unique_id, dialect, message)
     }
 
-    /// Every message that [`Cloud::send`] queued for the device, oldest first.
+    /// Queues a firmware update for a device, in either protocol, with URLs that are signed now.
+    ///
+    /// # Errors
+    /// As [`Cloud::send`], and when the protocol cannot say whom a file is for.
+    pub fn push_update(&self, unique_id: &str, dialect: Dialect, update: &Update) -> anyhow::Result<()> {
+        self.handles.post.push_update(unique_id, dialect, update)
+    }
+
+    /// Lets a firmware update wait until the device asks: `ota` of sync and of the identity messages 205, 209 and 210,
+    /// with URLs that are signed for each answer. It waits until every acknowledgement of it has come, or `None` takes
+    /// it back. From the first answer on the device owes for it. What sync says has no targets (plain URLs): it is for
+    /// the targets of the same id that the device has been told of, or for the device itself.
+    ///
+    /// # Errors
+    /// When nobody knows the device, or a file is for a child by its name.
+    pub fn set_pending_update(&self, unique_id: &str, update: Option<Update>) -> anyhow::Result<()> {
+        self.handles.post.set_pending(unique_id, update)
+    }
+
+    /// Every message that [`Cloud::send`] and [`Cloud::push_update`] queued for the device, and every pending update it
+    /// was told of, oldest first.
     #[must_use]
     pub fn sent(&self, unique_id: &str) -> Vec<Sent> {
         self.handles.post.sent(unique_id)
     }
 
-    /// The acks that the device owes for what [`Cloud::send`] queued, against those that came.
+    /// The acks that the device owes for what it was [`Cloud::sent`], against those that came.
     #[must_use]
     pub fn ack_balance(&self, unique_id: &str) -> AckBalance {
         self.handles.ack_balance(unique_id)
@@ -406,8 +435,8 @@ impl Cloud {
         self.handles.changes.until(&format!("the acks of {unique_id}"), timeout, look).await
     }
 
-    /// What IoTConnect would silently drop of what has arrived: bodies that are not of the protocol's form, attributes and
-    /// devices that the template does not know. Empty is good.
+    /// What IoTConnect would silently drop of what has arrived: bodies that are not of the protocol's form, attributes
+    /// and devices that the template does not know. Empty is good.
     #[must_use]
     pub fn complaints(&self) -> Vec<Complaint> {
         self.handles.complaints()
@@ -438,52 +467,7 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         self.handles.hub.abandon();
         if let Some(keeper) = &self.keeper {
-            keeper.task.abort();
-            keeper.save();
+            keeper.end();
         }
-    }
-}
-
-struct Keeper {
-    file: PathBuf,
-    portal: Portal,
-    hub: Hub,
-    task: JoinHandle<()>,
-}
-
-/// Changes come in bursts; one write for all of a burst.
-const KEEP_EVERY: Duration = Duration::from_millis(500);
-
-impl Keeper {
-    fn start(file: PathBuf, portal: Portal, hub: Hub, changes: Changes) -> Self {
-        let task = tokio::spawn({
-            let (file, portal, hub) = (file.clone(), portal.clone(), hub.clone());
-            async move {
-                let mut bell = changes.subscribe();
-                let mut last = String::new();
-                loop {
-                    let snapshot = state::snapshot(&portal, &hub);
-                    if snapshot != last {
-                        report(state::save(&file, &snapshot));
-                        last = snapshot;
-                    }
-                    tokio::time::sleep(KEEP_EVERY).await;
-                    if bell.changed().await.is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        Self { file, portal, hub, task }
-    }
-
-    fn save(&self) {
-        report(state::save(&self.file, &state::snapshot(&self.portal, &self.hub)));
-    }
-}
-
-fn report(saved: anyhow::Result<()>) {
-    if let Err(error) = saved {
-        tracing::error!(error = format!("{error:#}"), "cannot keep the state");
     }
 }

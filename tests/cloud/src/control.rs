@@ -17,6 +17,12 @@
 //! | `POST /control/devices/{id}/desired` | merges the body into the twin's desired section |
 //! | `GET /control/devices/{id}/twin` · `…/twin-requests` | the twin, and what the device asked of it |
 //! | `POST /control/devices/{id}/{cut,kick,expire,freeze,redeliver,revoke,remove}` | faults of one device |
+//! | `GET /control/firmware` | the files of the firmware store |
+//! | `PUT /control/firmware/{name}?sha256=right` · `DELETE …` | puts a file there, or another content; the metadata if asked for |
+//! | `POST /control/firmware/{name}/url` | a signed URL: `{"life_s"?}`, below zero expired |
+//! | `GET /control/firmware/{name}/requests` | who asked for what of it, and got what |
+//! | `POST /control/devices/{id}/update` | sends a firmware update: `{"protocol","update":{…}}`, see [`Update`](crate::Update) |
+//! | `POST /control/devices/{id}/pending-update` | lets one wait until the device asks; `null` takes it back |
 //! | `POST /control/faults` | see [`Faults`] |
 //! | `GET /control/dps/{registration id}` | calls that came |
 
@@ -39,6 +45,8 @@ use crate::protocol::Offer;
 use crate::script::{Answer, Endpoint};
 use crate::template::Template;
 use crate::topic::Properties;
+
+mod firmware;
 
 /// Most records one call hands out.
 const PAGE_MAX: usize = 1_000;
@@ -64,6 +72,7 @@ pub(crate) fn router(handles: Handles) -> Router {
         .route("/control/devices/{device}/{act}", post(act))
         .route("/control/faults", post(faults))
         .route("/control/dps/{registration}", get(dps))
+        .merge(firmware::router())
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(handles)
 }
@@ -327,6 +336,14 @@ struct Faults {
     dps: Vec<DpsFault>,
     reassign: Option<Reassign>,
     trust_first_endorsement_key: Option<bool>,
+    #[serde(default)]
+    firmware: Vec<firmware::FaultWanted>,
+    /// Files that nothing goes wrong with any more; before the faults above.
+    #[serde(default)]
+    clear_firmware: Vec<String>,
+    /// Whether all URLs of the firmware store so far are refused.
+    #[serde(default)]
+    rotate_firmware_key: bool,
 }
 
 #[derive(Deserialize)]
@@ -414,6 +431,15 @@ async fn faults(State(cloud): State<Handles>, Json(faults): Json<Faults>) -> Ans
     }
     if let Some(trust) = faults.trust_first_endorsement_key {
         cloud.dps.trust_first_endorsement_key(trust);
+    }
+    for name in &faults.clear_firmware {
+        cloud.firmware.clear_faults(name)?;
+    }
+    for fault in faults.firmware {
+        fault.apply(&cloud)?;
+    }
+    if faults.rotate_firmware_key {
+        cloud.firmware.rotate_key();
     }
     done()
 }

@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Map, Value};
 
-use crate::c2d::PendingFirmware;
+use crate::c2d::{Dialect, PendingFirmware, Post};
 use crate::changes::{Changes, TimedOut};
 use crate::device::{Device, Identity};
 use crate::hub::Hub;
@@ -45,6 +45,7 @@ pub(crate) struct WeakIotConnect(Weak<Inner>);
 struct Inner {
     portal: Portal,
     hub: Hub,
+    post: Post,
     changes: Changes,
     state: Mutex<State>,
 }
@@ -66,8 +67,8 @@ struct Visits {
 }
 
 impl IotConnect {
-    pub(crate) fn new(portal: Portal, hub: Hub, changes: Changes) -> Self {
-        Self { inner: Arc::new(Inner { portal, hub, changes, state: Mutex::default() }) }
+    pub(crate) fn new(portal: Portal, hub: Hub, post: Post, changes: Changes) -> Self {
+        Self { inner: Arc::new(Inner { portal, hub, post, changes, state: Mutex::default() }) }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -159,7 +160,8 @@ impl IotConnect {
         self.inner.portal.edit(unique_id, |device| device.offer = offer)
     }
 
-    /// The firmware that waits for a device that asks: `ota` of sync and of the identity message 205.
+    /// The firmware that waits for every device that asks and has no update of its own (`Cloud::set_pending_update`): `ota` of
+    /// sync and of the identity message 205. Nothing is owed for it.
     pub fn set_pending_firmware(&self, firmware: Option<PendingFirmware>) {
         self.lock().firmware = firmware;
     }
@@ -171,6 +173,12 @@ impl IotConnect {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the device is told to be pending, which it owes an answer for from now on.
+    fn tell_pending(&self, device: &Device, dialect: Dialect) -> Option<PendingFirmware> {
+        let own = self.inner.post.tell_waiting(device, dialect);
+        own.or_else(|| self.lock().firmware.clone())
     }
 
     /// Counts a visit and takes its scripted answer, if there is one.

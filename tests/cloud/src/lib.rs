@@ -1,10 +1,10 @@
-//! The cloud simulator: IoTConnect's discovery and sync, Azure's Device Provisioning Service with real TPM challenges, and a
-//! strict IoT Hub, on loopback, with fault switches and a record of everything a device sent.
+//! The cloud simulator: IoTConnect's discovery and sync, Azure's Device Provisioning Service with real TPM challenges,
+//! and a strict IoT Hub, on loopback, with fault switches and a record of everything a device sent.
 //!
-//! It is an independent witness: it shares no code with the daemon it tests, reads every topic, token and blob with its own
-//! parsers, and judges "lost" by its own record. It holds device keys in plain files and trusts whoever reaches its control
-//! port, so it listens on 127.0.0.1 only and is never part of what is shipped. A device is offered the legacy protocol unless
-//! its [`Offer`] says 2.1 or both.
+//! It is an independent witness: it shares no code with the daemon it tests, reads every topic, token and blob with its
+//! own parsers, and judges "lost" by its own record. It holds device keys in plain files and trusts whoever reaches its
+//! control port, so it listens on 127.0.0.1 only and is never part of what is shipped. A device is offered the legacy
+//! protocol unless its [`Offer`] says 2.1 or both.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -29,6 +29,7 @@ mod control;
 mod device;
 mod dps;
 mod files;
+mod firmware;
 mod hub;
 mod iotconnect;
 mod judge;
@@ -47,12 +48,14 @@ mod topic;
 
 pub use blob::Spoil;
 pub use c2d::{
-    AckBalance, CloudMessage, Dialect, Firmware, FirmwareFile, LEGACY_ROWS, Owed, PendingFirmware, Sent, V21_ROWS,
+    AckBalance, CloudMessage, Dialect, Downloading, Firmware, FirmwareFile, LEGACY_ROWS, Owed, PendingFirmware, Sent,
+    Update, UpdateFile, UpdateTarget, V21_ROWS,
 };
 pub use changes::TimedOut;
 pub use cloud::{Cloud, CloudOptions, Ports};
 pub use device::{Device, Identity};
 pub use dps::{Dps, DpsCall, DpsFault, DpsStep};
+pub use firmware::{FirmwareFault, FirmwareFileStatus, FirmwareRequest, FirmwareStore, Redirect, Sha256Metadata};
 pub use hub::{Connection, End, Hub, HubOptions, Pubacks, Refusal, SubscriptionRefusal, TwinRequest};
 pub use iotconnect::IotConnect;
 pub use judge::Complaint;

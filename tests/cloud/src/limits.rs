@@ -50,3 +50,13 @@ pub(crate) const CALL_LOG_MAX: usize = 1_000;
 pub(crate) const REQUEST_BYTES_MAX: usize = 96 * 1024;
 /// Operations DPS remembers per registration; a device uses one at a time.
 pub(crate) const OPERATIONS_MAX: usize = 16;
+/// Files of the firmware store, and names that are asked for.
+pub(crate) const FIRMWARE_FILES_MAX: usize = 1_000;
+/// All of them together, which lie in memory.
+pub(crate) const FIRMWARE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// One upload through the control port.
+pub(crate) const FIRMWARE_UPLOAD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Requests remembered for each file; the oldest is forgotten. Past a run of 500 resumes.
+pub(crate) const FIRMWARE_LOG_MAX: usize = 10_000;
+/// Signed URLs whose requests are counted for each file; past it the counts begin anew.
+pub(crate) const FIRMWARE_URLS_MAX: usize = 10_000;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use edgeplug_cloud::{Cloud, CloudOptions, Device, Key, MessageKind, Offer, Ports, Protocol, Record, Template};
+use edgeplug_cloud::{
+    Cloud, CloudOptions, Device, FirmwareFault, Key, MessageKind, Offer, Ports, Protocol, Record, Sha256Metadata,
+    Template,
+};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -64,6 +67,13 @@ struct Arguments {
     /// Port of the control API (HTTP); 0 takes a free one
     #[arg(long, default_value_t = 8480)]
     control_port: u16,
+    /// A file of the firmware store, named like the file unless said otherwise; may be given more than once
+    #[arg(long = "firmware", value_name = "[NAME=]FILE")]
+    firmware: Vec<String>,
+    /// What goes wrong with each request to a file of the store, as the control API writes it, such as
+    /// 'fw.bin={"cut_after":1000}'; may be given more than once
+    #[arg(long = "firmware-fault", value_name = "NAME=FAULT")]
+    firmware_faults: Vec<String>,
     /// How many seconds a connection outlives its token; Azure takes about five minutes
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     expiry_grace: u64,
@@ -161,7 +171,31 @@ async fn start(arguments: &Arguments) -> anyhow::Result<Cloud> {
         };
         cloud.dps().enrol_base64(id, key).with_context(|| format!("cannot enrol the endorsement key of {id}"))?;
     }
+    fill_store(&cloud, arguments)?;
     Ok(cloud)
+}
+
+fn fill_store(cloud: &Cloud, arguments: &Arguments) -> anyhow::Result<()> {
+    let store = cloud.firmware();
+    for firmware in &arguments.firmware {
+        let (name, file) = match firmware.split_once('=') {
+            Some((name, file)) => (name, Path::new(file)),
+            None => {
+                let file = Path::new(firmware);
+                (file.file_name().and_then(|name| name.to_str()).context("--firmware needs a file")?, file)
+            }
+        };
+        let content = std::fs::read(file).with_context(|| format!("cannot read the firmware {}", file.display()))?;
+        store.add(name, content)?;
+        store.tell_sha256(name, Sha256Metadata::Right)?;
+    }
+    for fault in &arguments.firmware_faults {
+        let (name, fault) = fault.split_once('=').context("--firmware-fault needs NAME=FAULT")?;
+        let read: FirmwareFault =
+            serde_json::from_str(fault).with_context(|| format!("cannot understand the fault {fault} of {name}"))?;
+        store.fault_always(name, read)?;
+    }
+    Ok(())
 }
 
 fn read_template(file: &Path) -> anyhow::Result<Template> {
@@ -232,14 +266,22 @@ fn greeting(cloud: &Cloud, arguments: &Arguments) -> anyhow::Result<String> {
         writeln!(text, "Its edgeplug.toml:\n")?;
         writeln!(text, "{}", cloud.connection_block(id))?;
     }
+    let protocol = if arguments.protocol.includes(Protocol::V21) { "2.1" } else { "1.0" };
     if let Some(first) = arguments.devices.first() {
         let url = format!("{}/control/devices/{}/send", cloud.control_url(), first.id);
-        let protocol = if arguments.protocol.includes(Protocol::V21) { "2.1" } else { "1.0" };
         let command = json!({
             "protocol": protocol, "message": {"type": "command", "text": "set-interval 5", "ack_id": "1"}
         });
         writeln!(text, "Send a command:")?;
         writeln!(text, "  curl -H 'content-type: application/json' -d '{command}' {url}")?;
+    }
+    if let (Some(file), Some(first)) = (cloud.firmware().files().first(), arguments.devices.first()) {
+        let url = format!("{}/control/devices/{}/update", cloud.control_url(), first.id);
+        let update = json!({
+            "protocol": protocol, "update": {"ack_id": "f-1", "software": "1.1", "files": [{"stored": file.name}]}
+        });
+        writeln!(text, "Send a firmware update:")?;
+        writeln!(text, "  curl -H 'content-type: application/json' -d '{update}' {url}")?;
     }
     writeln!(text, "Ready; stop with Ctrl-C.")?;
     Ok(text)

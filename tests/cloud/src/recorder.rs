@@ -1,7 +1,7 @@
 //! What arrived: every device-to-cloud message, in order, with what the simulator knows about its delivery.
 //!
-//! This is the witness that "lost" is judged by, so it records before it acknowledges and never drops anything in silence. It
-//! reads bodies only for those who ask; one that is malformed is recorded all the same, and called so.
+//! This is the witness that "lost" is judged by, so it records before it acknowledges and never drops anything in
+//! silence. It reads bodies only for those who ask; one that is malformed is recorded all the same, and called so.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -258,13 +258,28 @@ impl Recorder {
         self.changes.until(&what, timeout, look).await
     }
 
-    /// Waits for the first ack of `ack_id`.
+    /// Waits for the first ack of `ack_id`, progress or not.
     ///
     /// # Errors
     /// [`TimedOut`] after `timeout`.
     pub async fn wait_for_ack(&self, ack_id: &str, timeout: Duration) -> Result<Ack, TimedOut> {
         let what = format!("an ack of {ack_id}");
         self.changes.until(&what, timeout, || self.acks(ack_id).into_iter().next()).await
+    }
+
+    /// Waits for the first ack of `ack_id` that says how it ended, of the device itself or of this child.
+    ///
+    /// # Errors
+    /// [`TimedOut`] after `timeout`.
+    pub async fn wait_for_terminal_ack(
+        &self,
+        ack_id: &str,
+        child: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Ack, TimedOut> {
+        let what = format!("the last ack of {ack_id} of {}", child.unwrap_or("the device itself"));
+        let wanted = |ack: &Ack| ack.is_terminal() && ack.child.as_deref() == child;
+        self.changes.until(&what, timeout, || self.acks(ack_id).into_iter().find(wanted)).await
     }
 
     /// Every value of `attribute` in reports, in order of arrival, duplicates included.
@@ -343,7 +358,8 @@ impl Recorder {
         })
     }
 
-    /// Every record of this kind, in order of arrival, duplicates included: heartbeats, identity messages, malformed ones.
+    /// Every record of this kind, in order of arrival, duplicates included: heartbeats, identity messages, malformed
+    /// ones.
     #[must_use]
     pub fn of_kind(&self, kind: MessageKind) -> Vec<Record> {
         self.with(|records| records.iter().filter(|record| record.kind() == kind).cloned().collect())
@@ -383,8 +399,8 @@ impl Recorder {
         })
     }
 
-    /// How many messages that ask for a PUBACK got none, by connection: after a connection has ended, its count is what was in
-    /// flight when it did.
+    /// How many messages that ask for a PUBACK got none, by connection: after a connection has ended, its count is what
+    /// was in flight when it did.
     #[must_use]
     pub fn unacknowledged(&self) -> BTreeMap<u64, usize> {
         self.with(|records| {

@@ -3,14 +3,17 @@
 //! Without it a restarted simulator would send every TPM device back to DPS. The file holds device keys: owner only.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
+use crate::changes::Changes;
 use crate::device::Identity;
 use crate::files;
 use crate::hub::{Hub, Registration};
@@ -33,8 +36,55 @@ struct Kept {
     twin: Value,
 }
 
+/// Writes the state file whenever something in it changes.
+pub(crate) struct Keeper {
+    file: PathBuf,
+    portal: Portal,
+    hub: Hub,
+    task: JoinHandle<()>,
+}
+
+/// Changes come in bursts; one write for all of a burst.
+const KEEP_EVERY: Duration = Duration::from_millis(500);
+
+impl Keeper {
+    pub(crate) fn start(file: PathBuf, portal: Portal, hub: Hub, changes: Changes) -> Self {
+        let task = tokio::spawn({
+            let (file, portal, hub) = (file.clone(), portal.clone(), hub.clone());
+            async move {
+                let mut bell = changes.subscribe();
+                let mut last = String::new();
+                loop {
+                    let snapshot = snapshot(&portal, &hub);
+                    if snapshot != last {
+                        report(save(&file, &snapshot));
+                        last = snapshot;
+                    }
+                    tokio::time::sleep(KEEP_EVERY).await;
+                    if bell.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Self { file, portal, hub, task }
+    }
+
+    /// Writes it a last time.
+    pub(crate) fn end(&self) {
+        self.task.abort();
+        report(save(&self.file, &snapshot(&self.portal, &self.hub)));
+    }
+}
+
+fn report(saved: anyhow::Result<()>) {
+    if let Err(error) = saved {
+        tracing::error!(error = format!("{error:#}"), "cannot keep the state");
+    }
+}
+
 /// Everything worth keeping, as text.
-pub(crate) fn snapshot(portal: &Portal, hub: &Hub) -> String {
+fn snapshot(portal: &Portal, hub: &Hub) -> String {
     let mut state = State::default();
     for device in portal.all() {
         if let Identity::Tpm { endorsement_key: Some(key) } = &device.identity {
@@ -49,11 +99,12 @@ pub(crate) fn snapshot(portal: &Portal, hub: &Hub) -> String {
     serde_json::to_string_pretty(&state).unwrap_or_default()
 }
 
-pub(crate) fn save(file: &Path, snapshot: &str) -> anyhow::Result<()> {
+fn save(file: &Path, snapshot: &str) -> anyhow::Result<()> {
     files::replace_private(file, snapshot.as_bytes())
 }
 
-/// Gives the portal's devices back what was kept of them. What the options say wins: an EK given there, a symmetric key.
+/// Gives the portal's devices back what was kept of them. What the options say wins: an EK given there, a symmetric
+/// key.
 pub(crate) fn restore(file: &Path, portal: &Portal, hub: &Hub) -> anyhow::Result<()> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,

@@ -119,6 +119,7 @@ impl Device {
             rounding: Rounding::new(),
             ack_status: StatusTable::default(),
             transforms: edgeplug_session::config::Transforms::default(),
+            ota: edgeplug_session::config::OtaPolicy::default(),
         };
         let portal = std::mem::take(&mut case.portal);
         // Only with a TPM (`at` 4) does "not registered" lead to DPS.
@@ -166,6 +167,7 @@ impl Device {
             plugin: APPLICATION.into(),
             interval: None,
             commands: self.has_callback.then(CommandScope::default),
+            firmware: None,
         }));
         self.coming.push_back(Event::PluginsScanned);
         self.settle()?;

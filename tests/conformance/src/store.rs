@@ -49,6 +49,7 @@ impl Store {
                 self.commands.entry(key).or_insert(false);
                 Some(Event::Recorded { ticket, result: Ok(recorded) })
             }
+            Action::Note { ticket, .. } => Some(Event::Noted { ticket, result: Ok(()) }),
             Action::Finish { ticket, key, ack, .. } => {
                 self.commands.insert(key, true);
                 self.last_ack += u64::from(ack.is_some());

@@ -6,7 +6,9 @@
 
 mod log;
 pub mod sensors;
+mod signer;
 mod world;
 
 pub use log::{Accepted, LogFile, LogLine};
+pub use signer::Signer;
 pub use world::{Edgeplug, PluginFiles, World, WorldOptions};

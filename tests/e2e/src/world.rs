@@ -164,6 +164,12 @@ impl World {
         self.directory().join("plugins")
     }
 
+    /// Where plugins lie that came by an update.
+    #[must_use]
+    pub fn ota_plugins_directory(&self) -> PathBuf {
+        self.state_directory().join("ota/plugins")
+    }
+
     /// Where the daemon keeps its state.
     #[must_use]
     pub fn state_directory(&self) -> PathBuf {

@@ -18,8 +18,9 @@ fuzz_target!(|body: &[u8]| {
             CloudMessage::Ota(ota) => {
                 let targets = ota.targets("CP", "GW", &devices);
                 assert!(!targets.is_empty(), "somebody has to answer");
-                for (index, target) in targets.iter().enumerate() {
-                    assert!(!targets[..index].contains(target), "two answers of one device");
+                for (index, (target, files)) in targets.iter().enumerate() {
+                    assert!(!targets[..index].iter().any(|(other, _)| other == target), "two answers of one device");
+                    assert!(files.len() <= ota.files.len(), "a file twice for one device");
                 }
                 for name in ota.files.iter().filter_map(|file| file.file_name()) {
                     assert!(

@@ -68,6 +68,7 @@ impl Stage {
         };
         let (plugins, events) = Plugins::start(PluginsOptions {
             directory: directory.path().join("plugins"),
+            ota_directory: None,
             cache_directory: directory.path().join("cache"),
             cache_images: Vec::new(),
             shelf_directory: directory.path().join("shelf"),

@@ -5,15 +5,16 @@ use cargo_metadata::{DependencyKind, Metadata, Package};
 /// What a package of the host may depend on among our own packages.
 ///
 /// A package that is missing here has no place in the architecture, which is a finding too.
-pub const ARROWS: [(&str, &[&str]); 9] = [
+pub const ARROWS: [(&str, &[&str]); 10] = [
     ("edgeplug-protocol", &[]),
     ("edgeplug-engine", &[]),
+    ("edgeplug-signature", &[]),
     ("edgeplug-session", &["edgeplug-protocol"]),
     ("edgeplug-identity", &["edgeplug-protocol"]),
     ("edgeplug-outbox", &["edgeplug-protocol"]),
     ("edgeplug-link", &["edgeplug-protocol"]),
-    ("edgeplug-firmware", &["edgeplug-protocol"]),
-    ("edgeplug-plugins", &["edgeplug-protocol", "edgeplug-engine"]),
+    ("edgeplug-firmware", &["edgeplug-signature"]),
+    ("edgeplug-plugins", &["edgeplug-protocol", "edgeplug-engine", "edgeplug-signature"]),
     ("edgeplug-compiler", &["edgeplug-engine"]),
 ];
 
@@ -28,6 +29,7 @@ pub const DAEMON: (&str, &[&str]) = (
         "edgeplug-firmware",
         "edgeplug-plugins",
         "edgeplug-protocol",
+        "edgeplug-signature",
     ],
 );
 
@@ -43,7 +45,7 @@ pub struct Owned {
     pub owners: &'static [&'static str],
 }
 
-pub const OWNED: [Owned; 4] = [
+pub const OWNED: [Owned; 6] = [
     Owned {
         packages: &["wasmtime", "cranelift"],
         crates: &["wasmtime", "wasmtime_wasi", "wasmtime_environ"],
@@ -56,6 +58,8 @@ pub const OWNED: [Owned; 4] = [
         crates: &["rusqlite", "libsqlite3_sys"],
         owners: &["edgeplug-outbox"],
     },
+    Owned { packages: &["minisign-verify"], crates: &["minisign_verify"], owners: &["edgeplug-signature"] },
+    Owned { packages: &["tar"], crates: &["tar"], owners: &["edgeplug-firmware"] },
 ];
 
 /// What makes a WebAssembly compiler; wasmtime's runtime needs Cranelift's small data structures (`-entity`, `-bitset`,
@@ -71,8 +75,8 @@ pub const COMPILER_PACKAGES: [&str; 7] = [
 ];
 
 /// What no shipped program may hold even though tests do: an unfixed timing weakness, TLS other
-/// than rustls with ring, the simulator.
-pub const NEVER_SHIPPED: [&str; 5] = ["rsa", "openssl-sys", "native-tls", "aws-lc-sys", "edgeplug-cloud"];
+/// than rustls with ring, what signs, the simulator.
+pub const NEVER_SHIPPED: [&str; 6] = ["rsa", "openssl-sys", "native-tls", "aws-lc-sys", "minisign", "edgeplug-cloud"];
 
 /// The packages below `host/`.
 #[must_use]

@@ -15,6 +15,7 @@ pub mod hostile;
 mod integrity;
 pub mod kill;
 mod load;
+pub mod ota;
 pub mod powercut;
 mod process;
 pub mod random;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::powercut::driver::{self, Profile};
 use edgeplug_torture::random::Random;
-use edgeplug_torture::{Verdict, backlog, chaos, hostile, kill, powercut, reload, soak};
+use edgeplug_torture::{Verdict, backlog, chaos, hostile, kill, ota, powercut, reload, soak};
 
 #[derive(Parser)]
 #[command(about = "Puts the promise that nothing is lost to the test")]
@@ -82,6 +82,18 @@ enum Mode {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Firmware updates, killed at every step, cut at random offsets, and with everything that can go wrong
+    Ota {
+        #[arg(long, default_value_t = 100)]
+        cycles: u64,
+        /// Downloads that are killed and gone on with
+        #[arg(long, default_value_t = 500)]
+        resumes: u64,
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// Components that try to get through
     Hostile {
         /// Only walls whose name holds this
@@ -148,6 +160,10 @@ async fn run(mode: Mode) -> anyhow::Result<Option<Found>> {
         Mode::Reload { reloads, seed, dir } => {
             let options = reload::Options { reloads, seed: seeded(seed), disk: dir, judge_figures: true };
             let verdict = reload::run(&options).await?;
+            return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
+        }
+        Mode::Ota { cycles, resumes, seed, dir } => {
+            let verdict = ota::run(&ota::Options { cycles, resumes, seed: seeded(seed), disk: dir }).await?;
             return Ok(Some(Found { line: verdict.to_string(), complaints: verdict.complaints }));
         }
         Mode::Hostile { only, alone_ms, attack_ms } => {

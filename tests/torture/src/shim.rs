@@ -37,21 +37,7 @@ impl Shim {
     /// When there is no C compiler.
     pub fn build() -> anyhow::Result<Self> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../slow-disk/slow_disk.c");
-        let directory = target_directory().join("slow-disk");
-        fs::create_dir_all(&directory).with_context(|| format!("cannot write below {}", directory.display()))?;
-        // Several tests may build at once: each makes its own file and puts it in place whole.
-        let library = directory.canonicalize()?.join("slow_disk.so");
-        let part = tempfile::NamedTempFile::new_in(&directory)?;
-        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let output = Command::new(&compiler)
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", "-o"])
-            .arg(part.path())
-            .arg(&source)
-            .output()
-            .with_context(|| format!("cannot run {}; install it: apt-get install gcc libc6-dev", compiler.display()))?;
-        ensure!(output.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&output.stderr));
-        part.persist(&library)?;
-        Ok(Self { library })
+        Ok(Self { library: library(&source)? })
     }
 
     /// The environment of a program whose files below `directory` are watched; `state` is the file it leaves.
@@ -85,6 +71,29 @@ impl Shim {
             ("SLOW_DISK_DIR".into(), directory.display().to_string()),
         ]
     }
+}
+
+/// Builds a library to be preloaded, below the target directory.
+///
+/// # Errors
+/// When there is no C compiler.
+pub(crate) fn library(source: &Path) -> anyhow::Result<PathBuf> {
+    let directory = target_directory().join("slow-disk");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot write below {}", directory.display()))?;
+    // Several tests may build at once: each makes its own file and puts it in place whole.
+    let name = Path::new(source.file_name().context("a source has a name")?).with_extension("so");
+    let library = directory.canonicalize()?.join(name);
+    let part = tempfile::NamedTempFile::new_in(&directory)?;
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let output = Command::new(&compiler)
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", "-o"])
+        .arg(part.path())
+        .arg(source)
+        .output()
+        .with_context(|| format!("cannot run {}; install it: apt-get install gcc libc6-dev", compiler.display()))?;
+    ensure!(output.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&output.stderr));
+    part.persist(&library)?;
+    Ok(library)
 }
 
 /// Reads a state file.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use edgeplug_torture::powercut::Honesty;
 use edgeplug_torture::random::Random;
 use edgeplug_torture::shim::{self, Shim};
-use edgeplug_torture::{Verdict, backlog, chaos, kill, powercut, reload, soak};
+use edgeplug_torture::{Verdict, backlog, chaos, kill, ota, powercut, reload, soak};
 
 fn settle(verdict: &Verdict) {
     println!("{verdict}");
@@ -117,6 +117,14 @@ const SYNC_MS: u64 = 300;
 async fn reloads_lose_and_double_nothing_and_bad_versions_do_not_stay() {
     let options = reload::Options { reloads: 64, seed: Random::any_seed(), disk: None, judge_figures: false };
     let verdict = reload::run(&options).await.unwrap();
+    println!("{verdict}");
+    assert!(verdict.holds(), "{verdict}\n{}", verdict.complaints.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_end_once_whatever_goes_wrong_on_the_way() {
+    let options = ota::Options { cycles: 16, resumes: 28, seed: Random::any_seed(), disk: None };
+    let verdict = ota::run(&options).await.unwrap();
     println!("{verdict}");
     assert!(verdict.holds(), "{verdict}\n{}", verdict.complaints.join("\n"));
 }

@@ -5,6 +5,9 @@
 mod bad_network;
 mod clock;
 mod custody;
+mod download;
+mod download_secrets;
+mod file_server;
 mod http;
 mod https_server;
 mod mosquitto;

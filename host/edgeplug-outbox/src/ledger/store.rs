@@ -53,6 +53,7 @@ const SCHEMA: Schema = Schema {
     probes: &[
         FIND_COMMAND,
         INSERT_COMMAND,
+        NOTE_COMMAND,
         FINISH_COMMAND,
         FORGET_OLDEST,
         PRUNE,
@@ -78,6 +79,7 @@ const PROBE_BYTES: u32 = 64 * 1024;
 
 const FIND_COMMAND: &str = "SELECT finished_unix_ms IS NOT NULL FROM commands WHERE key = ?1";
 const INSERT_COMMAND: &str = "INSERT INTO commands (key, received_unix_ms, body) VALUES (?1, ?2, ?3)";
+const NOTE_COMMAND: &str = "UPDATE commands SET body = ?2 WHERE key = ?1 AND finished_unix_ms IS NULL";
 const FINISH_COMMAND: &str = "UPDATE commands SET finished_unix_ms = ?2, body = x'' WHERE key = ?1";
 const FORGET_OLDEST: &str = "DELETE FROM commands WHERE id = (SELECT id FROM commands \
      WHERE finished_unix_ms IS NOT NULL ORDER BY finished_unix_ms, id LIMIT 1)";
@@ -116,6 +118,7 @@ fn verify(connection: &Connection, _: Check) -> rusqlite::Result<()> {
 #[derive(Debug)]
 pub(crate) enum Entry {
     Record { ticket: u64, key: String, body: Bytes, received_unix_ms: i64 },
+    Note { ticket: u64, key: String, body: Bytes },
     Finish { ticket: u64, key: String, finished_unix_ms: i64, ack: Option<Ack> },
     RemoveAcks(Vec<AckId>),
     LoadAcks(LoadAcks),
@@ -270,6 +273,10 @@ fn apply(connection: &Connection, entry: &Entry, counts: &mut Counts) -> Result<
                 Err(reason) => OutboxEvent::RecordFailed { ticket: *ticket, reason },
             })
         }
+        Entry::Note { ticket, key, body } => {
+            let result = note(connection, key, body).doing("note how far a command is")?;
+            Some(OutboxEvent::CommandNoted { ticket: *ticket, result })
+        }
         Entry::Finish { ticket, key, finished_unix_ms, ack } => {
             let outcome = finish(connection, key, *finished_unix_ms, ack.as_ref(), counts).doing("finish a command")?;
             Some(OutboxEvent::Finished { ticket: *ticket, outcome })
@@ -326,6 +333,17 @@ fn record(
     connection.prepare_cached(INSERT_COMMAND)?.execute(params![key, received_unix_ms, body])?;
     counts.unfinished += 1;
     Ok(Ok(RecordOutcome::New))
+}
+
+/// The inner error is the reason why a sound ledger refuses.
+fn note(connection: &Connection, key: &str, body: &[u8]) -> rusqlite::Result<Result<(), String>> {
+    if connection.prepare_cached(NOTE_COMMAND)?.execute(params![key, body])? > 0 {
+        return Ok(Ok(()));
+    }
+    Ok(Err(match find(connection, key)? {
+        Some(_) => "the command is finished already".to_owned(),
+        None => "the command was never recorded".to_owned(),
+    }))
 }
 
 fn finish(

@@ -6,7 +6,7 @@ use edgeplug_outbox::{
     KEY_BYTES_MAX, OutboxEvent, RecordOutcome, Request, Store, stats,
 };
 
-use crate::rig::{Rig, directory};
+use crate::rig::{LEDGER, Rig, directory, look};
 
 fn record(key: &str) -> Request {
     Request::RecordCommand { ticket: 1, key: key.into(), body: Bytes::from(format!("do {key}")), received_unix_ms: 10 }
@@ -29,6 +29,14 @@ fn finished(rig: &mut Rig, request: Request) -> FinishOutcome {
     rig.ask(request);
     match rig.next() {
         OutboxEvent::Finished { ticket: 2, outcome } => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn noted(rig: &mut Rig, key: &str, body: impl Into<Bytes>) -> Result<(), String> {
+    rig.ask(Request::NoteCommand { ticket: 3, key: key.into(), body: body.into() });
+    match rig.next() {
+        OutboxEvent::CommandNoted { ticket: 3, result } => result,
         other => panic!("{other:?}"),
     }
 }
@@ -69,6 +77,41 @@ fn a_command_has_one_terminal_ack_across_redelivery_and_restart() {
     let mut rig = rig.restart(directory.path());
     assert_eq!(rig.restored.acks, []);
     assert_eq!(finished(&mut rig, finish("c1", "a fourth time")), FinishOutcome::AlreadyFinished { ack: None });
+}
+
+#[test]
+fn how_far_a_command_is_survives_a_restart_and_keeps_its_place() {
+    let directory = directory();
+    let mut rig = Rig::open(directory.path());
+    recorded(&mut rig, "c1");
+    recorded(&mut rig, "c2");
+    noted(&mut rig, "c1", "fetching").unwrap();
+    noted(&mut rig, "c1", "handing over").unwrap();
+
+    let mut rig = rig.restart(directory.path());
+    let found: Vec<_> =
+        rig.restored.unfinished.iter().map(|row| (&row.key[..], &row.body[..], row.received_unix_ms)).collect();
+    assert_eq!(found, [("c1", &b"handing over"[..], 10), ("c2", &b"do c2"[..], 10)]);
+    noted(&mut rig, "c1", Bytes::new()).unwrap();
+    let rig = rig.restart(directory.path());
+    assert_eq!(rig.restored.unfinished[0].body, "");
+}
+
+#[test]
+fn a_finished_command_has_no_body_any_more_and_takes_none() {
+    let directory = directory();
+    let mut rig = Rig::open(directory.path());
+    recorded(&mut rig, "c1");
+    noted(&mut rig, "c1", "https://secret").unwrap();
+    finished(&mut rig, finish("c1", "ok"));
+    let reason = noted(&mut rig, "c1", "too late").unwrap_err();
+    assert!(reason.contains("finished already"), "{reason}");
+    let reason = noted(&mut rig, "nobody", "x").unwrap_err();
+    assert!(reason.contains("never recorded"), "{reason}");
+    let bodies: i64 = look(directory.path(), LEDGER)
+        .query_row("SELECT sum(length(body)) FROM commands", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(bodies, 0);
 }
 
 #[test]
@@ -157,6 +200,9 @@ fn hostile_commands_are_refused_with_a_reason() {
             other => panic!("{other:?}"),
         }
     }
+    recorded(&mut rig, "c1");
+    let reason = noted(&mut rig, "c1", vec![0; COMMAND_BODY_BYTES_MAX + 1]).unwrap_err();
+    assert!(reason.contains("more than the"), "{reason}");
     for key in ["", "ключ\0", "'); DROP TABLE commands; --"] {
         assert_eq!(recorded(&mut rig, key), RecordOutcome::New);
         assert_eq!(recorded(&mut rig, key), RecordOutcome::Seen { finished: false });

@@ -1,8 +1,8 @@
 //! `kill -9` at any instant is a legal shutdown: this test runs itself as a child, kills it and reads what is left.
 //!
-//! The child appends rows and finishes commands, and prints what was reported to it. It is killed at random moments, most
-//! of them inside a transaction, because its groups are larger than the page cache and spill into the log before they
-//! commit.
+//! The child appends rows, notes and finishes commands, and prints what was reported to it. It is killed at random
+//! moments, most of them inside a transaction, because its groups are larger than the page cache and spill into the log
+//! before they commit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,8 @@ use edgeplug_outbox::{
 use crate::rig::{LEDGER, Rig, directory, look, row};
 
 const CHILD: &str = "EDGEPLUG_OUTBOX_TEST_CHILD";
+/// A command that every child goes on with and none ends.
+const LONG: &str = "a long command";
 const KILLS: u64 = 30;
 /// Rows of one append and the bytes of a body: 3.2 MB a group, three times the page cache.
 const ROWS: u64 = 800;
@@ -44,6 +46,7 @@ fn child() {
     // Tickets and keys go on above those of the killed child, so that nothing is printed twice.
     let mut ticket = rig.restored.last_row.0 as u64 * 10;
     let mut out = io::stdout().lock();
+    rig.ask(Request::RecordCommand { ticket: 0, key: LONG.into(), body: Bytes::new(), received_unix_ms: 0 });
     // The test harness leaves its own line open.
     writeln!(out, "\nready").unwrap();
     let (mut rows_owed, mut ends_owed) = (0, 0);
@@ -53,6 +56,7 @@ fn child() {
         ticket += ROWS;
         rig.ask(Request::RecordCommand { ticket: 0, key: key.clone(), body: Bytes::new(), received_unix_ms: 0 });
         rig.ask(Request::Append(rows));
+        rig.ask(Request::NoteCommand { ticket, key: LONG.into(), body: Bytes::from(ticket.to_string()) });
         for answer in ["first", "second"] {
             let body = Bytes::from_static(answer.as_bytes());
             let ack = Some(Ack { kind: 0, link_down: false, created_unix_ms: 0, body });
@@ -75,6 +79,7 @@ fn child() {
                     }
                     ends_owed -= 1;
                 }
+                OutboxEvent::CommandNoted { ticket, result: Ok(()) } => writeln!(out, "noted {ticket}").unwrap(),
                 OutboxEvent::Recorded { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -90,6 +95,8 @@ fn body(ticket: u64) -> Vec<u8> {
 struct Printed {
     rows: BTreeMap<i64, u64>,
     done: BTreeSet<String>,
+    /// The last step of [`LONG`].
+    noted: u64,
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn kill_9_loses_nothing_that_was_reported() {
     let directory = directory();
     let (mut reported, mut open_transactions, mut unreported_commits) = (0, 0, 0);
     let mut done = BTreeSet::new();
-    let (mut given_out, mut segments_max) = (0, 0);
+    let (mut given_out, mut segments_max, mut steps) = (0, 0, 0);
     for kill in 0..KILLS {
         let printed =
             run_and_kill(directory.path(), Duration::from_millis(5 + RandomState::new().hash_one(kill) % 200));
@@ -135,6 +142,14 @@ fn kill_9_loses_nothing_that_was_reported() {
         assert!(done.iter().all(|key| distinct.contains(key)), "kill {kill}: an acknowledgement is lost");
         assert!(!rig.restored.acks_more);
 
+        let [long] = &rig.restored.unfinished.iter().filter(|command| command.key == LONG).collect::<Vec<_>>()[..]
+        else {
+            panic!("kill {kill}: the long command is lost");
+        };
+        let step: u64 = std::str::from_utf8(&long.body).unwrap().parse().unwrap_or(0);
+        steps = steps.max(printed.noted);
+        assert!(step >= steps, "kill {kill}: step {steps} was reported, the ledger knows {step}");
+
         rig.remove(found.keys().copied().map(RowId).collect());
         rig.outbox.close();
     }
@@ -145,7 +160,7 @@ fn kill_9_loses_nothing_that_was_reported() {
     );
     assert!(segments_max > 1, "no run reached a second segment");
     assert!(open_transactions > 0, "no kill hit an open transaction: the test shows nothing");
-    assert!(reported > 0 && !done.is_empty(), "nothing was reported before any kill");
+    assert!(reported > 0 && !done.is_empty() && steps > 0, "nothing was reported before any kill");
 }
 
 /// Lets a child run for a while from its first word, kills it and returns what it had said.
@@ -177,6 +192,8 @@ fn run_and_kill(directory: &Path, run: Duration) -> Printed {
         if let Some(row) = line.strip_prefix("row ") {
             let (ticket, id) = row.split_once(' ').unwrap();
             printed.rows.insert(id.parse().unwrap(), ticket.parse().unwrap());
+        } else if let Some(step) = line.strip_prefix("noted ") {
+            printed.noted = step.parse().unwrap();
         } else if let Some(key) = line.strip_prefix("done ") {
             printed.done.insert(key.to_owned());
         }

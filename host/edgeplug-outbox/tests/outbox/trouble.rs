@@ -88,6 +88,8 @@ fn a_ledger_that_cannot_write_fails_each_request_and_telemetry_goes_on() {
     assert!(matches!(rig.next(), OutboxEvent::FinishFailed { ticket: 2, .. }));
     rig.ask(record(3));
     assert!(matches!(rig.next(), OutboxEvent::RecordFailed { ticket: 3, .. }));
+    rig.ask(Request::NoteCommand { ticket: 6, key: "c1".into(), body: Bytes::new() });
+    assert!(matches!(rig.next(), OutboxEvent::CommandNoted { ticket: 6, result: Err(_) }));
     rig.ask(Request::Put { ticket: 4, name: "sync".into(), value: None });
     assert!(matches!(rig.next(), OutboxEvent::PutFailed { ticket: 4, .. }));
     assert_eq!(rig.append(rows(0..3)).len(), 3);

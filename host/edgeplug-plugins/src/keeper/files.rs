@@ -1,4 +1,4 @@
-//! Looks at the directory, and what follows from each.
+//! Looks at the directories, and what follows from each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Work;
 use crate::adopt::Adoption;
 use crate::event::PluginEvent;
-use crate::scan::{Candidate, Look, STAMP_GRAIN, Scanner};
+use crate::scan::{Blind, Candidate, Look, STAMP_GRAIN, Scanner};
 use crate::status::PluginState;
 use crate::task::Ending;
 use crate::voice::cleaned;
@@ -19,25 +19,28 @@ const OLD_AGE: Duration = Duration::from_secs(2);
 impl Work {
     pub(super) async fn look(&mut self, mut scanner: Scanner) -> Scanner {
         self.next_look = Instant::now() + self.keeper.limits.rescan;
-        let (directory, limits) = (self.keeper.directory.clone(), self.keeper.limits.clone());
+        let (places, limits) = (self.keeper.places.clone(), self.keeper.limits.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let look = scanner.look(&directory, &limits);
+            let look = scanner.look(&places, &limits);
             (scanner, look)
         });
         let scanner = match looked.await {
             Ok((scanner, Ok(look))) => {
                 self.directory_problem = None;
                 self.compare(look).await;
+                for (_, was_looked_for) in &mut self.asked {
+                    *was_looked_for = true;
+                }
                 scanner
             }
-            Ok((scanner, Err(error))) => {
+            Ok((scanner, Err(Blind { directory, error }))) => {
                 // What runs goes on: a mount that failed is no wish to stop everything.
-                let problem = error.to_string();
+                let problem = format!("{}: {error}", directory.display());
                 if self.directory_problem.as_ref() != Some(&problem) {
-                    let directory = self.keeper.directory.display();
-                    tracing::warn!(%directory, problem, "cannot read the plugin directory; what runs goes on");
+                    tracing::warn!(problem, "cannot read the plugin directory; what runs goes on");
                     self.directory_problem = Some(problem);
                 }
+                self.answer_unknown();
                 scanner
             }
             Err(_) => Scanner::default(),
@@ -51,7 +54,8 @@ impl Work {
         for (file, reason) in &look.refused {
             if self.refused.get(file) != Some(reason) {
                 let plugin = cleaned(&file.file_stem().unwrap_or_default().to_string_lossy());
-                self.emit(PluginEvent::Refused { plugin, file: file.clone(), reason: reason.clone() }).await;
+                let (file, reason) = (file.clone(), reason.clone());
+                self.emit(PluginEvent::Refused { plugin, file, reason, sha256: None }).await;
             }
         }
         self.refused = look.refused;
@@ -90,6 +94,7 @@ impl Work {
             return;
         };
         known.missing_since = None;
+        known.seen = Some(candidate.clone());
         if known.loading || known.ending.borrow().is_some() {
             // Looked at again when the load or the task ends.
             return;
@@ -134,6 +139,7 @@ impl Work {
         known.judged = Some(candidate.clone());
         known.settling = None;
         known.retry_at = None;
+        known.verdict = None;
         known.reread_at = candidate.is_fresh().then(|| Instant::now() + STAMP_GRAIN);
         known.loading = true;
         known.slot.begin_loading();

@@ -1,5 +1,7 @@
 //! What becomes of a load.
 
+use std::path::PathBuf;
+
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
@@ -45,9 +47,10 @@ impl Work {
         match adopted {
             Adopted::Delivered => known.said = None,
             Adopted::Discarded => {}
-            Adopted::Unchanged(provenance) => {
+            Adopted::Unchanged(provenance, origin) => {
                 tracing::debug!(plugin, "plugin file was touched but is the same");
                 known.slot.certify(&provenance);
+                known.slot.locate(origin);
                 known.said = None;
                 known.slot.forget_refusal();
             }
@@ -55,17 +58,21 @@ impl Work {
                 known.judged = None;
                 settled = false;
             }
-            Adopted::Not(NotLoaded::Refused { file, reason }) => refusal = Some((file, reason)),
+            Adopted::Not(NotLoaded::Refused { file, reason, sha256 }) => {
+                known.verdict = Some((sha256.clone(), reason.clone()));
+                refusal = Some((file, reason, sha256));
+            }
             Adopted::Not(NotLoaded::Later { file, reason }) => {
                 known.retry_at = Some(Instant::now() + backoff::wait(RETRY_MIN, RETRY_MAX, known.failures));
                 known.failures = known.failures.saturating_add(1);
                 if known.failures > 1 {
                     tracing::warn!(plugin, reason, "plugin cannot be loaded yet, trying again later");
                 }
-                refusal = Some((file, reason));
+                refusal = Some((file, reason, None));
             }
             Adopted::SetAside { file, failed, is_news } => {
                 let sha256 = failed.id.component.as_str().to_owned();
+                known.verdict = Some((Some(sha256.clone()), failed.reason.clone()));
                 let set_aside = SetAside { sha256: sha256.clone(), reason: failed.reason.clone() };
                 let was_said = known.said.as_ref().is_some_and(|said| said.contains(&failed.reason));
                 if known.slot.set_aside(set_aside) || was_said {
@@ -74,15 +81,19 @@ impl Work {
                     if is_news {
                         known.slot.status().rollbacks += 1;
                         let (plugin, reason) = (plugin.to_owned(), failed.reason.clone());
-                        self.emit(PluginEvent::RolledBack { plugin, sha256, reason }).await;
+                        self.emit(PluginEvent::RolledBack { plugin, sha256: sha256.clone(), reason }).await;
                     }
-                    refusal = Some((file, format!("it failed before and is not tried again: {}", failed.reason)));
+                    let reason = format!("it failed before and is not tried again: {}", failed.reason);
+                    refusal = Some((file, reason, Some(sha256)));
                 }
             }
-            Adopted::Quarantined(reason) => known.slot.rest(PluginState::Quarantined, Some(reason)),
+            Adopted::Quarantined(reason) => {
+                known.verdict = Some((None, reason.clone()));
+                known.slot.rest(PluginState::Quarantined, Some(reason));
+            }
         }
-        if let Some((file, reason)) = refusal {
-            self.refuse(plugin, file, reason).await;
+        if let Some((file, reason, sha256)) = refusal {
+            self.refuse(plugin, file, reason, sha256).await;
         }
         if settled && let Some(first) = &mut self.first {
             first.remove(plugin);
@@ -93,7 +104,7 @@ impl Work {
     }
 
     /// Says it once for as long as it is the same.
-    async fn refuse(&mut self, plugin: &str, file: std::path::PathBuf, reason: String) {
+    async fn refuse(&mut self, plugin: &str, file: PathBuf, reason: String, sha256: Option<String>) {
         let Some(known) = self.known.get_mut(plugin) else {
             return;
         };
@@ -103,6 +114,6 @@ impl Work {
         }
         known.said = Some(reason.clone());
         self.keeper.loader.note(plugin, &reason);
-        self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason }).await;
+        self.emit(PluginEvent::Refused { plugin: plugin.to_owned(), file, reason, sha256 }).await;
     }
 }

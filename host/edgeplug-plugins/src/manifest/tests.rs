@@ -25,6 +25,8 @@ fn every_key_is_understood() {
         [commands]
         names = ["blink"]
         devices = ["child-1"]
+        [firmware]
+        devices = ["gateway-1", "child-2"]
         [limits]
         memory_mb = 8
         deadline_ms = 20
@@ -43,6 +45,7 @@ fn every_key_is_understood() {
         (&manifest.commands.names[..], &manifest.commands.devices[..]),
         (&["blink".to_owned()][..], &["child-1".to_owned()][..])
     );
+    assert_eq!(manifest.firmware.devices, ["gateway-1", "child-2"]);
     assert_eq!(manifest.config.get("unit").map(String::as_str), Some("celsius"));
     assert_eq!((manifest.memory_mb, manifest.deadline), (8, Duration::from_millis(20)));
 }
@@ -72,6 +75,10 @@ fn a_mistake_is_named_with_its_line_and_key() {
         ("files = [\"relative\"]", &["relative", "absolute"]),
         ("[commands]\nname = [\"x\"]", &["line 2", "name"]),
         ("[commands]\nnames = [\"two words\"]", &["commands.names", "two words"]),
+        ("[firmware]\nnames = [\"x\"]", &["line 2", "names"]),
+        ("[firmware]\ndevices = \"x\"", &["line 2"]),
+        ("[firmware]\ndevices = [\"\"]", &["firmware.devices", "one word"]),
+        ("[firmware]\ndevices = [\"two words\"]", &["firmware.devices", "two words"]),
         ("= nonsense", &["line 1"]),
     ];
     for (text, parts) in cases {
@@ -92,8 +99,11 @@ fn long_lists_are_refused() {
     let directory = |number: usize| format!("{{ path = \"/a{number}\" }}");
     let endpoint = |number: usize| format!("\"tcp://a:{}\"", number + 1);
     let variable = |number: usize| format!("\"A{number}\"");
+    let name = |number: usize| format!("\"d{number}\"");
     for (key, entry, max) in [
-        ("directories", &directory as &dyn Fn(usize) -> String, DIRECTORIES_MAX),
+        ("commands.devices", &name as &dyn Fn(usize) -> String, 256),
+        ("firmware.devices", &name, 256),
+        ("directories", &directory, DIRECTORIES_MAX),
         ("network", &endpoint, NETWORK_MAX),
         ("environment", &variable, ENVIRONMENT_MAX),
     ] {

@@ -1,11 +1,16 @@
 use super::*;
 
+/// The operator's directory alone.
+fn alone(directory: &Path) -> Places {
+    Places { operator: directory.to_owned(), ota: None }
+}
+
 fn look(files: &[(&str, &str)]) -> Look {
     let directory = tempfile::tempdir().expect("directory");
     for (name, content) in files {
         fs::write(directory.path().join(name), content).expect("write");
     }
-    Scanner::default().look(directory.path(), &Limits::default()).expect("look")
+    Scanner::default().look(&alone(directory.path()), &Limits::default()).expect("look")
 }
 
 fn names(look: &Look) -> Vec<(&str, String)> {
@@ -60,7 +65,7 @@ fn too_many_plugins_are_refused_not_run() {
     for number in 0..PLUGINS_MAX + 2 {
         fs::write(directory.path().join(format!("p{number:03}.wasm")), "").expect("write");
     }
-    let look = Scanner::default().look(directory.path(), &Limits::default()).expect("look");
+    let look = Scanner::default().look(&alone(directory.path()), &Limits::default()).expect("look");
     assert_eq!(look.candidates.len(), PLUGINS_MAX);
     assert_eq!(look.refused.len(), 2);
 }
@@ -82,7 +87,7 @@ fn a_manifest_that_breaks_is_still_for_its_component() {
     let directory = tempfile::tempdir().expect("directory");
     let write = |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).expect("write");
     let mut scanner = Scanner::default();
-    let mut look = || scanner.look(directory.path(), &Limits::default()).expect("look");
+    let mut look = || scanner.look(&alone(directory.path()), &Limits::default()).expect("look");
     write("shared.wasm", b"");
     write("in.toml", b"component = \"shared.wasm\"");
     let whole = look();
@@ -101,7 +106,7 @@ fn a_newcomer_takes_nobodys_place() {
         fs::write(directory.path().join(format!("p{number:03}.wasm")), "").expect("write");
     }
     let mut scanner = Scanner::default();
-    let mut look = || scanner.look(directory.path(), &Limits::default()).expect("look");
+    let mut look = || scanner.look(&alone(directory.path()), &Limits::default()).expect("look");
     let before = look();
     fs::write(directory.path().join("aaa.wasm"), "").expect("write");
     let after = look();
@@ -134,4 +139,143 @@ fn a_failure_of_the_machine_is_told_from_one_of_the_manifest() {
     assert!(matches!(read_manifest(&path), Err(ManifestFailure::Refused(_))));
     // Stands in for a disk that fails: reading a directory does.
     assert!(matches!(read_manifest(directory.path()), Err(ManifestFailure::Io(_))));
+}
+
+/// Both directories; the files of the second are named `ota/…`.
+struct Both {
+    directory: tempfile::TempDir,
+    places: Places,
+    scanner: Scanner,
+}
+
+impl Both {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let (operator, ota) = (directory.path().join("operator"), directory.path().join("ota"));
+        fs::create_dir(&operator).expect("directory");
+        let both = Self { directory, places: Places { operator, ota: Some(ota) }, scanner: Scanner::default() };
+        for (name, content) in files {
+            both.write(name, content);
+        }
+        both
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match name.starts_with("ota/") {
+            true => self.directory.path().join(name),
+            false => self.places.operator.join(name),
+        }
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("directory")).expect("directory");
+        fs::write(path, content).expect("write");
+    }
+
+    fn look(&mut self) -> Look {
+        self.scanner.look(&self.places, &Limits::default()).expect("look")
+    }
+
+    /// Each plugin with its component and, if it has one, its manifest, as paths below the directory of both.
+    fn seen(&mut self) -> Vec<String> {
+        let root = self.directory.path().to_owned();
+        let below = |path: &Path| path.strip_prefix(&root).expect("below").display().to_string();
+        let candidates = self.look().candidates;
+        let line = |(name, candidate): (&String, &Candidate)| {
+            let manifest = candidate.manifest_stamp.map(|_| below(&candidate.manifest));
+            let origin = candidate.origin();
+            assert_eq!(origin.component == Source::Ota, candidate.component.starts_with(root.join("ota")));
+            assert_eq!(
+                origin.manifest == Some(Source::Ota),
+                manifest.as_ref().is_some_and(|path| path.starts_with("ota"))
+            );
+            format!("{name}: {} {}", below(&candidate.component), manifest.unwrap_or_default()).trim_end().to_owned()
+        };
+        candidates.iter().map(line).collect()
+    }
+}
+
+#[test]
+fn what_came_over_the_air_goes_first_and_the_operators_manifest_counts() {
+    let pointing = "component = \"shared.wasm\"";
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Files<'_>, &[&str]); 10] = [
+        (&[("a.wasm", "")], &["a: operator/a.wasm"]),
+        (&[("a.wasm", ""), ("ota/a.wasm", "")], &["a: ota/a.wasm"]),
+        (&[("a.wasm", ""), ("a.toml", ""), ("ota/a.wasm", "")], &["a: ota/a.wasm operator/a.toml"]),
+        (&[("a.toml", ""), ("ota/a.wasm", "")], &["a: ota/a.wasm operator/a.toml"]),
+        (&[("a.wasm", ""), ("a.toml", ""), ("ota/a.wasm", ""), ("ota/a.toml", "")], &["a: ota/a.wasm ota/a.toml"]),
+        // A manifest alone means nothing.
+        (&[("a.wasm", ""), ("a.toml", ""), ("ota/a.toml", "")], &["a: operator/a.wasm operator/a.toml"]),
+        (&[("ota/a.toml", "")], &[]),
+        // A component goes first for whoever runs it.
+        (
+            &[("shared.wasm", ""), ("in.toml", pointing), ("out.toml", pointing), ("ota/shared.wasm", "")],
+            &["in: ota/shared.wasm operator/in.toml", "out: ota/shared.wasm operator/out.toml"],
+        ),
+        // What a manifest names does not run by itself, also while another manifest counts in its place.
+        (
+            &[("shared.wasm", ""), ("in.toml", pointing), ("ota/in.wasm", ""), ("ota/in.toml", "")],
+            &["in: ota/in.wasm ota/in.toml"],
+        ),
+        // Files written aside, and what was there before.
+        (&[("a.wasm", ""), ("ota/.a.wasm", ""), ("ota/.before/a.wasm", "")], &["a: operator/a.wasm"]),
+    ];
+    for (files, expected) in cases {
+        assert_eq!(Both::new(files).seen(), expected, "{files:?}");
+    }
+}
+
+#[test]
+fn what_is_removed_again_brings_the_operators_back() {
+    let mut both = Both::new(&[("a.wasm", ""), ("a.toml", ""), ("ota/a.wasm", ""), ("ota/a.toml", "")]);
+    both.seen();
+    fs::remove_file(both.path("ota/a.wasm")).expect("remove");
+    assert_eq!(both.seen(), ["a: operator/a.wasm operator/a.toml"]);
+    fs::remove_dir_all(both.directory.path().join("ota")).expect("remove");
+    assert_eq!(both.seen(), ["a: operator/a.wasm operator/a.toml"]);
+}
+
+#[test]
+fn a_component_under_a_name_that_the_operator_gave_to_another_one_is_refused() {
+    let pointing = ("in.toml", "component = \"shared.wasm\"");
+    let mut both = Both::new(&[("shared.wasm", ""), pointing, ("ota/in.wasm", "")]);
+    let look = both.look();
+    assert_eq!(names(&look), [("in", "shared.wasm".to_owned())]);
+    let reason = &look.refused[&both.path("ota/in.wasm")];
+    assert!(reason.contains("send shared.wasm instead"), "{reason}");
+}
+
+#[test]
+fn a_broken_manifest_of_the_operator_is_not_passed_over() {
+    let mut both = Both::new(&[("a.toml", "nonsense"), ("ota/a.wasm", "")]);
+    assert_eq!(both.seen(), ["a: ota/a.wasm operator/a.toml"]);
+}
+
+#[test]
+fn plugins_of_both_directories_are_counted_together() {
+    let mut both = Both::new(&[]);
+    for number in 0..PLUGINS_MAX {
+        both.write(&format!("p{number:03}.wasm"), "");
+    }
+    both.look();
+    both.write("ota/p000.wasm", "");
+    both.write("ota/a.wasm", "");
+    let look = both.look();
+    assert_eq!(look.candidates.len(), PLUGINS_MAX);
+    assert_eq!(look.candidates["p000"].origin().component, Source::Ota, "it takes nobody's place");
+    assert!(look.refused[&both.path("ota/a.wasm")].contains("one plugin too many"));
+}
+
+#[test]
+fn half_of_the_files_is_not_looked_at() {
+    let mut both = Both::new(&[("ota/a.wasm", "")]);
+    fs::remove_dir(&both.places.operator).expect("remove");
+    let blind = both.scanner.look(&both.places, &Limits::default()).expect_err("the manifests are missing");
+    assert_eq!(blind.directory, both.places.operator);
+    let mut both = Both::new(&[("a.wasm", "")]);
+    fs::write(both.directory.path().join("ota"), "").expect("a file in its place");
+    let blind = both.scanner.look(&both.places, &Limits::default()).expect_err("not readable");
+    assert_eq!(blind.directory, both.directory.path().join("ota"));
 }

@@ -4,12 +4,13 @@
 //! is crowded out by newer failures; whatever a record on disk says, it is bounded and its hashes are hashes, because they
 //! name files.
 
+use edgeplug_signature::ReleaseVersion;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache::hex;
 use crate::manifest::MANIFEST_BYTES_MAX;
-use crate::signature::ReleaseVersion;
+use crate::status::{Origin, Source};
 
 /// What a record of this form says in its first field.
 const SCHEMA: u32 = 1;
@@ -77,6 +78,9 @@ pub(crate) struct Good {
     pub(crate) release: Option<ReleaseVersion>,
     /// What it saved when it was replaced.
     pub(crate) state: Option<Hash>,
+    /// None in records from before updates over the air.
+    #[serde(default)]
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A version that has yet to prove itself.
@@ -218,6 +222,14 @@ impl Record {
     /// What outlives the plugin's files: nobody gets around a release or a switch by taking them away for a moment.
     pub(crate) fn strip(&mut self) {
         *self = Self { highest: self.highest, disabled: self.disabled, ..Self::default() };
+    }
+}
+
+impl Good {
+    pub(crate) fn origin(&self) -> Origin {
+        let operators =
+            Origin { component: Source::Operator, manifest: self.manifest.as_ref().map(|_| Source::Operator) };
+        self.origin.unwrap_or(operators)
     }
 }
 

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::status::{Origin, Source};
 
 fn id(name: &str) -> VersionId {
     VersionId { component: Hash::of(name.as_bytes()), manifest: Hash::of(b"") }
@@ -16,6 +17,7 @@ fn good(name: &str) -> Good {
         signature: None,
         release: "1.2.3".parse().ok(),
         state: None,
+        origin: None,
     }
 }
 
@@ -293,4 +295,18 @@ fn the_highest_release_only_rises() {
     record.confirm(Good { release: "0.9".parse().ok(), ..good("two") });
     record.confirm(Good { release: None, ..good("three") });
     assert_eq!(record.highest, "1.2.3".parse().ok());
+}
+
+#[test]
+fn a_version_kept_before_updates_came_over_the_air_is_the_operators() {
+    let mut record = Record::default();
+    record.confirm(good("one"));
+    let mut text: serde_json::Value = serde_json::from_str(&record.text().expect("text")).expect("json");
+    text["good"].as_object_mut().expect("a good one").remove("origin").expect("it was written");
+    let old = Record::parse(text.to_string().as_bytes()).expect("record").good.expect("a good one");
+    assert_eq!(old.origin(), Origin { component: Source::Operator, manifest: Some(Source::Operator) });
+    let origin = Origin { component: Source::Ota, manifest: None };
+    record.confirm(Good { origin: Some(origin), ..good("two") });
+    let new = Record::parse(record.text().expect("text").as_bytes()).expect("record").good.expect("a good one");
+    assert_eq!(new.origin(), origin);
 }

@@ -126,7 +126,7 @@ impl Task {
             return;
         };
         self.restart_at = None;
-        self.proof = None;
+        let was_on_probation = self.proof.take().is_some();
         let plugin = self.seat.plugin.clone();
         let words = format!(
             "left alone after {strikes} faults in a row until its files change or `edgeplug plugin enable {plugin}`; \
@@ -145,6 +145,10 @@ impl Task {
         self.ailment = None;
         tracing::error!(plugin, reason = words, "plugin is in quarantine");
         self.note(&words);
+        if was_on_probation {
+            let sha256 = left_alone.version.sha256;
+            self.emit(PluginEvent::RolledBack { plugin: plugin.clone(), sha256, reason: words.clone() }).await;
+        }
         if std::mem::take(&mut self.was_up) {
             self.emit(PluginEvent::Down { plugin, reason: words, gone: true }).await;
         }

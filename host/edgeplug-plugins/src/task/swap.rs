@@ -101,6 +101,7 @@ impl Task {
             });
         }
         self.proof = proof;
+        self.show_proof();
         self.inheritance = None;
         self.errors = Repeats::default();
         let mut status = self.seat.slot.status();
@@ -137,7 +138,9 @@ impl Task {
         let reason = format!("{problem}; {outlook}");
         self.note(&reason);
         self.seat.slot.status().problem = Some(reason.clone());
-        self.emit(PluginEvent::Refused { plugin: self.seat.plugin.clone(), file, reason: reason.clone() }).await;
+        let sha256 = (aside || standby.is_some()).then(|| current.version.sha256.clone());
+        let plugin = self.seat.plugin.clone();
+        self.emit(PluginEvent::Refused { plugin, file, reason: reason.clone(), sha256 }).await;
         if aside {
             self.set_aside(&current, &problem);
             return Verdict::PutAside;
@@ -150,6 +153,7 @@ impl Task {
         }
         self.set_current(Some(current));
         self.proof = proof;
+        self.show_proof();
         self.strike(&problem).await;
         Verdict::Adopted
     }
@@ -171,6 +175,7 @@ impl Task {
         let Standby { current, state } = standby;
         self.set_current(Some(current));
         self.proof = None;
+        self.show_proof();
         self.standby = None;
         self.inheritance = state;
         self.errors = Repeats::default();
@@ -184,10 +189,11 @@ impl Task {
         if let Some(old) = self.instance.replace(instance) {
             self.dismiss(old);
         }
-        let Some(Current { version, grants, blueprint, origin, .. }) = &self.current else {
+        let Some(Current { version, grants, blueprint, papers, .. }) = &self.current else {
             return;
         };
         let interval = version.manifest.interval;
+        let firmware = blueprint.exports.firmware.then(|| version.manifest.firmware.clone());
         let up = PluginEvent::Up {
             plugin: self.seat.plugin.clone(),
             exports: blueprint.exports,
@@ -196,8 +202,9 @@ impl Task {
             change,
             grants: grants.clone(),
             commands: version.manifest.commands.clone(),
+            firmware: firmware.clone(),
         };
-        let provenance = &origin.provenance;
+        let provenance = &papers.provenance;
         {
             let mut status = self.seat.slot.status();
             status.state = PluginState::Running;
@@ -206,8 +213,11 @@ impl Task {
             status.interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
             status.grants.clone_from(grants);
             status.commands.clone_from(&version.manifest.commands);
+            status.firmware = firmware;
             if change != Change::Restarted {
                 status.problem = None;
+                // Its files may have been put elsewhere since, unchanged.
+                status.origin = Some(papers.origin);
             }
         }
         self.seat.slot.certify(provenance);

@@ -45,7 +45,6 @@ impl Task {
     fn confirm(&mut self) {
         self.proof = None;
         self.standby = None;
-        self.show_proof();
         let Some(current) = &self.current else {
             return;
         };
@@ -64,6 +63,8 @@ impl Task {
     /// It is on disk, or never will be.
     pub(super) async fn written(&mut self, written: Result<Option<String>, JoinError>) {
         if let Ok(Some(sha256)) = written {
+            // Not before: until then a crash takes it back.
+            self.show_proof();
             self.emit(PluginEvent::Confirmed { plugin: self.seat.plugin.clone(), sha256 }).await;
         }
     }

@@ -13,11 +13,11 @@ async fn a_dropped_in_component_is_loaded_and_samples() {
     assert!(matches!(rig.next().await, PluginEvent::ScanDone));
     rig.put("traps.wasm", &guest("traps"));
     match rig.next().await {
-        PluginEvent::Up { plugin, exports, interval, sha256, change, grants, commands } => {
+        PluginEvent::Up { plugin, exports, interval, sha256, change, grants, commands, firmware } => {
             assert_eq!((plugin.as_str(), change, sha256.len()), ("traps", Change::First, 64));
             assert!(exports.sensor && !exports.commands && !exports.lifecycle);
             assert_eq!(interval, Duration::from_secs(60));
-            assert!(grants.is_empty() && commands.is_all());
+            assert!(grants.is_empty() && commands.is_all() && firmware.is_none());
         }
         other => panic!("{other:?}"),
     }

@@ -22,6 +22,7 @@ mod loading;
 mod logs;
 mod network;
 mod operating;
+mod over_the_air;
 mod probation;
 mod rig;
 mod routed;

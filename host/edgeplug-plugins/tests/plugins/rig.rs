@@ -42,6 +42,7 @@ impl Setup {
         let directory = tempfile::tempdir().expect("directory");
         let plugins = directory.path().join("plugins");
         std::fs::create_dir(&plugins).expect("directory");
+        std::fs::create_dir(directory.path().join("ota")).expect("directory");
         let limits = Limits {
             settle: Duration::from_millis(100),
             restart_min: Duration::from_millis(20),
@@ -50,6 +51,7 @@ impl Setup {
         };
         let options = PluginsOptions {
             directory: plugins,
+            ota_directory: Some(directory.path().join("ota")),
             cache_directory: directory.path().join("cache"),
             cache_images: Vec::new(),
             shelf_directory: directory.path().join("shelf"),
@@ -80,6 +82,7 @@ impl Setup {
         let fresh = Self::new();
         let mut options = fresh.options;
         options.directory = directory.path().join("plugins");
+        options.ota_directory = Some(directory.path().join("ota"));
         options.cache_directory = directory.path().join("cache");
         options.shelf_directory = directory.path().join("shelf");
         Self { directory, options }
@@ -139,6 +142,16 @@ impl Rig {
     /// Drops a file in, as one should: written aside, then renamed.
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
         put(&self.directory.path().join("plugins"), name, content);
+    }
+
+    /// Brings a file over the air; a component last, as it should be.
+    pub(crate) fn deploy(&self, name: &str, content: &[u8]) {
+        put(&self.directory.path().join("ota"), name, content);
+    }
+
+    /// Takes it back.
+    pub(crate) fn withdraw(&self, name: &str) {
+        std::fs::remove_file(self.directory.path().join("ota").join(name)).expect("remove");
     }
 
     pub(crate) async fn put_and_up(&mut self, name: &str, content: &[u8]) {

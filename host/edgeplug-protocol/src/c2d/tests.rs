@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -15,7 +16,14 @@ fn file(url: &str, tag: Option<&str>, unique_id: Option<&str>) -> OtaFile {
 }
 
 fn update(files: Vec<OtaFile>) -> Ota {
-    Ota { text: "ota".into(), ack_id: Some("a".into()), software: String::new(), hardware: String::new(), files }
+    Ota {
+        text: "ota".into(),
+        ack_id: Some("a".into()),
+        guid: None,
+        software: String::new(),
+        hardware: String::new(),
+        files,
+    }
 }
 
 #[test]
@@ -60,7 +68,63 @@ fn every_target_of_an_update_is_owed_one_acknowledgement() {
         (vec![file("u", Some("no such tag"), None)], vec![Target::Device]),
         (vec![file("u", None, Some("stranger"))], vec![Target::Unknown("stranger")]),
     ] {
-        assert_eq!(update(files.clone()).targets("CP", "GW", &devices), targets, "{files:?}");
+        let update = update(files.clone());
+        let owed: Vec<_> = update.targets("CP", "GW", &devices).into_iter().map(|(target, _)| target).collect();
+        assert_eq!(owed, targets, "{files:?}");
+    }
+}
+
+#[test]
+fn every_target_has_its_own_files_in_the_clouds_order() {
+    let devices = family();
+    let update = update(vec![
+        file("c1", Some("c"), None),
+        file("own", None, None),
+        file("c2", Some("c"), Some("C2")),
+        file("nobody", Some("no such tag"), None),
+        file("c3", Some("c"), None),
+    ]);
+    let files: Vec<_> = update
+        .targets("CP", "GW", &devices)
+        .into_iter()
+        .map(|(target, files)| (target, files.iter().map(|file| file.url.as_str()).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            (Target::Child("C1"), vec!["c1", "c3"]),
+            (Target::Child("C2"), vec!["c1", "c2", "c3"]),
+            (Target::Device, vec!["own"]),
+        ]
+    );
+}
+
+#[test]
+fn an_update_for_tags_that_no_device_has_brings_nobody_a_file() {
+    let update = update(vec![file("u", Some("no such tag"), None)]);
+    assert_eq!(update.targets("CP", "GW", &family()), [(Target::Device, vec![])]);
+}
+
+#[test]
+fn an_update_that_waits_is_read_in_both_protocols() {
+    let legacy = json!({"force": false, "guid": "87E9", "urls": ["https://x/fw.bin?sig=1"], "ver": {"sw": "01.00.00", "hw": "1.0"}});
+    let ota = Ota::waiting(Version::Legacy, &legacy).unwrap();
+    assert_eq!(
+        (ota.ack_id.as_deref(), ota.guid.as_deref(), ota.software.as_str()),
+        (Some("87E9"), Some("87E9"), "01.00.00")
+    );
+    let v21 = json!({"cmd": "ota", "ack": "a", "ver": {"sw": "1.1", "hw": "1.0"}, "urls": [{"url": "https://x/y", "fileName": "f.bin", "tg": "c"}]});
+    let ota = Ota::waiting(Version::V21, &v21).unwrap();
+    assert_eq!((ota.ack_id.as_deref(), ota.software.as_str(), ota.hardware.as_str()), (Some("a"), "1.1", "1.0"));
+    assert_eq!(ota.files[0].file_name().as_deref(), Some("f.bin"));
+    for (version, said) in [
+        (Version::Legacy, json!({"urls": ["https://x/y"]})),
+        (Version::Legacy, json!({"guid": "g", "urls": []})),
+        (Version::V21, json!({"guid": "g", "urls": [{"url": "u", "fileName": "f"}]})),
+        (Version::V21, json!([1])),
+        (Version::V21, json!("x")),
+    ] {
+        assert!(Ota::waiting(version, &said).is_err(), "{said}");
     }
 }
 
@@ -117,7 +181,11 @@ proptest! {
         let answer = serde_json::json!({ "d": data });
         let _ = CloudMessage::parse(Version::V21, answer.to_string().as_bytes());
         data.remove("d");
-        let message = CloudMessage::parse(Version::V21, Value::Object(data).to_string().as_bytes());
+        let data = Value::Object(data);
+        for version in [Version::Legacy, Version::V21] {
+            let _ = Ota::waiting(version, &data);
+        }
+        let message = CloudMessage::parse(Version::V21, data.to_string().as_bytes());
         if let CloudMessage::Ota(ota) = message {
             prop_assert!(!ota.targets("CP", "GW", &family()).is_empty());
             ota.files.iter().for_each(|file| drop(file.file_name()));

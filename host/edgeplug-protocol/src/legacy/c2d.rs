@@ -12,7 +12,7 @@ use crate::wire;
 pub(crate) fn parse(body: &[u8]) -> CloudMessage {
     let message = match c2d::object(body) {
         Ok(message) => message,
-        Err(not_understood) => return not_understood,
+        Err(reason) => return CloudMessage::NotUnderstood(reason),
     };
     let Some(kind) = message.get("cmdType").and_then(Value::as_str) else {
         return CloudMessage::NotUnderstood("no cmdType".into());
@@ -63,16 +63,28 @@ fn wants_ack(data: &Map<String, Value>) -> bool {
 }
 
 fn ota(data: &Map<String, Value>) -> CloudMessage {
-    let version = |what: &str| wire::text_of(data.get("ver").and_then(|ver| ver.get(what))).unwrap_or_default();
     let ack_id = c2d::id_of(data.get("ackId"));
+    match update(data, ack_id.clone()) {
+        Ok(ota) => CloudMessage::Ota(ota),
+        Err(problem) => c2d::unusable(AckKind::Ota, ack_id, problem),
+    }
+}
+
+/// `ota` of a sync.
+pub(crate) fn waiting_ota(said: &Map<String, Value>) -> Result<Ota, String> {
+    let id = c2d::id_of(said.get("ackId")).or_else(|| c2d::id_of(said.get("guid")));
+    update(said, Some(id.ok_or("the waiting firmware update has no guid")?))
+}
+
+fn update(data: &Map<String, Value>, ack_id: Option<String>) -> Result<Ota, String> {
+    let version = |what: &str| wire::text_of(data.get("ver").and_then(|ver| ver.get(what))).unwrap_or_default();
     let text = wire::text_of(data.get("command")).unwrap_or_default();
     // The oldest form says it in the command alone: `ota https://…`.
     let in_text = text.strip_prefix("ota ").map(|url| Value::Array(vec![url.trim().into()]));
     let urls = data.get("urls").filter(|urls| !urls.is_null()).or(in_text.as_ref());
-    match c2d::files(urls, file) {
-        Ok(files) => CloudMessage::Ota(Ota { ack_id, software: version("sw"), hardware: version("hw"), files, text }),
-        Err(problem) => c2d::unusable(AckKind::Ota, ack_id, problem),
-    }
+    let files = c2d::files(urls, file)?;
+    let guid = c2d::id_of(data.get("guid"));
+    Ok(Ota { ack_id, guid, software: version("sw"), hardware: version("hw"), files, text })
 }
 
 /// A bare URL, or `{url, tag, uniqueId}`.

@@ -12,7 +12,7 @@ use crate::wire;
 pub(crate) fn parse(body: &[u8]) -> CloudMessage {
     let message = match c2d::object(body) {
         Ok(message) => message,
-        Err(not_understood) => return not_understood,
+        Err(reason) => return CloudMessage::NotUnderstood(reason),
     };
     // Also within `data`, as iotc-python-sdk (master-std-21, onMessage) takes it.
     let message = message.get("data").and_then(filled).unwrap_or(&message);
@@ -28,7 +28,7 @@ pub(crate) fn parse(body: &[u8]) -> CloudMessage {
     };
     let seconds = |name: &str| {
         let seconds = wire::seconds_of(message.get(name));
-        seconds.ok_or_else(|| CloudMessage::NotUnderstood(format!("ct {number} without {name} in seconds")))
+        seconds.ok_or_else(|| format!("ct {number} without {name} in seconds"))
     };
     let control = match number {
         0 => return command(message),
@@ -44,13 +44,13 @@ pub(crate) fn parse(body: &[u8]) -> CloudMessage {
         108 => Ok(Control::HardStop("device released (108)".into())),
         109 => Ok(Control::HardStop("stop (109)".into())),
         110 => match seconds("f") {
-            Ok(0) => Err(CloudMessage::NotUnderstood("ct 110 asks for a heartbeat every 0 s".into())),
+            Ok(0) => Err("ct 110 asks for a heartbeat every 0 s".into()),
             seconds => seconds.map(Control::StartHeartbeat),
         },
         111 => Ok(Control::StopHeartbeat),
         other => return CloudMessage::Other(format!("ct {other}")),
     };
-    control.map_or_else(|not_understood| not_understood, CloudMessage::Control)
+    control.map_or_else(CloudMessage::NotUnderstood, CloudMessage::Control)
 }
 
 fn filled(value: &Value) -> Option<&Map<String, Value>> {
@@ -74,20 +74,34 @@ fn command(message: &Map<String, Value>) -> CloudMessage {
 }
 
 fn ota(message: &Map<String, Value>) -> CloudMessage {
-    let text = |name: &str| wire::text_of(message.get(name));
     let Some(ack_id) = ack_id(message) else {
         return CloudMessage::NotUnderstood("a firmware update without ack, the id to answer under".into());
     };
-    match c2d::files(message.get("urls"), file) {
-        Ok(files) => CloudMessage::Ota(Ota {
-            text: text("cmd").unwrap_or_else(|| "ota".into()),
-            ack_id: Some(ack_id),
-            software: text("sw").unwrap_or_default(),
-            hardware: text("hw").unwrap_or_default(),
-            files,
-        }),
+    match update(message, ack_id.clone()) {
+        Ok(ota) => CloudMessage::Ota(ota),
         Err(problem) => c2d::unusable(AckKind::Ota, Some(ack_id), problem),
     }
+}
+
+/// `ota` of an answer 205.
+pub(crate) fn waiting_ota(said: &Map<String, Value>) -> Result<Ota, String> {
+    update(said, ack_id(said).ok_or("the waiting firmware update has no ack, the id to answer under")?)
+}
+
+/// Its versions stand beside the files, or in `ver` where it waits.
+fn update(message: &Map<String, Value>, ack_id: String) -> Result<Ota, String> {
+    let version = |name: &str| {
+        let nested = message.get("ver").and_then(|ver| ver.get(name));
+        wire::text_of(message.get(name)).or_else(|| wire::text_of(nested)).unwrap_or_default()
+    };
+    Ok(Ota {
+        text: wire::text_of(message.get("cmd")).unwrap_or_else(|| "ota".into()),
+        ack_id: Some(ack_id),
+        guid: None,
+        software: version("sw"),
+        hardware: version("hw"),
+        files: c2d::files(message.get("urls"), file)?,
+    })
 }
 
 fn file(entry: &Value) -> Result<OtaFile, &'static str> {

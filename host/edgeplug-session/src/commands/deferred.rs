@@ -10,11 +10,11 @@ use super::Open;
 use crate::status::DeferredCommand;
 
 /// How long a plugin may take to end what it deferred. Promised in `wit/types.wit`.
-pub(super) const DEFER_TIME_MAX: Duration = Duration::from_secs(60 * 60);
+pub(crate) const DEFER_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// Commands deferred at one time; half of what may be open, so that plugins that never finish leave room for others.
 pub(super) const DEFERRED_MAX: usize = super::OPEN_MAX / 2;
 /// Longest words kept of a progress.
-const PROGRESS_CHARS_MAX: usize = 200;
+pub(crate) const PROGRESS_CHARS_MAX: usize = 200;
 
 /// By key.
 #[derive(Default)]

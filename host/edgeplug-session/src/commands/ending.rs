@@ -8,7 +8,7 @@ use edgeplug_protocol::version::Version;
 
 use super::deferred::DEFERRED_MAX;
 use super::ledger::{Outcome, Told};
-use super::task::Task;
+use super::task::{AckTo, Task};
 use super::{Commands, Open};
 use crate::action::{Answer, FinishFailure};
 use crate::event::{CallFailure, Ending, Reply};
@@ -66,7 +66,7 @@ impl Commands {
             tracing::debug!(plugin, holder, id, "wants to end another plugin's command");
             return answer(ask, Err(FinishFailure::NotYours), step);
         };
-        let told = Told { by: plugin.to_owned(), ending: ending.clone(), asked: Some(ask) };
+        let told = Told { by: plugin.to_owned(), id: id.to_owned(), ending: ending.clone(), asked: Some(ask) };
         self.end(open, ending, Some(told), step);
     }
 
@@ -97,12 +97,19 @@ impl Commands {
             }
             return;
         }
+        let Open { key, task: Task { ack, child, .. }, .. } = open;
+        self.conclude(Ended { key, ack, child, status, message, told, job: None }, step);
+    }
+
+    /// Writes an end down; also that of a firmware update.
+    pub(crate) fn conclude(&mut self, ended: Ended, step: &mut Step<'_>) {
+        let Ended { key, ack, child, status, message, told, job } = ended;
         match status {
             Status::Done => self.counts.done += 1,
             _ => self.counts.failed += 1,
         }
-        let ack = open.task.acknowledgement(status, &message, step);
-        self.ledger.write(Outcome { key: open.key, ack, offline: step.offline(), told }, step);
+        let ack = ack.and_then(|to| to.body(child.as_deref(), status, &message, step));
+        self.ledger.write(Outcome { key, ack, offline: step.offline(), told, job }, step);
     }
 
     /// A rule may match at every sample: the same failure again is no news.
@@ -120,24 +127,36 @@ impl Commands {
     }
 }
 
-impl Task {
-    /// The body that tells the cloud, if it wants to hear of it.
-    fn acknowledgement(&self, status: Status, message: &str, step: &Step<'_>) -> Option<Bytes> {
-        let (to, template) = (self.ack.as_ref()?, step.world.speaks.as_ref()?);
+/// A task that has its end.
+pub(crate) struct Ended {
+    pub(crate) key: String,
+    pub(crate) ack: Option<AckTo>,
+    pub(crate) child: Option<String>,
+    pub(crate) status: Status,
+    pub(crate) message: String,
+    pub(crate) told: Option<Told>,
+    /// The directory it leaves behind, if any.
+    pub(crate) job: Option<String>,
+}
+
+impl AckTo {
+    /// The body that tells the cloud, in the protocol that is spoken.
+    pub(crate) fn body(&self, child: Option<&str>, status: Status, message: &str, step: &Step<'_>) -> Option<Bytes> {
+        let template = step.world.speaks.as_ref()?;
         let msg: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-        let st = step.config.ack_status.number(template.version, to.kind, status);
-        let child_id = match (template.version, to.kind) {
+        let st = step.config.ack_status.number(template.version, self.kind, status);
+        let child_id = match (template.version, self.kind) {
             // The old SDKs name a child only for its firmware.
             (Version::Legacy, AckKind::Command | AckKind::Module) => None,
-            _ => self.child.as_deref(),
+            _ => child,
         };
-        let ack = Ack { kind: to.kind, ack_id: &to.id, st, msg: &msg, child_id };
+        let ack = Ack { kind: self.kind, ack_id: &self.id, st, msg: &msg, child_id };
         let body = ack::encode(template, &ack, &step.world.sdk, &Timestamp::from_unix_ms(step.unix_ms));
         Some(Bytes::from(body))
     }
 }
 
 /// To a plugin that told the end of a command.
-pub(super) fn answer(ask: AskId, result: Result<(), FinishFailure>, step: &mut Step<'_>) {
+pub(crate) fn answer(ask: AskId, result: Result<(), FinishFailure>, step: &mut Step<'_>) {
     step.act(Action::Answer { ask, answer: Answer::Finished(result) });
 }

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Open;
+use super::{Open, Work};
 use crate::event::{Ending, Recorded};
 use crate::{AckId, Action, AskId, ConnectionId, DeliveryId, Step, Ticket};
 
 /// Wait before what could not be written is written again.
 const RETRY: Duration = Duration::from_secs(5);
+/// Firmware updates under way, one for each target, beyond which no more are written down: half of what the ledger takes. They may
+/// need hours, and commands go on.
+const UPDATES_MAX: usize = 128;
 
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -26,8 +29,8 @@ pub(super) struct Ledger {
 
 /// A message from the hub.
 pub(super) struct Message {
-    pub(super) connection: ConnectionId,
-    pub(super) delivery: DeliveryId,
+    /// `None` for what the cloud said in an answer: nobody waits for that to be acknowledged.
+    pub(super) from: Option<(ConnectionId, DeliveryId)>,
     /// What is not recorded yet; the first is on its way. Never empty.
     pub(super) tasks: VecDeque<Open>,
 }
@@ -38,14 +41,25 @@ pub(super) struct Outcome {
     pub(super) ack: Option<Bytes>,
     pub(super) offline: bool,
     pub(super) told: Option<Told>,
+    /// The directory that the task leaves behind, if any.
+    pub(super) job: Option<String>,
 }
 
 /// An end that a plugin told by `acks.finish`.
-pub(super) struct Told {
-    pub(super) by: String,
-    pub(super) ending: Ending,
+pub(crate) struct Told {
+    pub(crate) by: String,
+    /// What it calls the task.
+    pub(crate) id: String,
+    pub(crate) ending: Ending,
     /// Its question, while it waits for the ledger.
-    pub(super) asked: Option<AskId>,
+    pub(crate) asked: Option<AskId>,
+}
+
+impl Told {
+    /// Whether this is the same once more, and nobody waits to hear that it is written.
+    pub(crate) fn is_repeated_by(&self, plugin: &str, id: &str, ending: &Ending) -> bool {
+        self.asked.is_none() && self.by == plugin && self.id == id && self.ending == *ending
+    }
 }
 
 impl Ledger {
@@ -60,8 +74,13 @@ impl Ledger {
             || self.unwritten.iter().any(|(_, outcome)| outcome.key == key)
     }
 
-    pub(super) fn record(&mut self, message: Message, step: &mut Step<'_>) {
+    /// While so many firmware updates are under way.
+    pub(super) fn record(&mut self, message: Message, updates: usize, step: &mut Step<'_>) {
         let Some(first) = message.tasks.front() else { return };
+        if updates >= UPDATES_MAX && matches!(first.task.work, Work::Update(_)) {
+            self.unrecorded.push_back((step.now.monotonic + RETRY, message));
+            return;
+        }
         let (ticket, key, body) = (step.ticket(), first.key.clone(), first.task.to_bytes().into());
         step.act(Action::Record { ticket, key, body, at_unix_ms: step.unix_ms });
         self.recording.insert(ticket, message);
@@ -72,16 +91,17 @@ impl Ledger {
         &mut self,
         ticket: Ticket,
         result: Result<Recorded, String>,
+        updates: usize,
         step: &mut Step<'_>,
     ) -> Option<(Open, Recorded)> {
         let mut message = self.recording.remove(&ticket)?;
         match result {
             Ok(recorded) => {
                 let open = message.tasks.pop_front();
-                if message.tasks.is_empty() {
-                    step.act(Action::Acknowledge { connection: message.connection, delivery: message.delivery });
-                } else {
-                    self.record(message, step);
+                match message.from {
+                    _ if !message.tasks.is_empty() => self.record(message, updates, step),
+                    Some((connection, delivery)) => step.act(Action::Acknowledge { connection, delivery }),
+                    None => {}
                 }
                 open.map(|open| (open, recorded))
             }
@@ -111,7 +131,12 @@ impl Ledger {
         let mut outcome = self.finishing.remove(&ticket)?;
         let asked = outcome.told.as_mut().and_then(|told| told.asked.take());
         let result = match result {
-            Ok(ack) => Ok(ack.zip(outcome.ack).map(|(ack, body)| (ack, body, outcome.offline))),
+            Ok(ack) => {
+                if let Some(job) = outcome.job {
+                    step.act(Action::DiscardJob { job });
+                }
+                Ok(ack.zip(outcome.ack).map(|(ack, body)| (ack, body, outcome.offline)))
+            }
             Err(reason) => {
                 tracing::warn!(reason, "a command's outcome cannot be written down; trying again");
                 self.unwritten.push_back((step.now.monotonic + RETRY, outcome));
@@ -122,18 +147,18 @@ impl Ledger {
     }
 
     /// An end that this plugin told already, while nobody waits to hear that it is written.
-    pub(super) fn told_before(&mut self, plugin: &str, key: &str, ending: &Ending) -> Option<&mut Told> {
+    pub(super) fn told_before(&mut self, plugin: &str, id: &str, ending: &Ending) -> Option<&mut Told> {
         let outcomes = self.unwritten.iter_mut().map(|(_, outcome)| outcome).chain(self.finishing.values_mut());
-        let told = outcomes.filter(|outcome| outcome.key == key).filter_map(|outcome| outcome.told.as_mut());
-        told.filter(|told| told.asked.is_none()).find(|told| told.by == plugin && told.ending == *ending)
+        outcomes.filter_map(|outcome| outcome.told.as_mut()).find(|told| told.is_repeated_by(plugin, id, ending))
     }
 
     /// Writes what could not be written before.
-    pub(super) fn advance(&mut self, step: &mut Step<'_>) {
+    pub(super) fn advance(&mut self, updates: usize, step: &mut Step<'_>) {
         let now = step.now.monotonic;
         while let Some((_, message)) = self.unrecorded.pop_front_if(|(at, _)| now >= *at) {
-            if step.world.online.as_ref().is_some_and(|online| online.connection == message.connection) {
-                self.record(message, step);
+            let open = step.world.online.as_ref().map(|online| online.connection);
+            if message.from.is_none_or(|(connection, _)| open == Some(connection)) {
+                self.record(message, updates, step);
             }
         }
         while let Some((_, outcome)) = self.unwritten.pop_front_if(|(at, _)| now >= *at) {

@@ -1,4 +1,4 @@
-//! Which plugin gets a command.
+//! Which plugin gets a command, or the firmware of a device, which has no word.
 //!
 //! Of the plugins in whose scope it is: the one that names both its device and its first word, then one that names the
 //! device, then one that names the word, then one that takes all; among equals the first by name. That one is waited for
@@ -11,7 +11,7 @@ use crate::event::CommandScope;
 
 /// Plugins that handle commands, by name.
 #[derive(Default)]
-pub(super) struct Handlers(BTreeMap<String, Handler>);
+pub(crate) struct Handlers(BTreeMap<String, Handler>);
 
 struct Handler {
     scope: CommandScope,
@@ -29,7 +29,7 @@ enum State {
 
 /// Where a command goes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+pub(crate) enum Route<'a> {
     /// It can be called.
     To(&'a str),
     /// It restarts.
@@ -41,7 +41,7 @@ pub(super) enum Route<'a> {
 }
 
 impl Handlers {
-    pub(super) fn up(&mut self, plugin: &str, scope: Option<CommandScope>) {
+    pub(crate) fn up(&mut self, plugin: &str, scope: Option<CommandScope>) {
         match scope {
             Some(scope) => drop(self.0.insert(plugin.to_owned(), Handler { scope, state: State::Up })),
             None => drop(self.0.remove(plugin)),
@@ -49,23 +49,23 @@ impl Handlers {
     }
 
     /// One that goes down again before it was up gets no more time.
-    pub(super) fn down(&mut self, plugin: &str, until: Duration) {
+    pub(crate) fn down(&mut self, plugin: &str, until: Duration) {
         if let Some(handler) = self.0.get_mut(plugin).filter(|handler| handler.state == State::Up) {
             handler.state = State::DownUntil(until);
         }
     }
 
-    pub(super) fn gone(&mut self, plugin: &str) {
+    pub(crate) fn gone(&mut self, plugin: &str) {
         self.0.remove(plugin);
     }
 
     /// Gives up those that are down for too long. Says whether there was one.
-    pub(super) fn give_up(&mut self, now: Duration) -> bool {
+    pub(crate) fn give_up(&mut self, now: Duration) -> bool {
         let late = |handler: &&mut Handler| matches!(handler.state, State::DownUntil(until) if now >= until);
         self.0.values_mut().filter(late).map(|handler| handler.state = State::GivenUp).count() > 0
     }
 
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         let until = |handler: &Handler| match handler.state {
             State::DownUntil(until) => Some(until),
             State::Up | State::GivenUp => None,
@@ -74,7 +74,7 @@ impl Handlers {
     }
 
     /// `device` is a unique id.
-    pub(super) fn route(&self, device: &str, text: &str) -> Route<'_> {
+    pub(crate) fn route(&self, device: &str, text: &str) -> Route<'_> {
         let name = text.split_whitespace().next().unwrap_or_default();
         let mut best: Option<(u8, &String, &Handler)> = None;
         for (plugin, handler) in &self.0 {

@@ -13,9 +13,9 @@ use crate::{Action, CallId, Step};
 
 /// How long a command waits for its child to be known: the cloud tells of a new child and commands it in one breath, and
 /// the device has to ask who that is.
-const CHILD_TIME_MAX: Duration = Duration::from_secs(10);
+pub(crate) const CHILD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a plugin may take; its own deadlines are shorter, this one guards against a lost answer.
-const CALL_TIME_MAX: Duration = Duration::from_secs(120);
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(120);
 
 impl Commands {
     /// Starts or ends every waiting command that need not wait any longer. Looks at them only when something changed.
@@ -50,6 +50,11 @@ impl Commands {
             Work::Refuse(reason) => {
                 let reason = reason.clone();
                 self.finish(open, Ending::Failed(reason), step);
+                return None;
+            }
+            // Those are the part [`crate::ota`]'s, and never wait here.
+            Work::Update(_) => {
+                self.finish(open, Ending::Failed("a firmware update is no command".to_owned()), step);
                 return None;
             }
         };

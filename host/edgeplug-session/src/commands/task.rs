@@ -5,12 +5,13 @@
 //! whatever protocol is spoken when it is ready. Versions before 0.2 kept the body of a legacy command as it came; those
 //! are read too.
 
-use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command, Target, without_company};
+use edgeplug_protocol::c2d::{AckKind, CloudMessage, Command, Ota, OtaFile, Target, without_company};
 use edgeplug_protocol::template::Device;
 use edgeplug_protocol::version::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::ota::Journal;
 use crate::{SessionConfig, Step};
 
 /// Longest key the ledger takes.
@@ -19,37 +20,40 @@ const KEY_BYTES_MAX: usize = 512;
 const TASK_BYTES_MAX: usize = 128 * 1024;
 /// Keys that are no ack ids begin like this.
 const HASHED: &str = "sha256:";
-pub(super) const LOCAL: &str = "rule:";
+pub(crate) const LOCAL: &str = "rule:";
+const TOO_LONG: &str = "what the cloud wants is too long to be kept";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Task {
+pub(crate) struct Task {
     /// How the cloud wants to hear of its end, if it does.
-    pub(super) ack: Option<AckTo>,
+    pub(crate) ack: Option<AckTo>,
     /// Unique id of the child it is for, as it came while that is not known; `None` for the device itself.
-    pub(super) child: Option<String>,
-    pub(super) work: Work,
+    pub(crate) child: Option<String>,
+    pub(crate) work: Work,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AckTo {
-    pub(super) id: String,
-    pub(super) kind: AckKind,
+pub(crate) struct AckTo {
+    pub(crate) id: String,
+    pub(crate) kind: AckKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// A command text for a plugin.
     Run(String),
+    /// A firmware update, and how far it is.
+    Update(Box<Journal>),
     /// Nothing can be done, and why.
     Refuse(String),
 }
 
 impl Task {
     /// The tasks of a message with their keys. None of it needs an answer where there are none; the error says so.
-    pub(super) fn of(
+    pub(crate) fn of(
         message: CloudMessage,
         topic: &str,
         payload: &[u8],
@@ -73,10 +77,10 @@ impl Task {
                 vec![(key, Self::run(&command, devices, step.config))]
             }
             CloudMessage::Ota(ota) => {
-                let ack_id = ota.ack_id.as_deref().ok_or("a firmware update that nobody waits for")?;
-                let reason = "firmware updates are not supported yet";
-                let refuse = |target| refuse(ack_id, AckKind::Ota, child_of(target), reason);
-                ota.targets(cpid, own, devices).into_iter().map(refuse).collect()
+                if ota.ack_id.is_none() {
+                    return Err("a firmware update that nobody waits for");
+                }
+                Self::of_update(&ota, step)
             }
             CloudMessage::Module { ack_id } => {
                 let ack_id = ack_id.as_deref().ok_or("a module that nobody waits for")?;
@@ -87,24 +91,50 @@ impl Task {
         })
     }
 
+    /// One task for each target of a firmware update; none if nobody waits for it.
+    pub(crate) fn of_update(ota: &Ota, step: &Step<'_>) -> Vec<(String, Self)> {
+        let Some(ack_id) = &ota.ack_id else { return Vec::new() };
+        let devices = step.world.definition.as_ref().map_or(&[][..], |definition| &definition.devices);
+        let (cpid, own) = (&step.config.cpid, &step.config.unique_id);
+        let task = |(target, files): (Target<'_>, Vec<&OtaFile>)| {
+            let child = child_of(target);
+            let work = match Journal::new(ota, &files) {
+                Ok(journal) => Work::Update(Box::new(journal)),
+                Err(reason) => Work::Refuse(reason),
+            };
+            let ack = Some(AckTo { id: ack_id.clone(), kind: AckKind::Ota });
+            let mut task = Self { ack, child: child.map(str::to_owned), work };
+            if !task.fits() {
+                task.work = Work::Refuse(TOO_LONG.to_owned());
+            }
+            (key(ack_id, child, step.config), task)
+        };
+        ota.targets(cpid, own, devices).into_iter().map(task).collect()
+    }
+
     /// For a rule of this device.
-    pub(super) fn local(child: Option<&str>, text: &str) -> Self {
+    pub(crate) fn local(child: Option<&str>, text: &str) -> Self {
         Self { ack: None, child: child.map(str::to_owned), work: Work::Run(text.to_owned()) }
     }
 
     /// As it lies in the ledger.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         // Texts in memory have no way to fail.
         let bytes = serde_json::to_vec(self).unwrap_or_default();
         if bytes.len() <= TASK_BYTES_MAX {
             return bytes;
         }
-        let work = Work::Refuse("the command is too long to be kept".to_owned());
+        let work = Work::Refuse(TOO_LONG.to_owned());
         serde_json::to_vec(&Self { work, ..self.clone() }).unwrap_or_default()
     }
 
+    /// Whether the ledger takes it as it is.
+    pub(crate) fn fits(&self) -> bool {
+        serde_json::to_vec(self).is_ok_and(|bytes| bytes.len() <= TASK_BYTES_MAX)
+    }
+
     /// What [`Self::to_bytes`] made, or a version before 0.2 kept.
-    pub(super) fn from_bytes(bytes: &[u8], config: &SessionConfig) -> Result<Self, String> {
+    pub(crate) fn from_bytes(bytes: &[u8], config: &SessionConfig) -> Result<Self, String> {
         if let Ok(task) = serde_json::from_slice(bytes) {
             return Ok(task);
         }
@@ -146,6 +176,11 @@ fn key(ack_id: &str, child: Option<&str>, config: &SessionConfig) -> String {
         return hash(&[ack_id.as_bytes(), child.unwrap_or_default().as_bytes()]);
     }
     child.map_or_else(|| ack_id.to_owned(), |child| format!("{ack_id}/{child}"))
+}
+
+/// Name of the directory in which the files of an update are gathered: 32 hex digits.
+pub(crate) fn job(key: &str) -> String {
+    hash(&[key.as_bytes()]).chars().skip(HASHED.len()).take(32).collect()
 }
 
 /// For a command without an id: its topic (whose properties tell messages apart) and body.

@@ -1,5 +1,5 @@
 mod once;
-mod targets;
+pub(crate) mod targets;
 
 use std::time::Duration;
 

@@ -31,6 +31,8 @@ pub(crate) struct Disk {
 enum Unsaid {
     Row(u64),
     Recorded(String),
+    /// What stood there before.
+    Noted(String, Bytes),
     Finished(String, Option<u64>),
     /// What stood there before.
     Kept(Fact, Option<Bytes>),
@@ -67,7 +69,10 @@ impl Disk {
     pub(super) fn said(&mut self, event: &Event) {
         match event {
             Event::Committed { rows } => rows.iter().for_each(|(ticket, _)| drop(self.unsaid.remove(ticket))),
-            Event::Recorded { ticket, .. } | Event::Finished { ticket, .. } | Event::Kept { ticket, .. } => {
+            Event::Recorded { ticket, .. }
+            | Event::Noted { ticket, .. }
+            | Event::Finished { ticket, .. }
+            | Event::Kept { ticket, .. } => {
                 drop(self.unsaid.remove(ticket));
             }
             _ => {}
@@ -81,6 +86,7 @@ impl Disk {
             match unsaid {
                 Unsaid::Row(row) => drop(self.rows.remove(&row)),
                 Unsaid::Recorded(key) => drop(self.commands.remove(&key)),
+                Unsaid::Noted(key, before) => self.commands.get_mut(&key).unwrap().0 = before,
                 Unsaid::Kept(fact, Some(before)) => drop(self.facts.insert(fact, before)),
                 Unsaid::Kept(fact, None) => drop(self.facts.remove(&fact)),
                 Unsaid::Finished(key, ack) => {
@@ -175,6 +181,16 @@ impl Rig {
                     }
                 };
                 self.later(Duration::from_millis(5), Event::Recorded { ticket, result: Ok(recorded) });
+            }
+            Action::Note { ticket, .. } if self.ledger_fails => {
+                self.later(LATENCY, Event::Noted { ticket, result: Err("disk full".into()) });
+            }
+            Action::Note { ticket, key, body } => {
+                let command = self.disk.commands.get_mut(&key).expect("noted commands were recorded");
+                assert!(!command.1, "a finished command was noted");
+                let before = std::mem::replace(&mut command.0, body);
+                self.disk.unsaid.insert(ticket, Unsaid::Noted(key, before));
+                self.later(Duration::from_millis(5), Event::Noted { ticket, result: Ok(()) });
             }
             Action::Finish { ticket, .. } if self.ledger_fails => {
                 self.later(LATENCY, Event::Finished { ticket, result: Err("disk full".into()) });

@@ -36,6 +36,8 @@ pub(crate) struct Portal {
     pub(crate) more_attributes: Vec<&'static str>,
     pub(crate) rules: Value,
     pub(crate) settings: Value,
+    /// The update that waits, as each protocol says it.
+    pub(crate) ota: Value,
     /// Children; the device is a gateway if there is a list.
     pub(crate) children: Option<Vec<&'static str>>,
     /// Host of the hub.
@@ -70,6 +72,7 @@ impl Default for Portal {
             more_attributes: Vec::new(),
             rules: Value::Null,
             settings: Value::Null,
+            ota: Value::Null,
             children: None,
             hub: "hub",
             hub_moved: false,
@@ -150,7 +153,7 @@ impl Rig {
             202 => json!({"set": portal.settings}),
             203 => json!({"r": portal.rules}),
             204 => json!({"d": children()}),
-            205 => json!({"ota": null}),
+            205 => json!({"ota": portal.ota}),
             221 | 222 => json!({}),
             other => panic!("nobody asks {other}"),
         };
@@ -189,7 +192,7 @@ impl Portal {
                   "pwd": "", "pub": "devices/CP-GW/messages/events/", "sub": "devices/CP-GW/messages/devicebound/#"},
             "d": devices,
             "att": if no_attributes { Value::Null } else { attributes },
-            "set": self.settings, "r": self.rules, "ota": null})
+            "set": self.settings, "r": self.rules, "ota": self.ota})
     }
 
     fn identity(&self) -> Value {

@@ -116,7 +116,12 @@ fn what_is_wanted_does_not_grow_without_end() {
         rig.pass(SECOND / 10);
     }
     told(&mut rig);
-    rig.handle(Event::PluginUp(crate::event::PluginUp { plugin: "late".into(), interval: None, commands: None }));
+    rig.handle(Event::PluginUp(crate::event::PluginUp {
+        plugin: "late".into(),
+        interval: None,
+        commands: None,
+        firmware: None,
+    }));
     let largest = rig.told_desired.iter().map(|(_, change)| change.desired.len()).max().unwrap_or_default();
     assert!(largest <= desired::BYTES_MAX, "{largest}");
     assert!(rig.cloud.twin.asked.len() > 1, "read anew");

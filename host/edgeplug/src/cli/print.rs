@@ -25,6 +25,7 @@ macro_rules! line {
 }
 
 pub(super) mod plugins;
+pub(super) mod updates;
 
 /// `edgeplug status`.
 pub(super) fn status(status: &Value) -> String {
@@ -100,6 +101,7 @@ pub(super) fn status(status: &Value) -> String {
         let line = format!("{} by {}, {seconds} s left{percent} {}", text("id"), text("plugin"), text("message"));
         line!(lines, "          {}", line.trim_end());
     }
+    updates::status(status, &mut lines);
     for store in ["telemetry", "ledger"] {
         match text(&format!("/store/{store}/state")) {
             "degraded" => line!(lines, "store     {store} degraded: {}", text(&format!("/store/{store}/reason"))),

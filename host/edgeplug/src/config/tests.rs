@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use edgeplug_protocol::version::Version;
-use edgeplug_session::config::{FrequencyPolicy, HardStopPolicy, ProtocolChoice, TransformFailure};
+use edgeplug_session::config::{DeviceWay, FrequencyPolicy, HardStopPolicy, ProtocolChoice, TransformFailure};
 
 use super::*;
 
@@ -144,6 +144,50 @@ fn each_mistake_has_its_code_its_place_and_its_remedy() {
             &["plugins.transforms.a", "sources only"],
         ),
         (
+            format!("{GOOD}[ota]\nsignature = \"warn\"\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "ota.signature", "needs a key", "set ota.keys"],
+        ),
+        (format!("{GOOD}[ota]\nkeys = [\"RW\"]\n"), Exit::ConfigInvalid, &["line 8", "ota.keys", "minisign"]),
+        (
+            format!("{GOOD}[ota]\nkeys = [\"/nonexistent/key.pub\"]\n"),
+            Exit::ConfigFileMissing,
+            &["line 8", "ota.keys", "/nonexistent/key.pub"],
+        ),
+        (format!("{GOOD}[ota]\ndigest = \"never\"\n"), Exit::ConfigWrongType, &["line 8", "`if-given`"]),
+        (format!("{GOOD}[ota]\ninstaller = []\n"), Exit::ConfigInvalid, &["line 8", "ota.installer", "is empty"]),
+        (
+            format!("{GOOD}[ota]\ninstaller = [\"rauc\", \"install\"]\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "ota.installer", "no absolute path", "no shell"],
+        ),
+        (
+            format!("{GOOD}[ota]\ninstaller = [\"/bin/a\"]\nrestart = true\n"),
+            Exit::ConfigInvalid,
+            &["line 9", "ota.restart", "set ota.confirm"],
+        ),
+        (
+            format!("{GOOD}[ota]\ninstaller = [\"/bin/a\"]\nconfirm = [\"/bin/b\"]\n"),
+            Exit::ConfigInvalid,
+            &["line 9", "ota.confirm", "ota.restart = true"],
+        ),
+        (
+            format!("{GOOD}[ota]\ninstaller_by = \"unit\"\n"),
+            Exit::ConfigInvalid,
+            &["line 8", "ota.installer_by", "set ota.installer"],
+        ),
+        (
+            format!("{GOOD}[ota]\ninstaller = [\"/bin/a\"]\ninstaller_by = \"root\"\n"),
+            Exit::ConfigWrongType,
+            &["line 9", "`unit`"],
+        ),
+        (
+            format!("{GOOD}[ota]\nupdate_mb_max = 10\nfile_mb_max = 20\n"),
+            Exit::ConfigInvalid,
+            &["line 9", "ota.file_mb_max", "raise ota.update_mb_max"],
+        ),
+        (format!("{GOOD}[ota]\nattempts_max = 0\n"), Exit::ConfigInvalid, &["line 8", "ota.attempts_max", "default 5"]),
+        (
             format!("{GOOD}[plugins]\ntransform_failure = \"keep\"\n"),
             Exit::ConfigWrongType,
             &["line 8", "`pass`", "`drop`"],
@@ -256,10 +300,14 @@ fn the_example_that_is_installed_is_understood_and_says_the_defaults() {
     }
     let all = load(&all).unwrap_or_else(|problem| panic!("{}\n{all}", problem.text));
     let shown = |config: &Config| {
-        let Config { session, outbox, link, identity, plugins, .. } = config;
+        let Config { session, outbox, link, identity, plugins, ota, .. } = config;
+        // It names the file, which has another name each time.
+        let mut ota = ota.clone();
+        ota.refused = None;
         let PluginsConfig { directory, engine, cache_images, signature, limits, .. } = plugins;
         format!(
-            "{session:?} {outbox:?} {link:?} {identity:?} {directory:?} {engine} {cache_images:?} {signature:?} {limits:?}"
+            "{session:?} {outbox:?} {link:?} {identity:?} {directory:?} {engine} {cache_images:?} {signature:?} {limits:?} \
+             {ota:?}"
         )
     };
     assert_eq!(shown(&bare), shown(&all));
@@ -295,4 +343,49 @@ fn a_choice_that_does_not_exist_is_named_with_its_line() {
         let problem = load(&format!("{GOOD}{text}\n")).unwrap_err();
         assert!(problem.text.contains(part), "{text}: {}", problem.text);
     }
+}
+
+#[test]
+fn updates_are_refused_with_the_remedy_while_there_is_no_key() {
+    for text in ["", "[ota]\nsignature = \"require\"\n"] {
+        let refused = load(&format!("{GOOD}{text}")).unwrap().ota.refused.unwrap();
+        assert!(refused.contains("ota.keys") && refused.contains("edgeplug.toml"), "{refused}");
+    }
+    let off = load(&format!("{GOOD}[ota]\nsignature = \"off\"\n")).unwrap().ota;
+    assert_eq!((off.refused, off.components), (None, true));
+    let key = "keys = [\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]";
+    let signed = load(&format!("{GOOD}[ota]\n{key}\n")).unwrap().ota;
+    assert_eq!((signed.refused, signed.signature.keys.len()), (None, 1));
+}
+
+#[test]
+fn what_is_said_of_updates_reaches_the_session() {
+    let config = load(&format!(
+        "{GOOD}[ota]\nsignature = \"off\"\ndigest = \"if-given\"\ncomponents = false\nupdate_mb_max = 100\n\
+         installer = [\"/usr/bin/rauc\", \"install\"]\ninstaller_by = \"unit\"\nrestart = true\nconfirm = [\"/bin/confirm\"]\n\
+         installer_timeout_s = 60\nattempts_max = 2\nfetch_tries_max = 3\nrate_bytes_per_s = 2048\n"
+    ))
+    .unwrap();
+    let policy = &config.session.ota;
+    assert_eq!((policy.device_way, policy.components), (DeviceWay::Installer, false));
+    assert_eq!((policy.attempts_max, policy.fetch_tries_max, policy.restart), (2, 3, true));
+    let ota = &config.ota;
+    assert_eq!((ota.file_bytes_max, ota.update_bytes_max), (100 << 20, 100 << 20), "the default gives way");
+    assert_eq!((ota.digest_required, ota.rate_max), (false, Some(2048)));
+    let installer = ota.installer.as_ref().unwrap();
+    assert_eq!((installer.by(), installer.timeout), (InstalledBy::Unit, Duration::from_secs(60)));
+    assert_eq!(load(GOOD).unwrap().session.ota, edgeplug_session::config::OtaPolicy::default());
+}
+
+#[test]
+fn the_installers_side_reads_its_section_without_the_daemons_credentials() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("edgeplug.toml");
+    let text = format!(
+        "{GOOD}[identity]\nkind = \"symmetric-key\"\nkey_file = \"/run/credentials/none\"\n[ota]\nfree_mb_min = 7\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    assert_eq!(Config::load(&file).unwrap_err().exit, Exit::ConfigFileMissing);
+    let ota = Config::load_ota(&file).unwrap();
+    assert_eq!((ota.free_bytes_min, ota.staging()), (7 << 20, "/var/lib/edgeplug/ota/staging".into()));
 }

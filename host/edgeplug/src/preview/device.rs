@@ -72,6 +72,7 @@ impl Device {
             plugin: PLUGIN.into(),
             interval: None,
             commands: Some(CommandScope::default()),
+            firmware: None,
         }));
         device.coming.push_back(Event::PluginsScanned);
         device.settle();

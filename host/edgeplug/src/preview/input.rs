@@ -132,6 +132,7 @@ impl Setup {
             rounding: Rounding::new(),
             ack_status: StatusTable::default(),
             transforms: edgeplug_session::config::Transforms::default(),
+            ota: edgeplug_session::config::OtaPolicy::default(),
         };
         Self { definition, session }
     }

@@ -31,6 +31,32 @@ async fn a_wipe_takes_rows_that_are_on_their_way_too() {
     assert_eq!((evicted, store.wipe), (2, Wipe::Not));
 }
 
+#[tokio::test]
+async fn how_far_an_update_is_reaches_the_ledger_or_the_reason_comes_back() {
+    let note = || Action::Note { ticket: Ticket(5), key: "c1".to_owned(), body: Bytes::from_static(b"fetching") };
+    let mut store = Store::new();
+    taken(&mut store, note());
+    assert!(matches!(store.flush(), Some(Event::Noted { ticket: Ticket(5), result: Err(_) })));
+
+    let directory = tempfile::tempdir().unwrap();
+    let (outbox, _, mut events) = Outbox::open(OutboxOptions::new(directory.path().to_owned())).unwrap();
+    let mut store = Store { outbox: Some(outbox), ..Store::new() };
+    let record = Action::Record { ticket: Ticket(4), key: "c1".to_owned(), body: Bytes::new(), at_unix_ms: 0 };
+    for (action, ticket) in [(record, 4), (note(), 5)] {
+        taken(&mut store, action);
+        assert!(store.flush().is_none());
+        match store.on_event(events.recv().await.unwrap()) {
+            Some(
+                Event::Recorded { ticket: Ticket(answered), result: Ok(_) }
+                | Event::Noted { ticket: Ticket(answered), result: Ok(()) },
+            ) => {
+                assert_eq!(answered, ticket);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_wipe_that_failed_is_tried_again_when_the_store_can_write() {
     let mut store = Store { wipe: Wipe::UnderWay, drops: VecDeque::from([None]), ..Store::new() };

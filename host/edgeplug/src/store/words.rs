@@ -39,6 +39,7 @@ pub(super) fn event(event: OutboxEvent) -> Option<Event> {
             Event::Recorded { ticket: Ticket(ticket), result: Ok(recorded) }
         }
         OutboxEvent::RecordFailed { ticket, reason } => Event::Recorded { ticket: Ticket(ticket), result: Err(reason) },
+        OutboxEvent::CommandNoted { ticket, result } => Event::Noted { ticket: Ticket(ticket), result },
         OutboxEvent::Finished { ticket, outcome } => {
             let ack = match outcome {
                 // A commit that seemed to fail may have been written all the same: its acknowledgement waits there.
@@ -150,6 +151,7 @@ pub(super) fn refusal(request: Request, reason: &str) -> Option<Event> {
         }
         Request::Load { ticket, .. } => Event::Loaded { ticket: Ticket(ticket), result: Err(reason) },
         Request::RecordCommand { ticket, .. } => Event::Recorded { ticket: Ticket(ticket), result: Err(reason) },
+        Request::NoteCommand { ticket, .. } => Event::Noted { ticket: Ticket(ticket), result: Err(reason) },
         Request::FinishCommand { ticket, .. } => Event::Finished { ticket: Ticket(ticket), result: Err(reason) },
         Request::Remove(rows) => Event::Removed { rows: u64::try_from(rows.len()).unwrap_or(0) },
         Request::RemoveAcks(_)

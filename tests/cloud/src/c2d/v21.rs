@@ -29,12 +29,15 @@ pub(super) fn row(message: &CloudMessage) -> Option<&'static str> {
     })
 }
 
-/// `version` is what stands in `v`.
+/// `version` is what stands in `v`. No file of an update can be for a child by its name.
 pub(super) fn body(message: &CloudMessage, version: &Value) -> Option<Value> {
     let kind = match message {
         CloudMessage::Unknown { kind } => kind,
         known => row(known)?,
     };
+    if matches!(message, CloudMessage::Firmware(firmware) if firmware.files.iter().any(|file| file.child.is_some())) {
+        return None;
+    }
     let mut body = Map::new();
     body.insert("v".to_owned(), version.clone());
     body.insert("ct".to_owned(), kind.parse::<i64>().ok()?.into());

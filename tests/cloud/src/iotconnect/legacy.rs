@@ -11,9 +11,10 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::{IotConnect, authentication, object, respond};
+use crate::c2d::Dialect;
 use crate::listen::Cut;
 use crate::protocol::Protocol;
-use crate::script::Endpoint;
+use crate::script::{Answer, Endpoint};
 
 /// Which key of the answer each option flag asks for.
 const OPTIONS: [(&str, &str); 6] =
@@ -48,7 +49,9 @@ pub(super) async fn sync(
     else {
         return (StatusCode::BAD_REQUEST, Json(json!({"status": 400, "message": "invalid request"}))).into_response();
     };
-    let mut answer = iotconnect.sync_answer(cpid, unique_id);
+    // A device that gets another answer is not told of an update, and owes nothing for it.
+    let right = matches!(scripted, None | Some(Answer::Right | Answer::Missing(_)));
+    let mut answer = iotconnect.sync_answer(cpid, unique_id, right);
     tracing::info!(cpid, unique_id, rc = ?answer.get("rc"), scripted = ?scripted, "sync");
     for (option, key) in OPTIONS {
         // Both styles are in use: only the wanted flags as true, or all six with false for the others.
@@ -60,8 +63,8 @@ pub(super) async fn sync(
 }
 
 impl IotConnect {
-    /// The whole sync answer, before the option filter.
-    fn sync_answer(&self, cpid: &str, unique_id: &str) -> Map<String, Value> {
+    /// The whole sync answer, before the option filter; `told` when the device gets to see it.
+    fn sync_answer(&self, cpid: &str, unique_id: &str, told: bool) -> Map<String, Value> {
         let portal = &self.inner.portal;
         if !cpid.eq_ignore_ascii_case(&portal.cpid) {
             return nothing(6);
@@ -81,7 +84,8 @@ impl IotConnect {
             })
         });
         let template = &device.template;
-        let firmware = self.lock().firmware.as_ref().map(|firmware| firmware.legacy());
+        let firmware = if told && in_hub { self.tell_pending(&device, Dialect::Legacy) } else { None };
+        let firmware = firmware.map(|firmware| firmware.legacy());
         object(json!({
             "sc": {
                 "hb": {"fq": 10, "h": "", "un": "", "pwd": "", "pub": ""}, "log": {"h": "", "un": "", "pwd": "", "pub": ""},

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{IotConnect, NOT_JSON, remove};
+use crate::c2d::Dialect;
 use crate::device::Device;
 use crate::limits::CHILD_ID_MAX;
 use crate::portal::GATEWAY_GUID;
@@ -108,7 +109,7 @@ impl IotConnect {
                 "set" => template.set21(),
                 "r" => template.r21(),
                 "d" => template.children21(),
-                "ota" => self.lock().firmware.as_ref().map_or(Value::Null, |firmware| firmware.v21()),
+                "ota" => self.tell_pending(device, Dialect::V21).map_or(Value::Null, |firmware| firmware.v21()),
                 _ => json!([]),
             };
             d.insert((*key).to_owned(), value);

@@ -138,6 +138,7 @@ impl IotConnect {
         let host = self.told_host(&id);
         let template = &device.template;
         let gateway = (!template.tag.is_empty()).then(|| json!({"tg": template.tag, "g": GATEWAY_GUID}));
+        let pending = self.inner.post.waiting(unique_id).is_some() || self.lock().firmware.is_some();
         let is = |there: bool| u8::from(there);
         Some(object(json!({
             "ec": 0, "ct": 200,
@@ -148,7 +149,7 @@ impl IotConnect {
             "has": {
                 "d": is(!template.children.is_empty()), "attr": is(!template.attributes.is_empty()),
                 "set": is(!template.settings.is_empty()), "r": is(!template.rules.is_empty()),
-                "ota": is(self.lock().firmware.is_some())
+                "ota": is(pending)
             },
             "p": {
                 "n": "mqtt", "h": host, "p": self.inner.hub.told_port(), "id": id,

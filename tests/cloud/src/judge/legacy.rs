@@ -36,6 +36,11 @@ impl Judge<'_> {
                     "the ack has no ackId",
                 );
                 self.check(ack.is_some_and(|ack| ack.get("st").is_some_and(Value::is_i64)), "the ack has no st");
+                let child = ack.and_then(|ack| ack.get("childId")?.as_str()).filter(|child| !child.is_empty());
+                if let Some(child) = child {
+                    let known = self.device.template.children.iter().any(|known| known.id == child);
+                    self.check(known, &format!("childId {child} is not a child"));
+                }
             }
             _ => self.say("mt is none of 0, 1, 2, 3, 5, 11"),
         }

@@ -4,11 +4,13 @@
 
 mod device;
 mod dps;
+mod firmware;
 mod hub;
 mod iotconnect;
 mod program;
 mod swtpm;
 mod to_device;
+mod updates;
 mod v21;
 mod websocket;
 

@@ -95,6 +95,52 @@ async fn a_directory_keeps_what_the_hub_knew() {
     assert_eq!(cloud.hub().twin("GW").unwrap()["desired"], json!({"fan": 1, "$version": 2}));
 }
 
+#[tokio::test]
+async fn the_control_api_drives_the_firmware_store() {
+    let cloud = Cloud::start(CloudOptions::new().device(Device::symmetric("GW"))).await.unwrap();
+    let control = Control { http: client(&cloud), url: cloud.control_url() };
+    let ok = (200, json!({"ok": true}));
+    // Past the limit of all other bodies.
+    for content in [vec![7_u8; 200_000], vec![8_u8; 200_000]] {
+        let put = format!("{}/control/firmware/fw.bin?sha256=right", control.url);
+        assert_eq!(control.http.put(put).body(content).send().await.unwrap().status(), 200);
+    }
+    let listed = control.get("firmware").await;
+    assert_eq!((&listed[0]["name"], &listed[0]["bytes"]), (&json!("fw.bin"), &json!(200_000)));
+
+    let faults = json!({"firmware": [
+        {"name": "fw.bin", "fault": {"status": {"status": 500}}, "times": 1},
+        {"name": "fw.bin", "fault": {"redirect": "loop"}, "always": true}
+    ]});
+    assert_eq!(control.post("faults", faults).await, ok);
+    let (_, answer) = control.post("firmware/fw.bin/url", json!({})).await;
+    let url = answer["url"].as_str().unwrap();
+    assert_eq!(control.http.get(url).send().await.unwrap().status(), 500);
+    assert!(control.http.get(url).send().await.is_err());
+    assert_eq!(control.post("faults", json!({"clear_firmware": ["fw.bin"]})).await, ok);
+    let answer = control.http.get(url).send().await.unwrap();
+    assert_eq!(answer.headers()["x-ms-meta-sha256"].to_str().unwrap(), listed[0]["sha256"].as_str().unwrap());
+    assert_eq!(answer.bytes().await.unwrap(), vec![8_u8; 200_000]);
+    let log = control.get("firmware/fw.bin/requests").await;
+    assert_eq!((&log[0]["status"], &log[0]["fault"]["status"]["status"]), (&json!(500), &json!(500)));
+    assert_eq!(log.as_array().unwrap().last().unwrap()["sent"], 200_000);
+    let (_, expired) = control.post("firmware/fw.bin/url", json!({"life_s": -1})).await;
+    assert_eq!(control.http.get(expired["url"].as_str().unwrap()).send().await.unwrap().status(), 403);
+    assert_eq!(control.post("faults", json!({"rotate_firmware_key": true})).await, ok);
+    assert_eq!(control.http.get(url).send().await.unwrap().status(), 403);
+
+    let update = json!({"ack_id": "f-1", "software": "1.5", "files": [{"stored": "fw.bin"}]});
+    let push = json!({"protocol": "1.0", "update": update});
+    assert_eq!(control.post("devices/GW/update", push).await, ok);
+    assert_eq!(control.get("devices/GW/acks").await["missing"][0]["ack_id"], "f-1");
+    assert_eq!(control.post("devices/GW/pending-update", update).await, ok);
+    assert_eq!(control.post("devices/GW/pending-update", Value::Null).await, ok);
+    let unknown = json!({"firmware": [{"name": "none.bin", "fault": "hang"}]});
+    assert_eq!(control.post("faults", unknown).await, (400, json!({"error": "the store has no none.bin"})));
+    let gone = control.http.delete(format!("{}/control/firmware/fw.bin", control.url)).send().await.unwrap();
+    assert_eq!((gone.status().as_u16(), control.get("firmware").await), (200, json!([])));
+}
+
 struct Program(Child);
 
 impl Drop for Program {
@@ -120,7 +166,17 @@ async fn the_program_says_where_it_listens_and_what_to_configure() {
         "0",
     ];
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgeplug-cloud"))
-        .args(["--device", "GW:sym", "--device", "TG:tpm", "--trust-first-ek", "--directory"])
+        .args(["--firmware", concat!("fw.toml=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+        .args([
+            "--firmware-fault",
+            r#"fw.toml={"cut_after":10}"#,
+            "--device",
+            "GW:sym",
+            "--device",
+            "TG:tpm",
+            "--trust-first-ek",
+            "--directory",
+        ])
         .arg(directory.path())
         .args(ports)
         .stdout(Stdio::piped())
@@ -147,6 +203,7 @@ async fn the_program_says_where_it_listens_and_what_to_configure() {
     }
     assert!(std::fs::exists(cloud["ca_file"].as_str().unwrap()).unwrap());
     assert!(text.contains("is enrolled, unseen"));
+    assert!(text.contains(r#""stored":"fw.toml""#), "{text}");
     let key = std::fs::read_to_string(directory.path().join("GW.key")).unwrap();
     assert!(!text.contains(key.trim()), "the key is not printed");
     let url = text.lines().find_map(|line| line.trim().strip_prefix("control (HTTP)")).unwrap().trim();

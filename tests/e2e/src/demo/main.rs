@@ -3,12 +3,13 @@
 //! Runs until Ctrl-C, or for `DEMO_S` seconds. The last line is one JSON object; `lost` is judged from what the plugin
 //! logged as accepted and what the simulated cloud recorded.
 
+mod air;
 mod story;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use edgeplug_e2e::{World, sensors};
+use edgeplug_e2e::{Signer, World, sensors};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use story::{Story, say};
@@ -36,9 +37,13 @@ async fn demo() -> anyhow::Result<()> {
     // `load` is for the README's first plugin.
     let mut options = sensors::system_sensors(&["load"]);
     options.plugins.push_str("[plugins.allow.\"*\"]\nfiles = [\"/proc/loadavg\"]\n");
+    // A new version proves itself for a minute; nobody watches a demo for so long.
+    options.plugins.insert_str(0, "probation_s = 2\n");
+    let signer = Signer::new()?;
+    options.tables = signer.table();
     let world = World::new(options).await?;
     tell_identity(&world.identity_show().await?)?;
-    let mut story = Story::begin(world)?;
+    let mut story = Story::begin(world, signer)?;
     tokio::select! {
         told = story.tell(run_for) => told?,
         _ = tokio::signal::ctrl_c() => say("stop", "asked to stop"),

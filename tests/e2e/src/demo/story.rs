@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use edgeplug_cloud::AckKind;
 use edgeplug_e2e::sensors::{self, SYSTEM_SENSORS};
-use edgeplug_e2e::{Edgeplug, World};
+use edgeplug_e2e::{Edgeplug, Signer, World};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,15 +23,22 @@ pub(crate) struct Ending {
     readings_delivered: usize,
     commands_acked: usize,
     reloads: usize,
+    ota_confirmed: usize,
+    ota_rolled_back: usize,
     pub(crate) lost: usize,
     seconds: u64,
 }
 
 pub(crate) struct Story {
-    world: World,
-    edgeplug: Edgeplug,
+    pub(crate) world: World,
+    pub(crate) edgeplug: Edgeplug,
+    /// Whose updates the device takes.
+    pub(crate) signer: Signer,
     begun: Instant,
     told: usize,
+    reloads: usize,
+    pub(crate) ota_confirmed: usize,
+    pub(crate) ota_rolled_back: usize,
 }
 
 /// One line of the story.
@@ -40,11 +48,12 @@ pub(crate) fn say(what: &str, words: &str) {
 
 impl Story {
     /// Drops the plugin into its directory and starts the daemon.
-    pub(crate) fn begin(world: World) -> anyhow::Result<Self> {
+    pub(crate) fn begin(world: World, signer: Signer) -> anyhow::Result<Self> {
         world.drop_plugin(sensors::first_build(&sensors::manifest(500)))?;
         let edgeplug = world.start()?;
         say("daemon", &format!("started; its plugins lie in {}", world.plugins_directory().display()));
-        Ok(Self { world, edgeplug, begun: Instant::now(), told: 0 })
+        let (begun, told, reloads, ota_confirmed, ota_rolled_back) = (Instant::now(), 0, 0, 0, 0);
+        Ok(Self { world, edgeplug, signer, begun, told, reloads, ota_confirmed, ota_rolled_back })
     }
 
     pub(crate) async fn tell(&mut self, run_for: Option<Duration>) -> anyhow::Result<()> {
@@ -62,11 +71,13 @@ impl Story {
             .wait_for(|records| !records.is_empty(), STEP_TIME_MAX)
             .await
             .context("no reading came")?;
-        self.watch(self.share(run_for, 20)).await?;
+        self.watch(self.share(run_for, 10)).await?;
         self.command("set-interval 1", "demo-1").await?;
         self.command("fail", "demo-2").await?;
-        self.watch(self.share(run_for, 20)).await?;
+        self.watch(self.share(run_for, 10)).await?;
         self.replace().await?;
+        self.watch(self.share(run_for, 10)).await?;
+        self.update_over_the_air().await?;
         match run_for {
             Some(time) => self.watch(time.saturating_sub(self.begun.elapsed())).await,
             None => {
@@ -78,8 +89,13 @@ impl Story {
 
     /// Lets the last readings arrive, stops the daemon, counts.
     pub(crate) async fn end(mut self) -> anyhow::Result<Ending> {
-        // Without its file the plugin stops; what it had sent is still on its way.
-        std::fs::remove_file(self.world.plugins_directory().join(format!("{SYSTEM_SENSORS}.wasm")))?;
+        // Without its files the plugin stops; what it had sent is still on its way.
+        let component = format!("{SYSTEM_SENSORS}.wasm");
+        std::fs::remove_file(self.world.plugins_directory().join(&component))?;
+        let over_the_air = self.world.ota_plugins_directory().join(&component);
+        if over_the_air.exists() {
+            std::fs::remove_file(over_the_air)?;
+        }
         let drained = |status: &Value| {
             let plugins_gone = status.get("plugins").and_then(Value::as_array).is_some_and(Vec::is_empty);
             plugins_gone && status.pointer("/uplink/waiting").and_then(Value::as_u64) == Some(0)
@@ -101,8 +117,10 @@ impl Story {
             connected: !self.world.cloud.hub().connections(&self.world.hub_device_id()).is_empty(),
             plugin: SYSTEM_SENSORS,
             readings_delivered: recorder.readings("sequence").len(),
-            commands_acked: recorder.all_acks().len(),
-            reloads: log.lines()?.iter().filter(|line| line.message().contains("plugin replaced")).count(),
+            commands_acked: recorder.all_acks().iter().filter(|ack| ack.kind == AckKind::Command).count(),
+            reloads: self.reloads,
+            ota_confirmed: self.ota_confirmed,
+            ota_rolled_back: self.ota_rolled_back,
             lost: missing.len(),
             seconds,
         })
@@ -153,6 +171,7 @@ impl Story {
         let line = self.world.log().wait_for("plugin replaced", 0, STEP_TIME_MAX).await?;
         let version: String = line.text("sha256").chars().take(12).collect();
         say("reload", &format!("picked up (sha256 {version}…) between two calls, without a gap"));
+        self.reloads += 1;
         Ok(())
     }
 
@@ -166,7 +185,7 @@ impl Story {
         Ok(())
     }
 
-    fn tell_readings(&mut self) {
+    pub(crate) fn tell_readings(&mut self) {
         let samples = self.world.cloud.recorder().samples();
         for sample in samples.iter().skip(self.told) {
             let words: Vec<_> = sample.values.iter().map(|(name, value)| format!("{name} {value}")).collect();

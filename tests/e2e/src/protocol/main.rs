@@ -69,7 +69,8 @@ async fn play(rig: anyhow::Result<Rig<'_>>, device: Device) -> Vec<anyhow::Error
         Device::Gateway => {
             note("readings", gateway::readings(&rig).await);
             note("commands", told::commands(&rig).await);
-            note("firmware and modules", told::firmware_and_modules(&rig).await);
+            note("firmware", told::firmware(&rig).await);
+            note("modules", told::modules(&rig).await);
             note("changes of the template", gateway::changes(&rig).await);
             note("data frequency", gateway::frequency(&rig).await);
             note("what changes nothing", told::ignored(&rig).await);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use edgeplug_cloud::{
     Ack, Attribute, Child, Cloud, CloudMessage, Dialect, Hub, Kind, MessageKind, Offer, Protocol, Recorder, Rule,
-    Template,
+    Template, Update,
 };
 use edgeplug_e2e::{Edgeplug, PluginFiles, World, WorldOptions};
 use serde_json::Value;
@@ -98,11 +98,14 @@ impl<'a> Rig<'a> {
             // The protocol is left to be found out.
             cloud: "hard_stop = \"until-resume\"\n".to_owned(),
             plugins: "[plugins.allow.gateway]\nallow_disconnect = true\n".to_owned(),
+            // Signatures are another test's matter; hashes come with the URLs.
+            tables: "[ota]\nsignature = \"off\"\n".to_owned(),
             ..WorldOptions::default()
         })
         .await?;
         let manifest = format!("interval_ms = 200\ndisconnect = true\n[config]\n{config}");
         world.drop_plugin(PluginFiles { name: "gateway", guest: "gateway", manifest: Some(&manifest) })?;
+        world.drop_plugin(PluginFiles { name: "flasher", guest: "flasher", manifest: Some("interval_ms = 200\n") })?;
         let edgeplug = world.start()?;
         let (commands, messages, judged) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let rig = Self { world, protocol, coverage, edgeplug, commands, messages, judged };
@@ -138,13 +141,21 @@ impl<'a> Rig<'a> {
 
     /// Sends a message; in 2.1 in both forms of its version by turns.
     pub(super) fn send(&self, message: &CloudMessage) -> anyhow::Result<()> {
+        self.cloud().send(GATEWAY, self.dialect(), message)
+    }
+
+    /// The same for an update made of files of the store.
+    pub(super) fn push_update(&self, update: &Update) -> anyhow::Result<()> {
+        self.cloud().push_update(GATEWAY, self.dialect(), update)
+    }
+
+    fn dialect(&self) -> Dialect {
         let count = self.messages.replace(self.messages.get() + 1);
-        let dialect = match self.protocol {
+        match self.protocol {
             Protocol::Legacy => Dialect::Legacy,
             Protocol::V21 if count.is_multiple_of(2) => Dialect::V21,
             Protocol::V21 => Dialect::V21Number,
-        };
-        self.cloud().send(GATEWAY, dialect, message)
+        }
     }
 
     /// Sends a message and waits until the device has acknowledged it to the broker.

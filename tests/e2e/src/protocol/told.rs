@@ -1,7 +1,7 @@
 //! Commands, firmware, modules, and what changes nothing.
 
 use anyhow::{Context as _, ensure};
-use edgeplug_cloud::{CloudMessage, Firmware, FirmwareFile, MessageKind};
+use edgeplug_cloud::{CloudMessage, Firmware, MessageKind, Update};
 
 use crate::rig::{CHILDREN, GATEWAY, LONG, QUIET, Rig};
 
@@ -48,33 +48,42 @@ pub(super) async fn commands(rig: &Rig<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Neither can be done yet; each device a message is for says so once.
-pub(super) async fn firmware_and_modules(rig: &Rig<'_>) -> anyhow::Result<()> {
-    let file = |tag: Option<&str>, child: Option<&str>| FirmwareFile {
-        url: "https://files.invalid/fw/image.bin?sig=1".to_owned(),
-        name: None,
-        tag: tag.map(str::to_owned),
-        child: child.map(str::to_owned),
-    };
-    let mut shapes = vec![
-        ("fw-device", vec![file(None, None)], false),
-        ("fw-tags", vec![file(Some("gw"), None), file(Some("c"), None)], false),
+/// Every form of the message: whoever it is for is handed the right file and says so once.
+pub(super) async fn firmware(rig: &Rig<'_>) -> anyhow::Result<()> {
+    let store = rig.cloud().firmware();
+    for name in ["gw.bin", "c.bin"] {
+        store.add(name, name.repeat(50_000))?;
+    }
+    let update = |ack_id: &str| Update::new(ack_id, "1.5").sha256_in_urls();
+    let mut updates = vec![
+        update("fw-device").file("gw.bin"),
+        update("fw-tags").file_for_tag("gw.bin", "gw").file_for_tag("c.bin", "c"),
     ];
     if rig.is_legacy() {
-        shapes.push(("fw-plain", vec![file(None, None)], true));
-        shapes.push(("fw-child", vec![file(Some("gw"), None), file(Some("c"), Some("C2"))], false));
+        updates.push(update("fw-plain").file("gw.bin").plain_urls());
+        updates.push(update("fw-child").file_for_tag("gw.bin", "gw").file_for_child("c.bin", "C2"));
     }
-    for (ack_id, files, plain_urls) in shapes {
-        let (software, hardware) = ("1.5".to_owned(), "1.0".to_owned());
-        let firmware =
-            CloudMessage::Firmware(Firmware { software, hardware, ack_id: ack_id.to_owned(), files, plain_urls });
-        rig.tell(&firmware).await?;
+    for update in updates {
+        let ack_id = update.ack_id.as_str();
+        rig.push_update(&update)?;
         let balance = rig.cloud().wait_acks(GATEWAY, LONG).await.with_context(|| format!("firmware {ack_id}"))?;
-        ensure!(balance.unasked.is_empty(), "firmware {ack_id}: {:?}", balance.unasked);
-        let acks = rig.recorder().acks(ack_id);
-        ensure!(acks.iter().all(|ack| ack.status == rig.failed() && !ack.message.is_empty()), "{acks:?}");
-        rig.cover(&firmware);
+        ensure!(balance.is_clean(), "firmware {ack_id}: {balance:?}");
+        // Legacy 7, 2.1 3: the update is done.
+        let done = if rig.is_legacy() { 7 } else { 3 };
+        for ack in rig.recorder().acks(ack_id).iter().filter(|ack| ack.is_terminal()) {
+            let name = if ack.child.is_some() { "c.bin" } else { "gw.bin" };
+            let sha256 = store.sha256(name).unwrap_or_default();
+            let handed_over = format!("name={name} size={} sha256={sha256}", 50_000 * name.len());
+            ensure!(ack.status == done && ack.message.contains(&handed_over), "{ack:?}");
+        }
     }
+    let (software, hardware, ack_id) = (String::new(), String::new(), String::new());
+    rig.cover(&CloudMessage::Firmware(Firmware { software, hardware, ack_id, files: Vec::new(), plain_urls: false }));
+    Ok(())
+}
+
+/// Not supported, which is said once.
+pub(super) async fn modules(rig: &Rig<'_>) -> anyhow::Result<()> {
     let module = CloudMessage::Module { ack_id: "module".to_owned() };
     rig.tell(&module).await?;
     let ack = rig.recorder().wait_for_ack("module", LONG).await.context("module")?;

@@ -105,6 +105,7 @@ fn options(task: &Task) -> anyhow::Result<PluginsOptions> {
     });
     Ok(PluginsOptions {
         directory: task.stage.join("plugins"),
+        ota_directory: None,
         cache_directory: task.cache.clone(),
         cache_images: Vec::new(),
         shelf_directory: task.stage.join("shelf"),

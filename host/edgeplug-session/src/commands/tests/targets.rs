@@ -12,13 +12,13 @@ use crate::{AskId, Step};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A gateway with the children C1 and C2 of one tag, in the legacy protocol.
-pub(super) fn gateway() -> Rig {
+pub(crate) fn gateway() -> Rig {
     let mut rig = Rig::new();
     rig.cloud.portal.children = Some(vec!["C1", "C2"]);
     connected(rig)
 }
 
-fn gateway_v21() -> Rig {
+pub(crate) fn gateway_v21() -> Rig {
     let mut rig = v21(|rig| {
         rig.cloud.portal.children = Some(vec!["C1", "C2"]);
         rig.cloud.portal.has = json!({"d": 1, "attr": 1, "set": 0, "r": 0, "ota": 0});
@@ -31,22 +31,22 @@ fn gateway_v21() -> Rig {
 fn plugin_up(rig: &mut Rig, plugin: &str, devices: &[&str], names: &[&str]) {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let commands = Some(CommandScope { names: owned(names), devices: owned(devices) });
-    rig.handle(Event::PluginUp(PluginUp { plugin: plugin.into(), interval: None, commands }));
+    rig.handle(Event::PluginUp(PluginUp { plugin: plugin.into(), interval: None, commands, firmware: None }));
 }
 
-pub(super) fn command_for(unique_id: &str, text: &str, ack_id: &str) -> String {
+pub(crate) fn command_for(unique_id: &str, text: &str, ack_id: &str) -> String {
     json!({"cmdType": "0x01", "data": {"cpid": "cp", "uniqueId": unique_id, "command": text, "ack": true, "ackId": ack_id}})
         .to_string()
 }
 
-pub(super) fn update(ack_id: &str, files: &[Value]) -> String {
+pub(crate) fn update(ack_id: &str, files: &[Value]) -> String {
     json!({"cmdType": "0x02", "data": {"cpid": "cp", "uniqueId": "GW", "command": "ota", "ack": false, "ackId": ack_id,
         "ver": {"sw": "1.0", "hw": "1.0"}, "urls": files}})
     .to_string()
 }
 
 /// Acknowledgements of the legacy protocol: kind, ack id, child, status, message.
-pub(super) fn acks(rig: &Rig) -> Vec<(i64, String, String, i64, String)> {
+pub(crate) fn acks(rig: &Rig) -> Vec<(i64, String, String, i64, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let acks = rig.cloud.received.iter().filter(|body| matches!(body["mt"].as_i64(), Some(5 | 11)));
     acks.map(|body| {
@@ -58,7 +58,7 @@ pub(super) fn acks(rig: &Rig) -> Vec<(i64, String, String, i64, String)> {
 }
 
 /// Of 2.1, without their times.
-fn acks_v21(rig: &Rig) -> Vec<Value> {
+pub(crate) fn acks_v21(rig: &Rig) -> Vec<Value> {
     rig.cloud.received.iter().filter(|body| body["d"]["ack"].is_string()).map(|body| body["d"].clone()).collect()
 }
 
@@ -141,10 +141,15 @@ fn a_child_that_nobody_knows_is_waited_for_a_moment_and_then_a_failure() {
 }
 
 #[test]
-fn every_target_of_a_firmware_update_gets_one_failure() {
+fn every_target_of_a_firmware_update_that_nobody_takes_gets_one_failure() {
     let mut rig = gateway();
-    let message = "firmware updates are not supported yet".to_owned();
-    let failed = |id: &str, child: &str| (11, id.to_owned(), child.to_owned(), 4, message.clone());
+    let failed = |id: &str, child: &str| {
+        let (of, or) =
+            if child.is_empty() { ("".into(), ", or set ota.installer") } else { (format!(" of {child}"), "") };
+        let message =
+            format!("no plugin on this device takes the firmware{of}; install a plugin that exports `firmware`{or}");
+        (11, id.to_owned(), child.to_owned(), 4, message)
+    };
     let files = [
         json!({"url": "https://x/y.bin?sig=1", "tag": "gw"}),
         json!({"url": "https://x/z.bin", "tag": "c", "uniqueId": "C1"}),
@@ -158,8 +163,9 @@ fn every_target_of_a_firmware_update_gets_one_failure() {
     rig.send_c2d(update("own", &[json!("https://x/y.bin")]));
     rig.send_c2d(update("nobody", &[json!({"url": "u", "tag": "no such tag"})]));
     rig.pass(SECOND);
-    assert_eq!(acks(&rig), [failed("own", ""), failed("nobody", "")]);
-    assert_eq!(rig.acknowledged, 4);
+    let no_tag = (11, "nobody".into(), String::new(), 4, "no device here has the tag that these files are for".into());
+    assert_eq!(acks(&rig), [failed("own", ""), no_tag]);
+    assert_eq!((rig.acknowledged, rig.ota.log.len()), (4, 0));
 }
 
 #[test]
@@ -174,6 +180,7 @@ fn a_firmware_update_stays_with_the_hub_until_all_of_its_targets_are_written_dow
                 rig.pass_one(rig.monotonic + SECOND);
             }
             rig.crash();
+            rig.handle(Event::PluginsScanned);
             rig.pass(60 * SECOND);
             let mut children: Vec<_> = acks(&rig).into_iter().map(|(_, _, child, ..)| child).collect();
             children.sort();
@@ -202,7 +209,7 @@ fn what_can_only_fail_does_not_wait_for_the_plugins() {
     let mut rig = Rig::new();
     rig.boot();
     rig.pass(SECOND);
-    rig.send_c2d(update("u", &[json!("https://x/y.bin")]));
+    rig.send_c2d(update("u", &[json!({"url": "https://x/y.bin", "tag": "no such tag"})]));
     rig.send_c2d(json!({"cmdType": "0x03", "data": {"command": "m", "ack": true, "ackId": "m"}}).to_string());
     rig.send_command("x", "waits");
     rig.pass(2 * SECOND);
@@ -222,15 +229,17 @@ fn acknowledgements_in_2_1_name_their_type_and_child() {
     rig.pass(SECOND);
     let mut acks = acks_v21(&rig);
     acks.sort_by_key(|ack| ack.to_string());
-    let no = "firmware updates are not supported yet";
+    let no = "no plugin on this device takes the firmware";
+    let child = |id: &str| format!("{no} of {id}; install a plugin that exports `firmware`");
+    let own = format!("{no}; install a plugin that exports `firmware`, or set ota.installer");
     assert_eq!(
         acks,
         [
             json!({"ack": "33", "type": 2, "st": 1, "msg": "modules are not supported"}),
             json!({"ack": "child", "type": 0, "st": 2, "msg": "did reboot", "cid": "C1"}),
-            json!({"ack": "ota", "type": 1, "st": 1, "msg": no, "cid": "C1"}),
-            json!({"ack": "ota", "type": 1, "st": 1, "msg": no, "cid": "C2"}),
-            json!({"ack": "ota", "type": 1, "st": 1, "msg": no}),
+            json!({"ack": "ota", "type": 1, "st": 1, "msg": child("C1"), "cid": "C1"}),
+            json!({"ack": "ota", "type": 1, "st": 1, "msg": child("C2"), "cid": "C2"}),
+            json!({"ack": "ota", "type": 1, "st": 1, "msg": own}),
             json!({"ack": "own", "type": 0, "st": 2, "msg": "did reboot"}),
         ]
     );

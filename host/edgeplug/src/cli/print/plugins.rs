@@ -77,10 +77,14 @@ fn about(plugin: &Plugin<'_>, lines: &mut String) {
     for grant in plugin.list("/grants") {
         line!(lines, "  right      {grant}");
     }
-    for (path, words) in [("/commands/names", "only"), ("/commands/devices", "for")] {
+    for (path, what) in [
+        ("/commands/names", "commands   only"),
+        ("/commands/devices", "commands   for"),
+        ("/firmware/devices", "firmware   for"),
+    ] {
         let entries: Vec<_> = plugin.list(path).collect();
         if !entries.is_empty() {
-            line!(lines, "  commands   {words} {}", entries.join(", "));
+            line!(lines, "  {what} {}", entries.join(", "));
         }
     }
 }
@@ -184,6 +188,11 @@ fn remarks(plugin: &Plugin<'_>) -> Vec<String> {
         "disabled" => {
             remarks.push(format!("an operator switched it off; `edgeplug plugin enable {name}` ends that"));
         }
+        _ => {}
+    }
+    match (plugin.text("/origin/component"), plugin.text("/origin/manifest")) {
+        ("ota", "ota") => remarks.push("it came by an update, and its manifest with it".to_owned()),
+        ("ota", _) => remarks.push("it came by an update".to_owned()),
         _ => {}
     }
     if plugin.0.get("probation").is_some_and(Value::is_object) {

@@ -14,7 +14,7 @@ fn a_list_has_a_line_for_each_plugin_and_what_has_to_be_known() {
         { "plugin": "old", "state": "quarantined", "sha256": "fedcba9876543210", "interval_ms": 60_000, "calls": 10,
             "faults": 10, "figures": { "lane": "idle" }, "exports": { "sensor": false },
             "set_aside": { "sha256": "00112233445566778899", "reason": "the plugin trapped" } },
-        { "plugin": "resting", "state": "disabled" },
+        { "plugin": "resting", "state": "disabled", "origin": { "component": "ota", "manifest": "operator" } },
     ]));
     insta::assert_snapshot!(list, @r"
     PLUGIN   STATE        VERSION             EVERY   CALLS  ERRORS  FAULTS  RESTARTS  P99     MEMORY
@@ -28,6 +28,7 @@ fn a_list_has_a_line_for_each_plugin_and_what_has_to_be_known() {
       it computes more than its share, or did not end in time: it runs when nobody else wants the processor
     resting  disabled     -                   -       0      0       0       0         -       -
       an operator switched it off; `edgeplug plugin enable resting` ends that
+      it came by an update
     ");
 }
 

@@ -1,4 +1,4 @@
-//! Releases of a plugin, as its signatures name them.
+//! Releases, as signatures name them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ const NUMBERS_MAX: usize = 4;
 /// One to four numbers with dots between; `1.2` is `1.2.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct ReleaseVersion([u32; NUMBERS_MAX]);
+pub struct ReleaseVersion([u32; NUMBERS_MAX]);
 
 /// The text is no [`ReleaseVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a release is one to four numbers such as 1.2.3")]
-pub(crate) struct NotAVersion;
+pub struct NotAVersion;
 
 impl FromStr for ReleaseVersion {
     type Err = NotAVersion;

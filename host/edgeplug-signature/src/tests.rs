@@ -1,5 +1,7 @@
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minisign::KeyPair;
 
 use super::*;
@@ -142,7 +144,7 @@ fn each_of_several_keys_counts() {
     let policy = require(&[&first.key(), &second.key(), VECTOR_KEY]);
     for signer in [&first, &second] {
         let found = policy.check("weather.wasm", VECTOR, Some(&signer.sign(VECTOR, ""))).expect("good");
-        assert_eq!(found.key_id, SigningKey::parse(&signer.key()).map(|key| key.id));
+        assert_eq!(found.key_id, SigningKey::parse(&signer.key()).map(|key| key.id().to_owned()));
     }
     assert!(policy.check("weather.wasm", VECTOR, Some(VECTOR_SIGNATURE)).is_ok());
 }
@@ -276,4 +278,66 @@ fn the_file_of_a_signature_is_read_whatever_it_is() {
     fs::remove_file(&path).expect("remove");
     fs::create_dir(&path).expect("directory");
     assert!(read_signature(&path).is_err());
+}
+
+/// Judged in pieces of three bytes.
+fn streamed(keys: &[SigningKey], name: &str, content: &[u8], text: &str) -> Result<Signed, NotSigned> {
+    let signature = FileSignature::read(name, Some(text))?;
+    let mut check = signature.begin(keys)?;
+    content.chunks(3).for_each(|piece| check.update(piece));
+    check.finish()
+}
+
+#[test]
+fn a_file_is_judged_alike_in_memory_and_in_pieces() {
+    let (signer, stranger) = (Signer::new(), Signer::new());
+    let keys = require(&[&signer.key(), VECTOR_KEY]).keys;
+    let firmware: Vec<u8> = (0_u32..5000).flat_map(u32::to_le_bytes).collect();
+    let good = signer.sign(&firmware, "version:1.2.3-rc1 file:fw.bin");
+    let signed = streamed(&keys, "fw.bin", &firmware, &good).expect("good");
+    assert_eq!(signed.version.as_deref(), Some("1.2.3-rc1"), "a firmware's version is its maker's business");
+    assert_eq!(signed.key_id, SigningKey::parse(&signer.key()).expect("key").id());
+    assert!(streamed(&keys, "weather.wasm", VECTOR, VECTOR_SIGNATURE).is_ok());
+
+    let mut flipped = firmware.clone();
+    flipped[4321] ^= 1;
+    let cases = [
+        ("fw.bin", &flipped[..], good.clone(), "was changed or damaged"),
+        ("fw.bin", &firmware[..firmware.len() - 1], good.clone(), "was changed or damaged"),
+        ("fw.bin", &firmware[..], stranger.sign(&firmware, ""), "which is none of ours"),
+        ("other.bin", &firmware[..], good.clone(), "is for \"fw.bin\", not for \"other.bin\""),
+        ("fw.bin", &firmware[..], "nonsense".to_owned(), "fw.bin.minisig is no minisign signature"),
+    ];
+    for (name, content, text, says) in cases {
+        let in_pieces = streamed(&keys, name, content, &text).expect_err(says);
+        assert!(in_pieces.to_string().contains(says), "{in_pieces}");
+        let in_memory = FileSignature::read(name, Some(&text)).and_then(|signature| signature.check(&keys, content));
+        assert_eq!(in_memory.expect_err(says), in_pieces);
+    }
+}
+
+#[test]
+fn a_signature_over_a_whole_file_is_not_checked_in_pieces() {
+    let keys = vector().keys;
+    let refused = streamed(&keys, "weather.wasm", VECTOR, VECTOR_SIGNATURE_LEGACY).expect_err("legacy");
+    assert!(refused.to_string().contains("sign it without `-l`"), "{refused}");
+}
+
+#[test]
+fn in_pieces_too_a_key_with_the_id_of_another_one_takes_nothing_from_it() {
+    let namesake = Signer::new();
+    let mut bytes = STANDARD.decode(namesake.key()).expect("base64");
+    bytes[2..10].copy_from_slice(&STANDARD.decode(VECTOR_KEY).expect("base64")[2..10]);
+    let namesake = STANDARD.encode(bytes);
+    assert!(streamed(&require(&[&namesake, VECTOR_KEY]).keys, "weather.wasm", VECTOR, VECTOR_SIGNATURE).is_ok());
+    assert!(streamed(&require(&[&namesake]).keys, "weather.wasm", VECTOR, VECTOR_SIGNATURE).is_err());
+}
+
+#[test]
+fn a_bundle_is_named_after_its_plugin_too() {
+    let signer = Signer::new();
+    let keys = require(&[&signer.key()]).keys;
+    let judged = |name: &str| streamed(&keys, name, VECTOR, &signer.sign(VECTOR, "plugin:weather"));
+    assert!(judged("weather.edgeplug").is_ok());
+    assert!(judged("weather.bin").is_err());
 }
