@@ -225,31 +225,30 @@ impl Task {
     }
 
     async fn end(mut self) {
-        let ending = *self.seat.ending.borrow();
+        // A keeper that went without a word wished nothing to be forgotten.
+        let ending = self.seat.ending.borrow().unwrap_or(Ending::Shutdown);
         self.seat.slot.status().state = PluginState::Refused;
         self.drain().await;
         if let Some(instance) = self.instance.take() {
             say_goodbye(&self.seat.plugin, instance).await;
         }
         while self.leaving.join_next().await.is_some() {}
-        if ending == Some(Ending::Shutdown) {
-            self.note_end().await;
-        } else {
-            self.seat.shelf.close().await;
+        match ending {
+            Ending::Shutdown => self.note_end().await,
+            Ending::Removed => self.seat.shelf.close().await,
         }
         if !self.was_up {
             return;
         }
         let reason = match ending {
-            Some(Ending::Shutdown) => "the daemon stops",
-            Some(Ending::Removed) | None => "its file was removed",
+            Ending::Shutdown => "the daemon stops",
+            Ending::Removed => "its file was removed",
         };
         let down = PluginEvent::Down { plugin: self.seat.plugin.clone(), reason: reason.to_owned(), gone: true };
-        if ending == Some(Ending::Shutdown) {
+        match ending {
             // Whoever stops the daemon may no longer listen.
-            let _ = self.events.try_send(down);
-        } else {
-            self.emit(down).await;
+            Ending::Shutdown => drop(self.events.try_send(down)),
+            Ending::Removed => self.emit(down).await,
         }
     }
 

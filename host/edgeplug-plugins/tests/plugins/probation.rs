@@ -3,6 +3,7 @@
 //! One manifest serves both versions here: `every` makes `traps` trap (or, where it is no number, fail) and `saved` is what
 //! `probe` hands over; each ignores the other's.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use edgeplug_plugins::{Change, PluginEvent, PluginState};
@@ -338,4 +339,29 @@ async fn a_version_to_go_back_to_that_traps_as_well_is_started_again() {
     rig.sample("p").await.expect_err("a trap of the good one");
     assert_eq!(rig.up("p").await, Change::Restarted);
     rig.sample("p").await.expect("sample");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plugins_that_are_dropped_without_being_stopped_forget_nothing() {
+    // Many, because a task must see its keeper gone before it is cut off itself.
+    let names: Vec<_> = (0..24).map(|number| format!("p{number}")).collect();
+    let setup = Setup::new();
+    for name in &names {
+        setup.put(&format!("{name}.wasm"), &guest("probe"));
+    }
+    let mut rig = setup.start();
+    let mut missing: BTreeSet<_> = names.iter().cloned().collect();
+    while !missing.is_empty() {
+        let up = |event: &PluginEvent| match event {
+            PluginEvent::Up { plugin, .. } => Some(plugin.clone()),
+            _ => None,
+        };
+        missing.remove(&rig.until(up).await);
+    }
+    let directory = rig.abandon().await;
+    for name in names {
+        let record = directory.path().join(format!("shelf/{name}/record.json"));
+        let kept = std::fs::read_to_string(record).expect("record");
+        assert!(kept.contains(&sha256(&guest("probe"))), "{name}: {kept}");
+    }
 }

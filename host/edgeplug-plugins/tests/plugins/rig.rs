@@ -159,6 +159,14 @@ impl Rig {
         self.up(name).await;
     }
 
+    /// Drops the plugins while the runtime goes on, and waits until nothing of them is left.
+    pub(crate) async fn abandon(mut self) -> tempfile::TempDir {
+        drop(self.plugins);
+        let all = async { while self.events.recv().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, all).await.expect("all tasks end");
+        self.directory
+    }
+
     /// The next event; offers are accepted, questions answered, and both passed over.
     pub(crate) async fn next(&mut self) -> PluginEvent {
         loop {
