@@ -303,7 +303,8 @@ impl Durable {
             | Action::CorrectClock { .. }
             | Action::TellConnected(_)
             | Action::TellTemplate(_)
-            | Action::TellDesired { .. } => {}
+            | Action::TellDesired { .. }
+            | Action::KeepJobs { .. } => {}
             other => bail!("the session wants {other:?}"),
         }
         Ok(())
@@ -365,4 +366,25 @@ fn configuration(in_flight: u16) -> anyhow::Result<SessionConfig> {
         transforms: edgeplug_session::config::Transforms::default(),
         ota: edgeplug_session::config::OtaPolicy::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use edgeplug_test_support::certificates::TestCa;
+    use edgeplug_test_support::mosquitto::Mosquitto;
+
+    use super::*;
+
+    /// The session learns to want new things, and this loop has to know them.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_measured_runs_at_all() {
+        let directory = tempfile::tempdir().expect("directory");
+        let ca = TestCa::new().expect("authority");
+        let mosquitto = Mosquitto::start(&ca).expect("mosquitto");
+        let source = Source::direct().await.expect("the guest");
+        let path = Durable::start(directory.path(), ca.ca_file(), mosquitto.tls_port(), 10, source).await;
+        let (short, long) = (Duration::from_millis(50), Duration::from_millis(500));
+        let (round, written) = path.expect("connected").measure(short, long).await.expect("a round");
+        assert!(round.messages > 0 && written.commits > 0);
+    }
 }
