@@ -61,3 +61,22 @@ pub struct Refusal {
     pub kind: FailureKind,
     pub text: String,
 }
+
+/// Why a program of the operator's did not end well, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunFailure {
+    /// It said so, or did not end in time.
+    #[error("{0}")]
+    Failed(String),
+    /// It did not run, or somebody else killed it: what it would have said is not known.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl RunFailure {
+    pub(crate) fn into_words(self) -> String {
+        match self {
+            Self::Failed(words) | Self::NoAnswer(words) => words,
+        }
+    }
+}

@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::failure::RunFailure;
 use tail::Tail;
 
 mod tail;
@@ -50,13 +51,14 @@ pub(crate) struct Run<'a> {
 }
 
 /// How a run ended well: the last lines of its output, or a sentence where there are none.
-pub(crate) async fn run(run: Run<'_>) -> Result<String, String> {
+pub(crate) async fn run(run: Run<'_>) -> Result<String, RunFailure> {
+    let no_answer = RunFailure::NoAnswer;
     let Some((program, arguments)) = run.command.split_first() else {
-        return Err("no program is configured".to_owned());
+        return Err(no_answer("no program is configured".to_owned()));
     };
     let deadline = Instant::now() + run.timeout;
-    lock(&run.lock, deadline).await?;
-    let cannot_start = |error: io::Error| format!("cannot start {program}: {error}");
+    lock(&run.lock, deadline).await.map_err(no_answer)?;
+    let cannot_start = |error: io::Error| no_answer(format!("cannot start {program}: {error}"));
     let (reader, writer) = io::pipe().map_err(cannot_start)?;
     let mut output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(cannot_start)?;
     let mut command = Command::new(program);
@@ -78,17 +80,17 @@ pub(crate) async fn run(run: Run<'_>) -> Result<String, String> {
             group.end();
             let _ = timeout(GRACE, child.wait()).await;
             let seconds = run.timeout.as_secs();
-            return Err(tail.behind(&format!("{program} was stopped after {seconds} s")));
+            return Err(RunFailure::Failed(tail.behind(&format!("{program} was stopped after {seconds} s"))));
         }
     };
     group.forget();
     let _ = timeout(DRAIN, tail.follow(&mut output)).await;
-    let status = status.map_err(|error| format!("cannot wait for {program}: {error}"))?;
+    let status = status.map_err(|error| no_answer(format!("cannot wait for {program}: {error}")))?;
     if status.success() {
-        Ok(tail.words().unwrap_or_else(|| format!("{program} ended well")))
-    } else {
-        Err(tail.behind(&format!("{program} {}", ended(status))))
+        return Ok(tail.words().unwrap_or_else(|| format!("{program} ended well")));
     }
+    let words = tail.behind(&format!("{program} {}", ended(status)));
+    Err(if status.code().is_some() { RunFailure::Failed(words) } else { RunFailure::NoAnswer(words) })
 }
 
 /// Waits for the program itself; reads what it and what it started say meanwhile.

@@ -32,7 +32,7 @@ use part::Caps;
 use verify::Rules;
 
 pub use deploy::Deployment;
-pub use failure::{FailureKind, Refusal, StageError};
+pub use failure::{FailureKind, Refusal, RunFailure, StageError};
 pub use name::is_sidecar;
 pub use options::{DigestPolicy, FirmwareError, FirmwareOptions, Installer};
 pub use part::{Part, Writer};
@@ -192,15 +192,17 @@ impl Firmware {
             names.iter().map(path).collect::<Result<Vec<_>, String>>()
         };
         let files = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
-        let words = self.run(installer, &installer.command, files, job, version, attempt).await?;
+        let run = self.run(installer, &installer.command, files, job, version, attempt).await;
+        let words = run.map_err(RunFailure::into_words)?;
         Ok(if installer.restart { Installation::NeedsRestart(words) } else { Installation::Done(words) })
     }
 
-    /// Asks after a restart whether what was installed runs. The error says that it does not, in words.
-    pub async fn confirm(&self, job: &str, version: &str) -> Result<String, String> {
-        let installer = self.installer()?;
-        let command = installer.confirm.as_ref();
-        let command = command.ok_or("nobody can tell whether the new firmware runs; set `ota.confirm`")?;
+    /// Asks after a restart whether what was installed runs; [`RunFailure::Failed`] says that it does not.
+    pub async fn confirm(&self, job: &str, version: &str) -> Result<String, RunFailure> {
+        let installer = self.installer().map_err(RunFailure::NoAnswer)?;
+        let command = installer.confirm.as_ref().ok_or_else(|| {
+            RunFailure::NoAnswer("nobody can tell whether the new firmware runs; set `ota.confirm`".to_owned())
+        })?;
         self.run(installer, command, Vec::new(), job, version, 0).await
     }
 
@@ -262,9 +264,10 @@ impl Firmware {
         job: &str,
         version: &str,
         attempt: u32,
-    ) -> Result<String, String> {
-        let staged = Job::find(&self.0.root, job).map_err(disk)?;
-        let lock = self.0.root.open_to_write(INSTALL_LOCK).map_err(disk)?;
+    ) -> Result<String, RunFailure> {
+        let no_answer = |error| RunFailure::NoAnswer(disk(error));
+        let staged = Job::find(&self.0.root, job).map_err(no_answer)?;
+        let lock = self.0.root.open_to_write(INSTALL_LOCK).map_err(no_answer)?;
         // Nothing but the question of whether it runs is asked without the files.
         let directory = staged.as_ref().map_or(self.0.root.path(), |staged| staged.files.path());
         let timeout = installer.timeout;

@@ -95,13 +95,15 @@ impl Shelves {
     pub(crate) fn shelf(&self, plugin: &str, runtime: Handle) -> Arc<Shelf> {
         match self {
             Self::Nowhere(reason) => Shelf::nowhere(reason.clone(), runtime),
-            Self::In(directory) => match Disk::open(directory.join(plugin)) {
-                Ok(disk) => Shelf::on(disk, runtime),
-                Err(reason) => {
-                    tracing::error!(plugin, reason, "what is known of the plugin cannot be read or kept");
-                    Shelf::nowhere(Some(reason), runtime)
+            Self::In(directory) => {
+                match Disk::open(directory.join(plugin)).and_then(|disk| Shelf::on(disk, &runtime)) {
+                    Ok(shelf) => shelf,
+                    Err(reason) => {
+                        tracing::error!(plugin, reason, "what is known of the plugin cannot be read or kept");
+                        Shelf::nowhere(Some(reason), runtime)
+                    }
                 }
-            },
+            }
         }
     }
 }
@@ -111,10 +113,10 @@ impl Shelf {
         Self::new(None, Record::default(), BTreeSet::new(), reason, runtime)
     }
 
-    fn on(disk: Disk, runtime: Handle) -> Arc<Self> {
-        let (record, problem) = disk.read_record();
+    fn on(disk: Disk, runtime: &Handle) -> Result<Arc<Self>, String> {
+        let (record, problem) = disk.read_record()?;
         let stocked = disk.components();
-        Self::new(Some(disk), record, stocked, problem, runtime)
+        Ok(Self::new(Some(disk), record, stocked, problem, runtime.clone()))
     }
 
     fn new(

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use edgeplug_firmware::{Firmware, FirmwareError, Installation, Installer};
+use edgeplug_firmware::{Firmware, FirmwareError, Installation, Installer, RunFailure};
 
 use crate::rig::{JOB, Rig, names, verify};
 
@@ -83,8 +83,18 @@ async fn a_restart_is_needed_where_the_operator_says_so() {
     assert_eq!(install(&firmware).await, Ok(Installation::NeedsRestart("written".to_owned())));
     assert_eq!(firmware.confirm(JOB, "1.2.3").await, Ok("runs 1.2.3".to_owned()));
     let (_rig, firmware) = self::rig("echo slot a runs; exit 1");
-    let reason = firmware.confirm(JOB, "1.2.3").await.expect_err("rolled back");
-    assert!(reason.ends_with("failed with exit code 1: slot a runs"), "{reason}");
+    let denied = firmware.confirm(JOB, "1.2.3").await.expect_err("rolled back");
+    assert!(matches!(&denied, RunFailure::Failed(words) if words.ends_with("failed with exit code 1: slot a runs")));
+}
+
+#[tokio::test]
+async fn who_was_not_asked_or_killed_has_not_answered() {
+    let (mut rig, _) = rig("kill -9 $$");
+    let killed = rig.open().confirm(JOB, "1.2.3").await.expect_err("killed");
+    assert!(matches!(&killed, RunFailure::NoAnswer(words) if words.ends_with("killed by signal 9")), "{killed:?}");
+    rig.options.installer.as_mut().expect("installer").confirm = Some(vec!["/nowhere/confirm".to_owned()]);
+    let missing = rig.open().confirm(JOB, "1.2.3").await.expect_err("it is not there");
+    assert!(matches!(&missing, RunFailure::NoAnswer(words) if words.starts_with("cannot start")), "{missing:?}");
 }
 
 #[tokio::test]

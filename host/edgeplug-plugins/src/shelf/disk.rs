@@ -78,16 +78,19 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The record, or an empty one with the reason when what is there cannot be read; that is put out of the way.
-    pub(super) fn read_record(&self) -> (Record, Option<String>) {
+    /// The record, or an empty one with the reason when what is there is none; that is put out of the way. The error is
+    /// why it cannot be read, which says nothing about what is there: it stays.
+    pub(super) fn read_record(&self) -> Result<(Record, Option<String>), String> {
         let path = self.directory.join(RECORD);
-        let broken = match read_capped(&path, RECORD_BYTES_MAX) {
-            Ok(None) => return (Record::default(), None),
+        let read = self.step().map_err(Unread::Io).and_then(|()| read_capped(&path, RECORD_BYTES_MAX));
+        let broken = match read {
+            Ok(None) => return Ok((Record::default(), None)),
             Ok(Some(text)) => match Record::parse(&text) {
-                Ok(record) => return (record, None),
+                Ok(record) => return Ok((record, None)),
                 Err(reason) => reason,
             },
-            Err(error) => error.to_string(),
+            Err(Unread::NotOurs(reason)) => reason,
+            Err(Unread::Io(error)) => return Err(format!("cannot read {}: {error}", path.display())),
         };
         let aside = self.directory.join(BROKEN);
         let moved = fs::rename(&path, &aside);
@@ -98,7 +101,7 @@ impl Disk {
             path.display()
         );
         tracing::error!(reason, "what was known of a plugin is lost");
-        (Record::default(), Some(reason))
+        Ok((Record::default(), Some(reason)))
     }
 
     /// Writes the record, and deletes what neither it nor `spared` names.
@@ -210,21 +213,40 @@ pub(super) fn make_private(directory: &Path) -> Result<(), String> {
     }
 }
 
+/// Why there is nothing to read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    /// Whatever it is, we did not write it.
+    #[error("{0}")]
+    NotOurs(String),
+    #[error("{0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ELOOP) => Self::NotOurs("it is a link".to_owned()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
 /// None when there is no such file.
-fn read_capped(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+fn read_capped(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Unread> {
     // Neither a link nor a pipe is ours.
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(Unread::NotOurs("it is no regular file".to_owned()));
     }
     let mut content = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut content)?;
     match u64::try_from(content.len()) {
         Ok(len) if len <= bytes_max => Ok(Some(content)),
-        _ => Err(io::Error::other(format!("it is larger than {bytes_max} bytes"))),
+        _ => Err(Unread::NotOurs(format!("it is larger than {bytes_max} bytes"))),
     }
 }
 

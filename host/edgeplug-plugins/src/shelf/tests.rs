@@ -93,7 +93,7 @@ fn a_kill_at_any_moment_leaves_a_record_that_once_held_and_all_it_names() {
         dying.fate.0.store(moment, Ordering::Relaxed);
         let survived = steps.iter().all(|step| carry_out(&dying, step).is_ok());
         let disk = disk(&directory);
-        let (record, problem) = disk.read_record();
+        let (record, problem) = disk.read_record().expect("read");
         assert_eq!(problem, None, "killed after step {moment}");
         let at = records.iter().rposition(|known| *known == record).expect("a record that once held");
         assert!(at >= newest, "killed after step {moment}: an older record than after step {}", moment - 1);
@@ -239,6 +239,17 @@ async fn a_disk_that_fails_is_said_and_tried_again() {
     shelf.retry();
     shelf.changed(|record| record.confirm(good("one"))).await.expect("written");
     assert_eq!(shelf.problem(), None);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_just_now_stays() {
+    let directory = tempfile::tempdir().expect("directory");
+    shelf(&directory).changed(|record| record.disabled = true).await.expect("written");
+    let disk = disk(&directory);
+    disk.fate.0.store(0, Ordering::Relaxed);
+    let unread = Shelf::on(disk, &Handle::current()).err().expect("an error");
+    assert!(unread.contains("cannot read") && unread.contains("record.json"), "{unread}");
+    assert!(shelf(&directory).is_disabled());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgeplug_firmware::{Firmware, is_sidecar};
+use edgeplug_firmware::{Firmware, RunFailure, is_sidecar};
 use edgeplug_session::event::Installation;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -21,10 +21,11 @@ const LOOK: Duration = Duration::from_millis(500);
 const READ_BYTES: usize = 64 << 10;
 /// systemd starts a unit within a second; after this nobody is going to.
 const TAKEN_MAX: Duration = Duration::from_secs(60);
-/// What copying and verifying may take beside the installer.
+/// What copying and verifying may take beside the installer, and for each so many bytes: a card that writes 1 MB/s.
 const BESIDE_MAX: Duration = Duration::from_secs(15 * 60);
+const BYTES_PER_SECOND: u64 = 1_000_000;
 /// Before a confirmation is asked for again that got no answer: somebody has to mend something.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The unit, by its directory.
 #[derive(Clone)]
@@ -34,7 +35,34 @@ pub(super) struct Unit {
     /// Of the installer.
     timeout: Duration,
     pub(super) taken_max: Duration,
-    pub(super) ask_again: Duration,
+}
+
+/// Asks after a restart whether what was installed runs; the error is why it does not. What is no answer of the program
+/// itself tells nothing about the device, so it is asked until there is one.
+pub(super) async fn confirm(
+    firmware: &Firmware,
+    unit: Option<&Unit>,
+    job: &str,
+    version: &str,
+    ask_again: Duration,
+) -> Result<String, String> {
+    let mut said = None;
+    loop {
+        let answer = match unit {
+            Some(unit) => unit.confirm(job, version).await,
+            None => firmware.confirm(job, version).await,
+        };
+        match answer {
+            Ok(words) => return Ok(words),
+            Err(RunFailure::Failed(words)) => return Err(words),
+            Err(RunFailure::NoAnswer(reason)) if said.as_ref() != Some(&reason) => {
+                tracing::error!(reason, "nobody can tell whether the new firmware runs; asking again");
+                said = Some(reason);
+            }
+            Err(RunFailure::NoAnswer(_)) => {}
+        }
+        tokio::time::sleep(ask_again).await;
+    }
 }
 
 /// What lies in the directory.
@@ -50,7 +78,7 @@ enum Seen {
 impl Unit {
     pub(super) fn new(config: &OtaConfig, timeout: Duration) -> Self {
         let (directory, staging) = (config.requests(), config.staging());
-        Self { directory, staging, timeout, taken_max: TAKEN_MAX, ask_again: ASK_AGAIN }
+        Self { directory, staging, timeout, taken_max: TAKEN_MAX }
     }
 
     /// Has verified files installed; the error is why they are not.
@@ -71,42 +99,27 @@ impl Unit {
         self.ask(request.await?).await?.into_result()
     }
 
-    /// Asks after a restart whether what was installed runs; the error is why it does not. What is no answer of the
-    /// program itself tells nothing about the device, so it is asked until there is one.
-    pub(super) async fn confirm(self, job: String, version: String) -> Result<String, String> {
-        let what = What::Confirm;
+    /// Asks after a restart, once, whether what was installed runs.
+    async fn confirm(&self, job: &str, version: &str) -> Result<String, RunFailure> {
+        let (what, job, version) = (What::Confirm, job.to_owned(), version.to_owned());
         let request =
             Request { format: FORMAT, what, job, version, attempt: 1, files: Vec::new(), sidecars: Vec::new() };
-        let mut said = None;
-        loop {
-            match self.confirm_once(&request).await {
-                Ok(answer) => {
-                    return answer.into_result().map(|done| match done {
-                        Installation::Done(words) | Installation::NeedsRestart(words) => words,
-                    });
-                }
-                Err(reason) if said.as_ref() != Some(&reason) => {
-                    tracing::error!(reason, "nobody can tell whether the new firmware runs; asking again");
-                    said = Some(reason);
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(self.ask_again).await;
+        let answer = self.confirmation(&request).await.map_err(RunFailure::NoAnswer)?;
+        match answer.outcome {
+            Outcome::Done | Outcome::NeedsRestart => Ok(answer.words),
+            Outcome::Failed => Err(RunFailure::Failed(answer.words)),
+            Outcome::NotRun => Err(RunFailure::NoAnswer(answer.words)),
         }
     }
 
-    /// The error is why there is no answer of the program's.
-    async fn confirm_once(&self, request: &Request) -> Result<Answer, String> {
+    async fn confirmation(&self, request: &Request) -> Result<Answer, String> {
         // What an earlier boot said holds for that one.
         self.forget_on_disk(&[request.answered_by()]).await?;
         let answer = self.clone().ask(request.clone()).await?;
         // Whoever installs once more must not be told the end of the time before.
         let installed = Request { what: What::Install, ..request.clone() };
         self.forget_on_disk(&[request.answered_by(), installed.answered_by()]).await?;
-        match answer.outcome {
-            Outcome::NotRun => Err(answer.words),
-            _ => Ok(answer),
-        }
+        Ok(answer)
     }
 
     async fn forget_on_disk(&self, answers: &[String]) -> Result<(), String> {
@@ -144,7 +157,8 @@ impl Unit {
 
     /// One answer, which may be that of a request before: the daemon died, the unit went on.
     async fn ask(self, request: Request) -> Result<Answer, String> {
-        let time_max = self.timeout + BESIDE_MAX;
+        let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+        let time_max = self.timeout + BESIDE_MAX + Duration::from_secs(bytes / BYTES_PER_SECOND);
         let mut deadline = Instant::now() + time_max;
         let (mut asked, mut prolonged) = (None, false);
         loop {

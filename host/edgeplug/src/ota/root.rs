@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgeplug_firmware::{Firmware, FirmwareOptions};
+use edgeplug_firmware::{Firmware, FirmwareOptions, RunFailure};
 use edgeplug_session::event::Installation;
 use rustix::fs::OFlags;
 
@@ -76,7 +76,11 @@ async fn carry_out(config: &OtaConfig, request: &Request, requests: &Theirs, wor
     // What a run before left that was killed.
     firmware.keep_jobs(&[]);
     let result = match request.what {
-        What::Confirm => firmware.confirm(&request.job, &request.version).await.map(Installation::Done),
+        What::Confirm => match firmware.confirm(&request.job, &request.version).await {
+            Ok(words) => Ok(Installation::Done(words)),
+            Err(RunFailure::Failed(words)) => Err(words),
+            Err(RunFailure::NoAnswer(reason)) => return Err(reason),
+        },
         What::Install => install(&firmware, config, request, requests).await,
     };
     firmware.discard(&request.job);

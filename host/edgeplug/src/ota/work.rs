@@ -18,7 +18,7 @@ use edgeplug_session::{CallId, Ticket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{Fetching, Progress, Stop};
-use super::handover::Unit;
+use super::handover::{self, Unit};
 use super::lane::Lane;
 use super::{Told, words};
 use crate::config::{InstalledBy, OtaConfig};
@@ -205,13 +205,10 @@ async fn install(firmware: Firmware, unit: Option<Unit>, work: Work, tell: mpsc:
             Event::Installed { ticket, result }
         }
         Work::Confirm { ticket, job, version } => {
-            let result = match unit {
-                // It asks until there is an answer; the next session asks for itself.
-                Some(unit) => tokio::select! {
-                    result = unit.confirm(job, version) => result,
-                    () = tell.closed() => return,
-                },
-                None => firmware.confirm(&job, &version).await,
+            let result = tokio::select! {
+                result = handover::confirm(&firmware, unit.as_ref(), &job, &version, handover::ASK_AGAIN) => result,
+                // The next session asks for itself.
+                () = tell.closed() => return,
             };
             Event::InstallConfirmed { ticket, result }
         }

@@ -8,12 +8,15 @@ use edgeplug_session::event::Installation;
 
 use super::*;
 use crate::exit::Problem;
-use crate::ota::handover::Unit;
+use crate::ota::handover::{Unit, confirm};
 use crate::ota::paper::{Answer, LOCK, Outcome, REQUEST, Request};
 use crate::ota::work::options;
 
 const INSTALLER: &str = "signature = \"off\"\ninstaller_by = \"unit\"\ninstaller = [\"/bin/sh\", \"-c\", \
      \"echo attempt $EDGEPLUG_ATTEMPT of $EDGEPLUG_VERSION: $(cat \\\"$1\\\")\", \"installer\"]\n";
+
+/// Before it is asked again.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// A daemon with a verified file, and a root with a directory of its own.
 struct Stage {
@@ -50,6 +53,12 @@ impl Stage {
     fn install(&self, attempt: u32) -> tokio::task::JoinHandle<Result<Installation, String>> {
         let names = vec!["fw.bin".to_owned()];
         tokio::spawn(self.unit().install(self.firmware.clone(), JOB.to_owned(), names, "1.5".to_owned(), attempt))
+    }
+
+    /// Asks through the unit, until there is an answer.
+    fn confirm(&self, version: &str) -> tokio::task::JoinHandle<Result<String, String>> {
+        let (firmware, unit, version) = (self.firmware.clone(), self.unit(), version.to_owned());
+        tokio::spawn(async move { confirm(&firmware, Some(&unit), JOB, &version, AGAIN).await })
     }
 
     fn request_file(&self) -> PathBuf {
@@ -107,7 +116,7 @@ async fn a_restart_is_confirmed_through_the_unit() {
     let asked = stage.install(1);
     stage.serve().await.unwrap();
     assert!(matches!(asked.await.unwrap(), Ok(Installation::NeedsRestart(_))));
-    let asked = tokio::spawn(stage.unit().confirm(JOB.to_owned(), "1.5".to_owned()));
+    let asked = stage.confirm("1.5");
     stage.serve().await.unwrap();
     assert_eq!(asked.await.unwrap(), Ok("runs 1.5".to_owned()));
 }
@@ -125,7 +134,7 @@ async fn a_confirmation_is_never_that_of_an_earlier_boot() {
     let text = serde_json::to_vec(&Answer::new(Err("the old one runs".to_owned()))).unwrap();
     std::fs::write(&stale, text).unwrap();
     for version in ["1.5", "1.6"] {
-        let asked = tokio::spawn(stage.unit().confirm(JOB.to_owned(), version.to_owned()));
+        let asked = stage.confirm(version);
         stage.serve().await.unwrap();
         assert_eq!(asked.await.unwrap(), Ok(format!("runs {version}")));
         assert!(!stale.exists() && !stage.config.requests().join(format!("{JOB}.install.json")).exists());
@@ -137,9 +146,7 @@ async fn what_cannot_be_asked_is_asked_again_and_a_refused_configuration_confirm
     let more =
         "installer_by = \"unit\"\ninstaller = [\"/bin/true\"]\nrestart = true\nconfirm = [\"/bin/echo\", \"up\"]\n";
     let stage = Stage::new(&format!("signature = \"off\"\n{more}"));
-    let mut unit = stage.unit();
-    unit.ask_again = Duration::from_millis(1);
-    let asked = tokio::spawn(unit.confirm(JOB.to_owned(), "1.5".to_owned()));
+    let asked = stage.confirm("1.5");
     // The unit died with the request.
     stage.requested().await;
     std::fs::remove_file(stage.request_file()).unwrap();
@@ -152,6 +159,24 @@ async fn what_cannot_be_asked_is_asked_again_and_a_refused_configuration_confirm
     let refused = config(stage.state.path(), more);
     assert!(refused.refused.is_some());
     install_request(Ok(refused), &stage.request_file(), &work).await.unwrap();
+    assert_eq!(asked.await.unwrap(), Ok("up".to_owned()));
+}
+
+#[tokio::test]
+async fn a_confirmation_that_was_killed_says_nothing_about_the_device() {
+    let told = tempfile::tempdir().unwrap();
+    let flag = told.path().join("asked");
+    let script = format!("test -e {flag} && echo up && exit; touch {flag}; kill -9 $$", flag = flag.display());
+    let more = format!(
+        "signature = \"off\"\ninstaller = [\"/bin/true\"]\nrestart = true\nconfirm = [\"/bin/sh\", \"-c\", \"{script}\"]\n"
+    );
+    let stage = Stage::new(&more);
+    assert_eq!(confirm(&stage.firmware, None, JOB, "1.5", AGAIN).await, Ok("up".to_owned()));
+    std::fs::remove_file(&flag).unwrap();
+    let stage = Stage::new(&format!("installer_by = \"unit\"\n{more}"));
+    let asked = stage.confirm("1.5");
+    assert!(stage.serve().await.is_err(), "killed");
+    stage.serve().await.unwrap();
     assert_eq!(asked.await.unwrap(), Ok("up".to_owned()));
 }
 
