@@ -315,7 +315,7 @@ pub struct FetchFile {
     pub name: String,
 }
 
-/// A signed URL. Whoever reads it may fetch the file, so that its query is shown by [`Self::expose`] only, and written into the
+/// A signed URL. Whoever reads it may fetch the file, so that its query, and a login, are shown by [`Self::expose`] only, and written into the
 /// ledger, whose file is the daemon's alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -337,11 +337,15 @@ impl SecretUrl {
 
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.find(['?', '#']).and_then(|at| self.0.get(..at));
-        match shown {
-            Some(shown) => write!(formatter, "{shown:?}…"),
-            None => write!(formatter, "{:?}", self.0),
-        }
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let place = rest.split(['?', '#']).next().unwrap_or_default();
+        let authority = place.split(['/', '\\']).next().unwrap_or_default();
+        // A name and a password may stand before the host.
+        let login = authority.rfind('@').map_or(0, |at| at + 1);
+        let hidden = if login > 0 { "…@" } else { "" };
+        let more = if place.len() < rest.len() { "…" } else { "" };
+        let shown = place.get(login..).unwrap_or_default();
+        write!(formatter, "{:?}{more}", format_args!("{scheme}://{hidden}{shown}").to_string())
     }
 }
 
@@ -524,3 +528,6 @@ pub enum FinishFailure {
     /// same end it does not learn whether that worked.
     Unavailable(String),
 }
+
+#[cfg(test)]
+mod tests;

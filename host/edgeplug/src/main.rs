@@ -6,6 +6,7 @@ mod clocks;
 mod cloud;
 mod config;
 mod daemon;
+mod digest;
 mod exit;
 mod identity;
 mod logging;

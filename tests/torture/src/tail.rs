@@ -1,4 +1,4 @@
-//! The daemon's log as the first witness: which readings a guest was told are accepted.
+//! The daemon's log as it grows; and as the first witness: which readings a guest was told are accepted.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -30,19 +30,23 @@ impl Tail {
         Self { path: path.to_owned(), offset: 0, rest: Vec::new() }
     }
 
-    /// A line that a kill cut in two is no line: its rest never comes, and the next run's first line follows it.
+    /// What the new lines tell of readings.
     pub(crate) fn news(&mut self) -> anyhow::Result<News> {
+        let mut news = News::default();
+        self.lines()?.lines().for_each(|line| news.read(line));
+        Ok(news)
+    }
+
+    /// The whole lines that are new. One that a kill cut in two is none: its rest never comes, and the next run's first line
+    /// follows it.
+    pub(crate) fn lines(&mut self) -> anyhow::Result<String> {
         let mut file = File::open(&self.path).context("the daemon's log")?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = std::mem::take(&mut self.rest);
         self.offset += file.read_to_end(&mut bytes)? as u64;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         self.rest = bytes.split_off(whole);
-        let mut news = News::default();
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            news.read(line);
-        }
-        Ok(news)
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

@@ -1,24 +1,22 @@
 //! The daemon's side of `edgeplug-install.service`: a request laid down, an answer waited for.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgeplug_firmware::{Firmware, RunFailure, is_sidecar};
 use edgeplug_session::event::Installation;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::paper::{self, Answer, FORMAT, LOCK, Outcome, REQUEST, Request, RequestedFile, What, job_of};
 use super::work::{blocking, private_directory};
 use crate::config::OtaConfig;
+use crate::digest::{self, Digested};
 
 /// How often is looked whether there is an answer; installing takes minutes.
 const LOOK: Duration = Duration::from_millis(500);
-/// Of a file at a time.
-const READ_BYTES: usize = 64 << 10;
 /// systemd starts a unit within a second; after this nobody is going to.
 const TAKEN_MAX: Duration = Duration::from_secs(60);
 /// What copying and verifying may take beside the installer, and for each so many bytes: a card that writes 1 MB/s.
@@ -248,20 +246,7 @@ const JOURNAL: &str = "see journalctl -u edgeplug-install";
 fn requested(firmware: &Firmware, job: &str, name: String) -> Result<RequestedFile, String> {
     let gone = || format!("{name} is not what was verified any more; send the update again");
     let path = firmware.path(job, &name).ok_or_else(gone)?;
-    let failed = |error: io::Error| format!("cannot read {name}: {error}");
-    let mut reader = BufReader::with_capacity(READ_BYTES, File::open(path).map_err(failed)?);
-    let (mut hash, mut size) = (Sha256::new(), 0);
-    loop {
-        let piece = reader.fill_buf().map_err(failed)?;
-        if piece.is_empty() {
-            break;
-        }
-        hash.update(piece);
-        let length = piece.len();
-        size += length as u64;
-        reader.consume(length);
-    }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let Digested { size, sha256 } = digest::of_file(&path).map_err(|error| format!("cannot read {name}: {error}"))?;
     Ok(RequestedFile { name, size, sha256 })
 }
 

@@ -1,36 +1,25 @@
-//! The daemon's log as it grows, line by line.
+//! All lines of the daemon's log.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
+use crate::tail::Tail;
 
 /// Lines told of a log when something did not happen.
 const END: usize = 15;
 
 pub(super) struct Log {
-    path: PathBuf,
-    offset: u64,
-    /// The beginning of a line whose end is not there yet.
-    rest: Vec<u8>,
+    tail: Tail,
     lines: Vec<String>,
 }
 
 impl Log {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), offset: 0, rest: Vec::new(), lines: Vec::new() }
+        Self { tail: Tail::new(path), lines: Vec::new() }
     }
 
     /// Takes in what was added.
     pub(super) fn look(&mut self) -> anyhow::Result<()> {
-        let mut file = File::open(&self.path).context("the daemon's log")?;
-        file.seek(SeekFrom::Start(self.offset))?;
-        let mut bytes = std::mem::take(&mut self.rest);
-        self.offset += file.read_to_end(&mut bytes)? as u64;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.rest = bytes.split_off(whole);
-        self.lines.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+        self.lines.extend(self.tail.lines()?.lines().map(str::to_owned));
         Ok(())
     }
 
