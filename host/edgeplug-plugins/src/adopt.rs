@@ -123,7 +123,7 @@ impl Adoption {
             }
         };
         // The files may have changed while the compiler ran.
-        if self.candidate.again() != self.candidate {
+        if !self.candidate.is_unchanged() {
             return Err(NotLoaded::Unsettled.into());
         }
         let trial = self.begin(record, &fitting.found).await?;

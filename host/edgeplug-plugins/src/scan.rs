@@ -7,8 +7,8 @@
 //! the operator's of the same file name, for whoever runs it. A manifest there counts in place of the operator's if its
 //! component lies there too, and is for that one; alone it means nothing. All other rules are the same for both.
 //!
-//! What must stay true: while either directory cannot be read nothing is known of both, because half of them would make
-//! other plugins than the whole.
+//! What must stay true: while either directory, or a file in it, cannot be looked at, nothing is known of both, because
+//! half of them would make other plugins than the whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
@@ -104,10 +104,10 @@ pub(crate) struct Look {
     pub(crate) refused: BTreeMap<PathBuf, String>,
 }
 
-/// This directory cannot be read.
+/// This directory, or what lies under this name, cannot be looked at.
 #[derive(Debug)]
 pub(crate) struct Blind {
-    pub(crate) directory: PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) error: io::Error,
 }
 
@@ -135,19 +135,35 @@ impl Stamp {
         SystemTime::UNIX_EPOCH.checked_add(seconds + nanoseconds).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().filter(Metadata::is_file).and_then(|metadata| Self::of(&metadata).ok())
+    /// None where no file is.
+    fn at(path: &Path) -> Result<Option<Self>, Blind> {
+        let stamp = match fs::metadata(path) {
+            Ok(metadata) => metadata.is_file().then(|| Self::of(&metadata)).transpose(),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(error),
+        };
+        stamp.map_err(|error| Blind { path: path.to_owned(), error })
     }
 }
 
+/// Whether a path leads to nothing that we could ever read. All else, a disk or a server that fails, is no wish of
+/// anybody's to take a plugin away.
+fn is_absence(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let absent = [Errno::NOENT, Errno::NOTDIR, Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NAMETOOLONG];
+    Errno::from_io_error(error).is_some_and(|errno| absent.contains(&errno))
+}
+
 impl Candidate {
-    /// These files of an operator as they are now.
+    /// These files of an operator as they are now; loading says what cannot be looked at.
     pub(crate) fn at(component: &Path, manifest: &Path) -> Self {
-        Self::of((Source::Operator, component.to_owned()), (Source::Operator, manifest.to_owned()))
+        let files = Self::of((Source::Operator, component.to_owned()), (Source::Operator, manifest.to_owned()));
+        files.stamped().unwrap_or(files)
     }
 
+    /// Without their stamps.
     fn of((component_source, component): (Source, PathBuf), (manifest_source, manifest): (Source, PathBuf)) -> Self {
-        let nothing = Self {
+        Self {
             signature: component.with_added_extension(SIGNATURE),
             manifest,
             manifest_stamp: None,
@@ -156,8 +172,7 @@ impl Candidate {
             signature_stamp: None,
             component_source,
             manifest_source,
-        };
-        nothing.again()
+        }
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -186,13 +201,17 @@ impl Candidate {
     }
 
     /// Looks again at the same files.
-    pub(crate) fn again(&self) -> Self {
-        Self {
-            manifest_stamp: Stamp::at(&self.manifest),
-            component_stamp: Stamp::at(&self.component),
-            signature_stamp: Stamp::at(&self.signature),
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.stamped().is_ok_and(|now| now == *self)
+    }
+
+    fn stamped(&self) -> Result<Self, Blind> {
+        Ok(Self {
+            manifest_stamp: Stamp::at(&self.manifest)?,
+            component_stamp: Stamp::at(&self.component)?,
+            signature_stamp: Stamp::at(&self.signature)?,
             ..self.clone()
-        }
+        })
     }
 }
 
@@ -224,7 +243,7 @@ impl Scanner {
                 Pointer::Elsewhere(component) => files.component(component),
                 Pointer::Own | Pointer::Unreadable => files.component(&own),
             };
-            let candidate = Candidate::of(component, manifest);
+            let candidate = Candidate::of(component, manifest).stamped()?;
             // A manifest whose own component is not there yet, or no longer, is no plugin. One that cannot be read, or
             // points at a file that is not there, is a mistake that loading names.
             if *pointer == Pointer::Own && candidate.component_stamp.is_none() {
@@ -288,13 +307,12 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn list(places: &'a Places, refused: &mut BTreeMap<PathBuf, String>) -> Result<Self, Blind> {
-        let blind = |directory: &PathBuf, error| Blind { directory: directory.clone(), error };
-        let operator = Listing::of(&places.operator, refused).map_err(|error| blind(&places.operator, error))?;
+        let operator = Listing::of(&places.operator, refused)?;
         let ota = match &places.ota {
             None => Listing::default(),
             Some(directory) => match Listing::of(directory, refused) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Listing::default(),
-                listing => listing.map_err(|error| blind(directory, error))?,
+                Err(Blind { error, .. }) if error.kind() == io::ErrorKind::NotFound => Listing::default(),
+                listing => listing?,
             },
         };
         Ok(Self { places, operator, ota })

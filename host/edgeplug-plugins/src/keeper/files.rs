@@ -33,9 +33,9 @@ impl Work {
                 }
                 scanner
             }
-            Ok((scanner, Err(Blind { directory, error }))) => {
+            Ok((scanner, Err(Blind { path, error }))) => {
                 // What runs goes on: a mount that failed is no wish to stop everything.
-                let problem = format!("{}: {error}", directory.display());
+                let problem = format!("{}: {error}", path.display());
                 if self.directory_problem.as_ref() != Some(&problem) {
                     tracing::warn!(problem, "cannot read the plugin directory; what runs goes on");
                     self.directory_problem = Some(problem);

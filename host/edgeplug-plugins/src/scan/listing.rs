@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{NAME_LEN_MAX, Stamp};
+use super::{Blind, NAME_LEN_MAX, Stamp};
 
 /// Files by the plugin's name.
 #[derive(Default)]
@@ -16,15 +15,16 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Blocks. Files that cannot be plugins because of their names go to `refused`, with the reason.
-    pub(super) fn of(directory: &Path, refused: &mut BTreeMap<PathBuf, String>) -> io::Result<Self> {
+    pub(super) fn of(directory: &Path, refused: &mut BTreeMap<PathBuf, String>) -> Result<Self, Blind> {
+        let blind = |error| Blind { path: directory.to_owned(), error };
         let mut listing = Self::default();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
+        for entry in fs::read_dir(directory).map_err(blind)? {
+            let path = entry.map_err(blind)?.path();
             let Some((name, is_manifest)) = plugin_name(&path) else {
                 continue;
             };
             // Gone again, a directory, or a broken link: nothing there.
-            let Some(stamp) = Stamp::at(&path) else {
+            let Some(stamp) = Stamp::at(&path)? else {
                 continue;
             };
             if let Err(reason) = check_name(&name) {

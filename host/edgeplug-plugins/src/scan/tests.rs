@@ -119,15 +119,16 @@ fn other_content_of_the_same_length_and_time_is_a_change() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("a.wasm");
     fs::write(&path, "one").expect("write");
-    let before = Stamp::at(&path).expect("stamp");
+    let stamp = || Stamp::at(&path).expect("looked at").expect("stamp");
+    let before = stamp();
     let limit = std::time::Instant::now() + Duration::from_secs(10);
     // The kernel's clock for files is coarse; it moves within some milliseconds.
-    while Stamp::at(&path) == Some(before) {
+    while stamp() == before {
         assert!(std::time::Instant::now() < limit, "the change is not noticed");
         fs::write(&path, "two").expect("write");
         File::options().write(true).open(&path).expect("open").set_modified(before.modified).expect("time");
     }
-    assert_eq!(Stamp::at(&path).expect("stamp").modified, before.modified);
+    assert_eq!(stamp().modified, before.modified);
 }
 
 #[test]
@@ -273,9 +274,39 @@ fn half_of_the_files_is_not_looked_at() {
     let mut both = Both::new(&[("ota/a.wasm", "")]);
     fs::remove_dir(&both.places.operator).expect("remove");
     let blind = both.scanner.look(&both.places, &Limits::default()).expect_err("the manifests are missing");
-    assert_eq!(blind.directory, both.places.operator);
+    assert_eq!(blind.path, both.places.operator);
     let mut both = Both::new(&[("a.wasm", "")]);
     fs::write(both.directory.path().join("ota"), "").expect("a file in its place");
     let blind = both.scanner.look(&both.places, &Limits::default()).expect_err("not readable");
-    assert_eq!(blind.directory, both.directory.path().join("ota"));
+    assert_eq!(blind.path, both.directory.path().join("ota"));
+}
+
+#[test]
+fn only_what_says_that_nothing_is_there_is_a_removal() {
+    use rustix::io::Errno;
+    for (errno, absent) in [
+        (Errno::NOENT, true),
+        (Errno::NOTDIR, true),
+        (Errno::ACCESS, true),
+        (Errno::PERM, true),
+        (Errno::LOOP, true),
+        (Errno::NAMETOOLONG, true),
+        (Errno::IO, false),
+        (Errno::STALE, false),
+        (Errno::TIMEDOUT, false),
+        (Errno::NOMEM, false),
+        (Errno::NOTCONN, false),
+    ] {
+        assert_eq!(is_absence(&errno.into()), absent, "{errno}");
+    }
+    assert!(!is_absence(&io::Error::other("without a number")));
+}
+
+#[test]
+fn a_link_to_nowhere_and_a_link_to_itself_blind_nobody() {
+    let mut both = Both::new(&[("a.wasm", "")]);
+    for (name, target) in [("nowhere.wasm", "missing"), ("itself.wasm", "itself.wasm")] {
+        std::os::unix::fs::symlink(target, both.places.operator.join(name)).expect("link");
+    }
+    assert_eq!(both.look().candidates.keys().collect::<Vec<_>>(), ["a"]);
 }
